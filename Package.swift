@@ -1,0 +1,173 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: MIT
+
+import PackageDescription
+
+// MARK: - What we stand on
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let asyncAlgorithms = Target.Dependency.product(name: "AsyncAlgorithms", package: "swift-async-algorithms")
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let grpcCore = Target.Dependency.product(name: "GRPCCore", package: "grpc-swift-2")
+let grpcTransport = Target.Dependency.product(
+    name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
+let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSOCKS = Target.Dependency.product(name: "NIOSOCKS", package: "swift-nio-extras")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
+
+// MARK: - The layers, from the inside out. Each target names what it may import; the compiler holds it to that.
+
+let package = Package(
+    name: "altnet",
+    products: [
+        .executable(name: "altnetd", targets: ["altnetd"]),
+        .executable(name: "altnet", targets: ["altnet"]),
+        .executable(name: "altnet-bitcoin", targets: ["altnet-bitcoin"]),
+        .executable(name: "altnet-lightning", targets: ["altnet-lightning"]),
+        .library(name: "AltNetBitcoin", targets: ["AltNetBitcoin"]),
+        .library(name: "AltNetHeaderChain", targets: ["AltNetHeaderChain"]),
+        .library(name: "AltNetLightning", targets: ["AltNetLightning"]),
+        .library(name: "AltNetNoise", targets: ["AltNetNoise"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.4"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // Values and codecs: no I/O, no clock, no Foundation.
+        .target(name: "AltNetBase"),
+        .target(name: "AltNetBitcoin", dependencies: ["AltNetBase", crypto]),
+        .target(name: "AltNetObjects", dependencies: ["AltNetBase", "AltNetBitcoin"]),
+        .target(name: "AltNetLightning", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects"]),
+
+        // Protocol state machines: bytes, time and randomness come in, directives go out.
+        .systemLibrary(
+            name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
+        .target(name: "AltNetNoise", dependencies: ["AltNetBase", "CSecp256k1", crypto]),
+        .target(name: "AltNetHeaderChain", dependencies: ["AltNetBase", "AltNetBitcoin"]),
+        .target(name: "AltNetBitcoinSession", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects"]),
+        .target(
+            name: "AltNetLightningSession",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetNoise", "AltNetObjects"]),
+        .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
+        .target(
+            name: "AltNetHeaderSync",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetObjects", crypto]),
+
+        // Stores.
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(
+            name: "AltNetStore",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetWatchdog", "CZlib", grdb]),
+
+        // Shells: sockets and processes around the state machines.
+        .target(
+            name: "AltNetTransport",
+            dependencies: ["AltNetBase", logging, nioCore, nioPosix, nioSOCKS]),
+
+        // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
+        .target(
+            name: "AltNetDriverProtocol",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetObjects", grpcCore, grpcProtobuf, protobuf,
+            ]),
+        .target(
+            name: "AltNetDriverKit",
+            dependencies: [
+                "AltNetBase", "AltNetDriverProtocol", asyncAlgorithms, grpcCore, grpcTransport, logging,
+            ]),
+        .target(
+            name: "AltNetStreamDriver",
+            dependencies: [
+                "AltNetBase", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetObjects", "AltNetTransport", logging,
+            ]),
+        .target(
+            name: "AltNetDriverHost",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetDriverProtocol", "AltNetObjects", grpcCore, grpcTransport,
+                logging, subprocess, systemPackage,
+            ]),
+        .target(
+            name: "AltNetBitcoinDriver",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetObjects", "AltNetStreamDriver", "AltNetTransport",
+            ]),
+        .target(
+            name: "AltNetLightningDriver",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetLightningSession",
+                "AltNetNoise", "AltNetObjects", "AltNetStreamDriver", "AltNetTransport",
+            ]),
+
+        // Orchestrator: the composition root, its configuration and its control interface.
+        .target(
+            name: "AltNetConfiguration",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects", configuration, toml]),
+        .target(
+            name: "AltNetControl",
+            dependencies: ["AltNetBase", asyncHTTPClient, nioCore, nioHTTP1]),
+        .target(
+            name: "AltNetOrchestrator",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
+                "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetObjects", "AltNetStore",
+                "AltNetWatchdog", httpTypes, hummingbird, logging, nioCore, serviceLifecycle,
+            ]),
+        .target(
+            name: "AltNetCommands",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetHeaderChain",
+                "AltNetHeaderSync", "AltNetOrchestrator", "AltNetStore", argumentParser, logging, serviceLifecycle,
+            ]),
+
+        // Executables: a few lines each.
+        .executableTarget(name: "altnetd", dependencies: ["AltNetCommands"]),
+        .executableTarget(name: "altnet", dependencies: ["AltNetCommands"]),
+        .executableTarget(name: "altnet-bitcoin", dependencies: ["AltNetBase", "AltNetBitcoinDriver"]),
+        .executableTarget(name: "altnet-lightning", dependencies: ["AltNetBase", "AltNetLightningDriver"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+// MARK: - Settings of every target of ours
+
+for target in package.targets where [.regular, .test, .executable].contains(target.type) {
+    var settings = target.swiftSettings ?? []
+    settings.append(contentsOf: [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ])
+    target.swiftSettings = settings
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+internal import AltNetBitcoinSession
+internal import AltNetDriverKit
+internal import AltNetDriverProtocol
+internal import AltNetObjects
+internal import AltNetStreamDriver
+internal import AltNetTransport
+internal import Glibc
+internal import Synchronization
+
+/// Bitcoin's P2P protocol over TCP, directly or through a SOCKS5 proxy.
+final class BitcoinMedium: StreamMedium {
+    typealias Session = BitcoinPeerSession
+
+    private struct State {
+        var height: UInt32 = 0
+        /// The random numbers of our open connections, to recognise ourselves by.
+        var nonces: Set<UInt64> = []
+    }
+
+    let capabilities: DriverCapabilities
+    let identity = ""
+    private let network: Network
+    private let userAgent: String
+    private let state = Mutex(State())
+
+    init(network: Network, userAgent: String, isProxied: Bool) {
+        self.network = network
+        self.userAgent = userAgent
+        self.capabilities = DriverCapabilities(
+            requests: [.headers, .blocks, .addresses], serves: [.headers], announces: [.tips, .addresses],
+            direction: .both, latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
+            exposure: isProxied ? .none : .clearnetAddress)
+    }
+
+    func parse(_ target: String) throws(DriverSetupError) -> HostAndPort {
+        guard let remote = HostAndPort(target, defaultPort: self.network.defaultPort) else {
+            throw DriverSetupError("\(UntrustedText(target)) is not of the form host:port")
+        }
+        return remote
+    }
+
+    func outboundSession(to target: HostAndPort) -> BitcoinPeerSession {
+        self.session(.outbound)
+    }
+
+    func inboundSession() -> BitcoinPeerSession {
+        self.session(.inbound)
+    }
+
+    func listeningText(_ address: HostAndPort) -> String { address.description }
+
+    func sessionEnded(_ session: BitcoinPeerSession) {
+        self.state.withLock { _ = $0.nonces.remove(session.configuration.nonce) }
+    }
+
+    func heightChanged(to height: UInt32) {
+        self.state.withLock { $0.height = height }
+    }
+
+    private func session(_ direction: BitcoinPeerSession.Direction) -> BitcoinPeerSession {
+        let nonce = UInt64.random(in: 1...UInt64.max)
+        let (height, nonces) = self.state.withLock { state in
+            defer { state.nonces.insert(nonce) }
+            return (state.height, state.nonces)
+        }
+        return BitcoinPeerSession(
+            configuration: BitcoinPeerSession.Configuration(
+                network: self.network, direction: direction, nonce: nonce,
+                wallClock: WallClockTime(seconds: Int64(time(nil))), seed: UInt64.random(in: 0...UInt64.max),
+                userAgent: self.userAgent, ownNonces: nonces, startHeight: height, serves: [.headers]))
+    }
+}
+
+/// The driver `altnet-bitcoin`.
+public enum BitcoinDriver {
+    /// Runs it as the main function of a process.
+    public static func main(version: String) async -> Never {
+        await DriverMain.run(software: "altnet-bitcoin \(version)") { start in
+            guard let network = Network(rawValue: start.network) else {
+                throw DriverSetupError("there is no network \(start.network)")
+            }
+            var settings = DriverSettings(start.settings)
+            let stream = try StreamSettings(&settings)
+            let userAgent = try settings.text("user_agent") ?? "/AltNet:\(version)/"
+            guard userAgent.utf8.count <= P2PVersion.maximumUserAgentLength else {
+                throw DriverSetupError(
+                    "user_agent is longer than \(P2PVersion.maximumUserAgentLength) bytes, the limit of BIP 14")
+            }
+            try settings.finish()
+            let medium = BitcoinMedium(network: network, userAgent: userAgent, isProxied: stream.proxy != nil)
+            return try StreamDriver(medium, settings: stream)
+        }
+    }
+}

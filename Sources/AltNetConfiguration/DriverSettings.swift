@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetObjects
+internal import Configuration
+
+extension Settings {
+    /// Honest drivers stay far below; a number above is a slip of the finger.
+    private static let messagesPerSecondRange = 1...1_000_000
+    /// Enough for a message at the lower end; no link of ours is faster than the upper one.
+    private static let bytesPerSecondRange = 1024...1_000_000_000_000
+    /// The most bytes of a user agent (BIP 14, as Bitcoin Core bounds it).
+    private static let maximumUserAgentLength = 256
+
+    /// Puts a driver together.
+    func driver(
+        _ name: String,
+        _ schema: Schema,
+        ownNode: String
+    ) throws(ConfigurationError) -> DaemonConfiguration.Driver {
+        let table = Schema.drivers.appending(name)
+        var program = schema.programs[name] ?? ""
+        let path = table.appending("program")
+        guard !program.isEmpty else { throw self.invalid(path, "must not be empty") }
+        if program.contains("/") { program = try self.absolute(program, path) }
+        let settings: [String: DaemonConfiguration.DriverSetting] =
+            switch DriverProgram(program: program) {
+            case .bitcoin: try self.bitcoinSettings(table, ownNode: name == "bitcoin" ? ownNode : nil)
+            case .lightning: try self.lightningSettings(table)
+            case .other: self.freeSettings(table.appending("settings"), schema)
+            }
+        return DaemonConfiguration.Driver(
+            name: name,
+            program: program,
+            isEnabled: self.flag(table.appending("enabled")) ?? true,
+            traffic: try self.traffic(table.appending("traffic")),
+            messagesPerSecond: try self.number(
+                table.appending("messages_per_second"),
+                default: DaemonConfiguration.Driver.defaultMessagesPerSecond,
+                in: Self.messagesPerSecondRange
+            ),
+            bytesPerSecond: try self.number(
+                table.appending("bytes_per_second"),
+                default: DaemonConfiguration.Driver.defaultBytesPerSecond,
+                in: Self.bytesPerSecondRange
+            ),
+            settings: settings
+        )
+    }
+
+    private func traffic(_ path: SettingPath) throws(ConfigurationError) -> Set<ObjectKind>? {
+        guard let names = self.texts(path) else { return nil }
+        let all = ObjectKind.allCases.map(\.rawValue)
+        guard !names.isEmpty else {
+            throw self.invalid(path, "must name a kind of object; `enabled = false` stops a driver")
+        }
+        var kinds: Set<ObjectKind> = []
+        for name in names {
+            guard let kind = ObjectKind(rawValue: name) else { throw self.notAmong(all, path, name) }
+            kinds.insert(kind)
+        }
+        return kinds.count == all.count ? nil : kinds
+    }
+
+    // MARK: - The drivers of ours
+
+    private func bitcoinSettings(
+        _ table: SettingPath,
+        ownNode: String?
+    ) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
+        var settings = try self.streamSettings(table) { HostAndPort.isValid($0) ? nil : "host:port" }
+        // A proxy is there to reach others, and does not reach this machine.
+        if let ownNode, self.texts(table.appending("connect")) == nil, settings["proxy"] == nil {
+            settings["connect"] = .texts([ownNode])
+        }
+        let path = table.appending("user_agent")
+        if let text = self.text(path) {
+            guard text.utf8.count <= Self.maximumUserAgentLength, text.utf8.allSatisfy({ (0x20...0x7e).contains($0) })
+            else {
+                throw self.invalid(path, "must be at most \(Self.maximumUserAgentLength) printable ASCII characters")
+            }
+            settings["user_agent"] = .text(text)
+        }
+        return settings
+    }
+
+    private func lightningSettings(
+        _ table: SettingPath
+    ) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
+        var settings = try self.streamSettings(table) { Self.isLightningPeer($0) ? nil : "pubkey@host:port" }
+        if let file = try self.filePath(table.appending("key_file")) { settings["key_file"] = .text(file) }
+        return settings
+    }
+
+    /// `connect`, `listen` and `proxy`, which both drivers of ours have.
+    ///
+    /// - Parameter form: What a remote must look like when it does not.
+    private func streamSettings(
+        _ table: SettingPath,
+        form: (String) -> String?
+    ) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
+        var settings: [String: DaemonConfiguration.DriverSetting] = [:]
+        let connect = table.appending("connect")
+        if let remotes = self.texts(connect) {
+            for remote in remotes {
+                if let form = form(remote) { throw self.notOfForm(form, connect, remote) }
+            }
+            if !remotes.isEmpty { settings["connect"] = .texts(remotes) }
+        }
+        let listen = table.appending("listen")
+        if let addresses = self.texts(listen) {
+            for address in addresses where !HostAndPort.isValid(address, mayBeAnyPort: true) {
+                throw self.notOfForm("host:port", listen, address)
+            }
+            if !addresses.isEmpty { settings["listen"] = .texts(addresses) }
+        }
+        let proxy = table.appending("proxy")
+        if let address = self.text(proxy) {
+            guard HostAndPort.isValid(address) else { throw self.notOfForm("host:port", proxy, address) }
+            settings["proxy"] = .text(address)
+        }
+        return settings
+    }
+
+    private func notOfForm(_ form: String, _ path: SettingPath, _ text: String) -> ConfigurationError {
+        self.invalid(path, "must have the form \(form), unlike \(Readable.quoted(text))")
+    }
+
+    /// Whether a text is a node's public key in hexadecimal, an `@` and an address.
+    private static func isLightningPeer(_ text: String) -> Bool {
+        let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, let key = Hex.decode(parts[0]) else { return false }
+        return key.count == 33 && (key[0] == 2 || key[0] == 3) && HostAndPort.isValid(String(parts[1]))
+    }
+
+    // MARK: - The drivers of others
+
+    private func freeSettings(_ table: SettingPath, _ schema: Schema) -> [String: DaemonConfiguration.DriverSetting] {
+        var settings: [String: DaemonConfiguration.DriverSetting] = [:]
+        for path in schema.freeKeys(in: table) {
+            let setting: DaemonConfiguration.DriverSetting? =
+                switch schema.kind(of: path) {
+                case .text: self.text(path).map { .text($0) }
+                case .texts: self.texts(path).map { .texts($0) }
+                case .number: self.number(path).map { .number($0) }
+                case .flag: self.flag(path).map { .flag($0) }
+                case .real, nil: nil
+                }
+            settings[path.name] = setting
+        }
+        return settings
+    }
+}
+
+/// The form of network addresses. Whether a name resolves is the driver's business.
+enum HostAndPort {
+    /// The longest domain name (RFC 1035, section 2.3.4).
+    private static let maximumHostLength = 253
+
+    /// Whether a text is `host:port` or `[ipv6]:port`. Port 0 stands for any that is free.
+    static func isValid(_ text: String, mayBeAnyPort: Bool = false) -> Bool {
+        guard let colon = text.lastIndex(of: ":") else { return false }
+        var host = text[..<colon]
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]") && host.count > 2
+        if isBracketed { host = host.dropFirst().dropLast() }
+        let digits = text[text.index(after: colon)...]
+        guard (1...5).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let port = UInt16(digits), mayBeAnyPort || port > 0
+        else { return false }
+        return !host.isEmpty && host.utf8.count <= Self.maximumHostLength
+            && host.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                // IPv6, and the zone of a link-local address.
+                case UInt8(ascii: ":"), UInt8(ascii: "%"): isBracketed
+                default: false
+                }
+            }
+            && isBracketed == host.contains(":")
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+
+public import AsyncHTTPClient
+internal import FoundationEssentials
+internal import NIOCore
+internal import NIOHTTP1
+
+/// Why a question to the daemon has no answer, in one sentence.
+public struct ControlError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+
+    public init(_ description: String) {
+        self.description = description
+    }
+}
+
+/// Speaks to a running daemon over its control socket.
+public struct ControlClient: Sendable {
+    /// How long an answer may take; storing a large import is the slowest.
+    static let timeout: TimeAmount = .seconds(60)
+    /// The largest answer that is read.
+    static let maximumAnswerBytes = 64 * 1024 * 1024
+
+    private let socketPath: String
+    private let http: HTTPClient
+
+    public init(socketPath: String, http: HTTPClient = .shared) {
+        self.socketPath = socketPath
+        self.http = http
+    }
+
+    public func status() async throws(ControlError) -> StatusReport { try await self.get("/v1/status") }
+    public func links() async throws(ControlError) -> [LinkReport] { try await self.get("/v1/links") }
+    public func drivers() async throws(ControlError) -> [DriverReport] { try await self.get("/v1/drivers") }
+    public func tips() async throws(ControlError) -> [TipReport] { try await self.get("/v1/tips") }
+
+    /// The latest incidents, newest first.
+    public func incidents(limit: Int) async throws(ControlError) -> [IncidentReport] {
+        try await self.get("/v1/incidents?limit=\(limit)")
+    }
+
+    public func attach(_ request: AttachRequest) async throws(ControlError) -> DriverReport {
+        try Self.decode(try await self.send(.POST, "/v1/drivers", body: try Self.encode(request)))
+    }
+
+    public func detach(_ driver: String) async throws(ControlError) {
+        _ = try await self.send(.DELETE, "/v1/drivers/\(Self.escaped(driver))")
+    }
+
+    public func openTarget(_ target: String, driver: String) async throws(ControlError) {
+        _ = try await self.send(
+            .POST, "/v1/drivers/\(Self.escaped(driver))/targets", body: try Self.encode(TargetRequest(target: target)))
+    }
+
+    public func closeTarget(_ target: String, driver: String) async throws(ControlError) {
+        _ = try await self.send(
+            .DELETE, "/v1/drivers/\(Self.escaped(driver))/targets",
+            body: try Self.encode(TargetRequest(target: target)))
+    }
+
+    /// Hands raw headers in, at most ``ControlInterface/maximumHeadersBytes``.
+    public func importHeaders(_ headers: [UInt8]) async throws(ControlError) -> ImportReport {
+        try Self.decode(try await self.send(.POST, "/v1/headers", body: ByteBuffer(bytes: headers)))
+    }
+
+    /// Raw headers of the best chain from a height on, at most as many as fit in one answer; none above the tip.
+    public func headers(from height: UInt32, count: UInt32) async throws(ControlError) -> [UInt8] {
+        Array(try await self.send(.GET, "/v1/headers?from=\(height)&count=\(count)").readableBytesView)
+    }
+
+    private func get<Report: Decodable>(_ path: String) async throws(ControlError) -> Report {
+        try Self.decode(try await self.send(.GET, path))
+    }
+
+    private func send(
+        _ method: HTTPMethod, _ path: String, body: ByteBuffer? = nil
+    ) async throws(ControlError) -> ByteBuffer {
+        let host = Self.escaped(self.socketPath)
+        var request = HTTPClientRequest(url: "http+unix://\(host)\(path)")
+        request.method = method
+        if let body { request.body = .bytes(body) }
+        let answer: HTTPClientResponse
+        let bytes: ByteBuffer
+        do {
+            answer = try await self.http.execute(request, timeout: Self.timeout)
+            bytes = try await answer.body.collect(upTo: Self.maximumAnswerBytes)
+        } catch let error as IOError where [2, 111].contains(error.errnoCode) {
+            throw ControlError("no altnetd answers at \(self.socketPath); start it, or say which one with --data-directory and --network")
+        } catch {
+            throw ControlError("cannot ask altnetd at \(self.socketPath): \(error)")
+        }
+        guard (200..<300).contains(answer.status.code) else {
+            let report: ErrorReport? = try? Self.decode(bytes)
+            throw ControlError(report?.message ?? "altnetd answered \(answer.status)")
+        }
+        return bytes
+    }
+
+    private static func encode(_ value: some Encodable) throws(ControlError) -> ByteBuffer {
+        do {
+            return ByteBuffer(bytes: try JSONEncoder().encode(value))
+        } catch {
+            throw ControlError("\(error)")
+        }
+    }
+
+    private static func decode<Value: Decodable>(_ bytes: ByteBuffer) throws(ControlError) -> Value {
+        do {
+            return try JSONDecoder().decode(Value.self, from: Data(bytes.readableBytesView))
+        } catch {
+            throw ControlError("altnetd answered something that this version of altnet does not understand: \(error)")
+        }
+    }
+
+    /// Percent-encodes all but letters, digits and `-._~` (RFC 3986, section 2.3).
+    private static func escaped(_ text: String) -> String {
+        text.utf8.map { byte -> String in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"):
+                String(UnicodeScalar(byte))
+            default: "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+            }
+        }.joined()
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetDriverProtocol
+internal import GRPCCore
+
+/// The gRPC end of the driver protocol: one call per driver, decoded, budgeted and handed to the host.
+struct DriverService: ProtobufOrchestrator.SimpleServiceProtocol {
+    let host: DriverHost
+
+    func attach(
+        request: RPCAsyncSequence<ProtobufFromDriver, any Error>, response: RPCWriter<ProtobufToDriver>,
+        context: ServerContext
+    ) async throws {
+        var messages = request.makeAsyncIterator()
+        guard let first = try await messages.next(), case .hello(let hello) = try Self.decode(first) else {
+            throw RPCError(code: .invalidArgument, message: "the first message must be Hello")
+        }
+        let outbox = try await self.host.admit(hello)
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    for await command in outbox.commands {
+                        try await response.write(command.protobuf)
+                        outbox.written(command)
+                        if command == .stop { return }
+                    }
+                }
+                group.addTask {
+                    for number in UInt64(1)... {
+                        try await Task.sleep(for: DriverProtocol.pingInterval)
+                        await self.host.ping(hello.name, number: number)
+                    }
+                }
+                var (messageBudget, byteBudget) = await self.host.budget(of: hello.name)
+                while let message = try await messages.next() {
+                    let event = try Self.decode(message)
+                    let pause = max(
+                        messageBudget.take(1, now: .system), byteBudget.take(event.weight, now: .system))
+                    if pause > .zero { try await Task.sleep(for: pause) }
+                    try await self.host.on(event, from: hello.name)
+                }
+                group.cancelAll()
+            }
+            await self.host.leave(hello.name, reason: "the driver ended its call")
+        } catch {
+            await self.host.leave(hello.name, reason: "\(error)")
+            throw error
+        }
+    }
+
+    private static func decode(_ message: ProtobufFromDriver) throws(RPCError) -> DriverEvent {
+        do throws(DriverProtocolError) {
+            return try DriverEvent(message)
+        } catch {
+            throw RPCError(code: .invalidArgument, message: error.description)
+        }
+    }
+}

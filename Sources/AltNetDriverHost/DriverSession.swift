@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetDriverProtocol
+internal import AltNetObjects
+
+/// One attachment of a driver, as a value: which links are open, what is unanswered, what it may carry.
+///
+/// Says of every message whether it keeps the driver protocol, and what of it may pass.
+struct DriverSession: Sendable {
+    /// What happens to a message.
+    enum Verdict: Hashable, Sendable {
+        case pass
+        /// Dropped silently: it names what is gone already, or is of a kind that this driver may not carry.
+        case drop
+        /// A request of a kind that this driver may not carry: answer it so.
+        case refuse(DriverLink, id: UInt64, ObjectRefusal)
+    }
+
+    private struct Link: Sendable {
+        /// Requests that the driver has not answered.
+        var asked: Set<UInt64> = []
+        /// Requests of the remote that we have not answered.
+        var asking: Set<UInt64> = []
+    }
+
+    private let capabilities: DriverCapabilities
+    private let traffic: Set<ObjectKind>
+    private var links: [DriverLink: Link] = [:]
+
+    /// - Parameter traffic: the kinds of object that the operator lets this driver carry.
+    init(capabilities: DriverCapabilities, traffic: Set<ObjectKind>) {
+        self.capabilities = capabilities
+        self.traffic = traffic
+    }
+
+    var openLinks: [DriverLink] { Array(self.links.keys) }
+
+    /// Judges what the driver says.
+    mutating func onEvent(_ event: DriverEvent) throws(DriverProtocolError) -> Verdict {
+        switch event {
+        case .hello: throw DriverProtocolError("a second Hello")
+        case .listening, .targetFailed, .pong: return .pass
+        case .linkOpened(let link, let description):
+            guard self.links[link] == nil else { throw DriverProtocolError("link \(link.number) is open already") }
+            guard self.links.count < DriverProtocol.maximumLinks else {
+                throw DriverProtocolError("more than \(DriverProtocol.maximumLinks) links")
+            }
+            guard description.peer.serves.isSubset(of: self.capabilities.requests) else {
+                throw DriverProtocolError("a link that serves what the driver's capabilities do not name")
+            }
+            self.links[link] = Link()
+            return .pass
+        case .linkClosed(let link, _):
+            return self.links.removeValue(forKey: link) == nil ? .drop : .pass
+        case .request(let link, let id, let request):
+            guard let state = self.links[link] else { return .drop }
+            guard self.capabilities.serves.contains(request.kind) else {
+                throw DriverProtocolError("a request for \(request.kind), which the capabilities do not name")
+            }
+            guard self.traffic.contains(request.kind) else { return .refuse(link, id: id, .unsupported) }
+            guard !state.asking.contains(id) else { throw DriverProtocolError("request number \(id) is open already") }
+            guard state.asking.count < DriverProtocol.maximumOpenRequests else {
+                return .refuse(link, id: id, .busy)
+            }
+            self.links[link]?.asking.insert(id)
+            return .pass
+        case .answer(let link, let id, _):
+            return self.links[link]?.asked.remove(id) == nil ? .drop : .pass
+        case .announcement(let link, let announcement):
+            guard self.links[link] != nil, self.traffic.contains(announcement.kind) else { return .drop }
+            guard self.capabilities.announces.contains(announcement.kind) else {
+                throw DriverProtocolError("an announcement of \(announcement.kind), which the capabilities do not name")
+            }
+            return .pass
+        }
+    }
+
+    /// Judges what is to be said to the driver.
+    mutating func onCommand(_ command: DriverCommand) -> Verdict {
+        switch command {
+        case .welcome, .openTarget, .closeTarget, .closeLink, .ping, .stop: return .pass
+        case .request(let link, let id, let request):
+            guard let state = self.links[link] else { return .drop }
+            guard self.traffic.contains(request.kind), self.capabilities.requests.contains(request.kind) else {
+                return .refuse(link, id: id, .unsupported)
+            }
+            guard state.asked.count < DriverProtocol.maximumOpenRequests else { return .refuse(link, id: id, .busy) }
+            self.links[link]?.asked.insert(id)
+            return .pass
+        case .answer(let link, let id, _):
+            return self.links[link]?.asking.remove(id) == nil ? .drop : .pass
+        case .announcement(let link, let announcement):
+            let kind = announcement.kind
+            guard self.traffic.contains(kind), self.capabilities.announces.contains(kind) else { return .drop }
+            return link == .all || self.links[link] != nil ? .pass : .drop
+        }
+    }
+}
+
+extension DriverEvent {
+    /// About how many bytes it takes, for budgets.
+    var weight: Int {
+        switch self {
+        case .answer(_, _, .headers(let headers)): headers.count
+        case .answer(_, _, .objects(_, let objects)): objects.reduce(64) { $0 + $1.count }
+        case .answer(_, _, .addresses(let addresses)): addresses.count * 48
+        case .announcement(_, .transaction(let bytes)): bytes.count
+        case .announcement(_, .addresses(let addresses)): addresses.count * 48
+        default: 128
+        }
+    }
+}
+
+extension DriverCommand {
+    /// About how many bytes it takes, for the bound on what waits.
+    var weight: Int {
+        switch self {
+        case .answer(_, _, .headers(let headers)): headers.count
+        case .answer(_, _, .objects(_, let objects)): objects.reduce(64) { $0 + $1.count }
+        case .announcement(_, .transaction(let bytes)): bytes.count
+        default: 128
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+
+public import AltNetBase
+
+/// A protocol spoken on one connection, as a value without I/O: bytes, time and our own wishes go in, directives come
+/// out.
+///
+/// One shell runs every session (`AltNetTransport`), and one driver core connects any session with the orchestrator, so
+/// that a new medium made of byte streams is a new session and little else.
+///
+/// The caller MUST carry out the directives of one call in order and before the next call, and MUST NOT call again
+/// after ``LinkDirective/disconnect(_:)``.
+public protocol LinkSession: Sendable {
+    /// The connection stands.
+    mutating func onConnected(now: MonotonicInstant) -> [LinkDirective]
+    /// The other side sent bytes, cut anywhere.
+    mutating func onBytes(_ bytes: [UInt8], now: MonotonicInstant) -> [LinkDirective]
+    /// The moment of the last ``LinkDirective/setTimer(_:)`` has come.
+    mutating func onTimer(now: MonotonicInstant) -> [LinkDirective]
+    /// We want something; it is answered with ``LinkDirective/answer(id:_:)`` and the same number, which the caller
+    /// chooses and uses once. Only after ``LinkDirective/established(_:)``.
+    mutating func onRequest(id: UInt64, _ request: ObjectRequest, now: MonotonicInstant) -> [LinkDirective]
+    /// The answer to a ``LinkDirective/request(id:_:)``. An unknown number is ignored: the other side may be gone.
+    mutating func onAnswer(id: UInt64, _ answer: ObjectAnswer, now: MonotonicInstant) -> [LinkDirective]
+    /// We have something to tell. What the protocol cannot carry is dropped.
+    mutating func onAnnouncement(_ announcement: ObjectAnnouncement, now: MonotonicInstant) -> [LinkDirective]
+}
+
+/// What a session asks its shell to do.
+public enum LinkDirective: Hashable, Sendable {
+    /// Send these bytes.
+    case write([UInt8])
+    /// Call `onTimer` at this moment; replaces any earlier moment.
+    case setTimer(MonotonicInstant)
+    /// The handshake is complete; comes once and before any request, answer or announcement.
+    case established(LinkPeer)
+    /// The other side asks.
+    case request(id: UInt64, ObjectRequest)
+    /// The other side answered, or never will.
+    case answer(id: UInt64, ObjectAnswer)
+    /// The other side tells.
+    case announcement(ObjectAnnouncement)
+    /// Close the connection after what was written before; always the last directive.
+    case disconnect(DisconnectReason)
+}
+
+/// What a handshake told about the other side. Nothing in it is checked, save `identity` where a protocol proves it.
+public struct LinkPeer: Hashable, Sendable {
+    /// A key that the handshake proved, in hexadecimal; empty where the protocol knows none.
+    public var identity: String
+    /// What the other side calls itself.
+    public var agent: UntrustedText
+    /// The height that the other side claims; `nil` where the protocol does not tell.
+    public var claimedHeight: UInt32?
+    /// What the other side says it serves.
+    public var serves: Set<ObjectKind>
+
+    public init(identity: String, agent: UntrustedText, claimedHeight: UInt32?, serves: Set<ObjectKind>) {
+        self.identity = identity
+        self.agent = agent
+        self.claimedHeight = claimedHeight
+        self.serves = serves
+    }
+}
+
+/// Why a connection ends.
+public struct DisconnectReason: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What kind of reason: what programs act on.
+    public enum Code: String, Hashable, Sendable, Codable {
+        /// We wanted it so.
+        case requested
+        /// The other side closed, or the network did.
+        case closed
+        /// No connection could be made.
+        case unreachable
+        /// The other side was silent for too long.
+        case timedOut
+        /// The other side broke the protocol.
+        case protocolViolation
+        /// The other side failed to prove its identity, or the encryption does not fit.
+        case authenticationFailed
+        /// The other side belongs to another network.
+        case wrongNetwork
+        /// The other side is ourselves.
+        case selfConnection
+        /// The other side asked or sent more than the limits allow.
+        case limitExceeded
+        /// The other side reported an error and expects the end.
+        case remoteError
+        /// The other side's headers break a consensus rule.
+        case invalidHeaders
+    }
+
+    public let code: Code
+    /// One sentence fragment for people: what was expected, what came. Holds no secret, and no text of the other side
+    /// that has not passed through ``UntrustedText``.
+    public let detail: String
+
+    public init(_ code: Code, _ detail: String) {
+        self.code = code
+        self.detail = detail
+    }
+
+    public var description: String { "\(self.code.rawValue): \(self.detail)" }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+public import AltNetControl
+internal import AltNetDriverHost
+internal import AltNetDriverProtocol
+public import AltNetHeaderChain
+internal import AltNetHeaderSync
+internal import AltNetObjects
+internal import AltNetStore
+internal import AltNetWatchdog
+internal import HTTPTypes
+
+extension ChainReport {
+    /// What there is to say of a chain.
+    public init(_ chain: HeaderChain) {
+        self.init(
+            startHeight: chain.startHeight, height: chain.tipHeight, tip: chain.hash(of: chain.tip).description,
+            tipTime: Timestamp(WallClockTime(seconds: Int64(chain.time(of: chain.tip)))),
+            work: chain.work(of: chain.tip).description, headers: chain.count)
+    }
+}
+
+extension Orchestrator {
+    var chainReport: ChainReport { ChainReport(self.sync.chain) }
+
+    var linksBehind: Int {
+        self.links.keys.count { (self.sync.missing(of: $0)?.count ?? 0) > 0 }
+    }
+
+    var linkReports: [LinkReport] {
+        var reports = self.links.values.sorted { $0.id < $1.id }.map(self.report)
+        for (driver, state) in self.driverStates.sorted(by: { $0.key < $1.key }) {
+            for (target, failure) in state.failures.sorted(by: { $0.key < $1.key }) {
+                var report = LinkReport(driver: driver, state: "unreachable")
+                report.target = target
+                report.reason = failure.reason.description
+                report.since = Timestamp(failure.at)
+                reports.append(report)
+            }
+        }
+        return reports
+    }
+
+    private func report(_ link: Link) -> LinkReport {
+        var report = LinkReport(driver: link.driver, state: "open")
+        report.id = link.id.number
+        report.target = link.description.target.isEmpty ? nil : link.description.target
+        report.remote = link.description.remote
+        report.identity = link.description.peer.identity.isEmpty ? nil : link.description.peer.identity
+        report.agent = link.description.peer.agent.description
+        report.exposure = self.driverStates[link.driver]?.exposure
+        report.since = Timestamp(link.since)
+        report.claimedHeight = link.description.peer.claimedHeight
+        if let view = self.sync.view(of: link.id) {
+            report.tipHeight = view.tip.map(self.sync.chain.height)
+            report.tip = view.tip.map { self.sync.chain.hash(of: $0).description }
+            report.presyncHeight = view.presyncHeight
+            report.isLowWork = view.isLowWork
+        }
+        if let missing = self.sync.missing(of: link.id) {
+            report.missingBlocks = missing.count
+            report.missingSince = self.missing(of: link, missing).map { Timestamp($0.since) }
+        }
+        return report
+    }
+
+    var tipReports: [TipReport] {
+        let chain = self.sync.chain
+        var followers: [HeaderNode: [String]] = [chain.tip: ["self"]]
+        for link in self.links.values.sorted(by: { $0.id < $1.id }) {
+            guard let tip = self.sync.view(of: link.id)?.tip else { continue }
+            followers[tip, default: []].append(link.subject)
+        }
+        return followers.sorted { chain.work(of: $0.key) > chain.work(of: $1.key) }.map { tip, names in
+            TipReport(
+                height: chain.height(of: tip), hash: chain.hash(of: tip).description,
+                work: chain.work(of: tip).description, isBest: tip == chain.tip,
+                forkHeight: chain.height(of: chain.fork(of: tip)), followers: names)
+        }
+    }
+
+    func incidentReports(_ limit: Int) throws(StoreError) -> [IncidentReport] {
+        try self.latestIncidents(limit).map { incident in
+            IncidentReport(
+                id: incident.id, kind: incident.kind.rawValue, subject: incident.subject,
+                missingBlocks: incident.missingBlocks, firstMissingHeight: incident.firstMissingHeight,
+                firstMissingHash: incident.firstMissingHash.description, since: Timestamp(incident.since),
+                provenBy: incident.provenBy, opened: Timestamp(incident.opened), updated: Timestamp(incident.updated),
+                closed: incident.closed.map(Timestamp.init), ending: incident.ending?.rawValue,
+                explanation: incident.explanation)
+        }
+    }
+
+    func importReport(_ headers: [UInt8]) async throws(StoreError) -> ImportReport {
+        let (added, rejection) = try await self.importHeaders(headers)
+        return ImportReport(
+            added: added, chain: self.chainReport, rejection: rejection?.description, rule: rejection?.rule.name)
+    }
+
+    /// What a driver's links say beside its process.
+    func listening(of driver: String) -> [String] { self.driverStates[driver]?.listening ?? [] }
+
+    /// All in one answer, so that its numbers belong together.
+    func statusReport(
+        software: String, network: String, processID: Int32, started: WallClockTime, dataDirectory: String,
+        drivers: Int
+    ) -> StatusReport {
+        StatusReport(
+            software: software, network: network, processID: processID, started: Timestamp(started),
+            dataDirectory: dataDirectory, chain: self.chainReport, links: self.links.count,
+            linksBehind: self.linksBehind, drivers: drivers, openIncidents: self.openIncidents,
+            storeFailure: self.storeFailure?.description)
+    }
+}
+
+extension Orchestrator {
+    /// Raw headers of the best chain from a height on; none above the tip.
+    func exportHeaders(from height: UInt32, count: UInt32) throws -> [UInt8] {
+        let chain = self.sync.chain
+        guard height >= chain.startHeight else {
+            throw ControlServer.Refusal(
+                .badRequest, "the chain starts at \(chain.startHeight), there is no header \(height)")
+        }
+        let end = min(UInt64(height) + UInt64(count), UInt64(chain.tipHeight) + 1)
+        guard UInt64(height) < end else { return [] }
+        return try self.headers(height..<UInt32(end))
+    }
+}

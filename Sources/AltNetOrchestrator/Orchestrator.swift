@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+public import AltNetBitcoin
+public import AltNetDriverHost
+public import AltNetDriverProtocol
+public import AltNetHeaderChain
+public import AltNetHeaderSync
+internal import AltNetObjects
+public import AltNetStore
+public import AltNetWatchdog
+public import Logging
+
+/// The daemon's heart: listens to all drivers, keeps the header chain, lets the watchdog look, answers questions.
+///
+/// It decides nothing itself. What to ask of which link is ``HeaderSync``'s word, what is an incident is
+/// ``LinkBehindDetector``'s; the orchestrator carries both out.
+public actor Orchestrator: DriverHostDelegate {
+    /// What the orchestrator works with.
+    public struct Parts: Sendable {
+        public var sync: HeaderSync.Configuration
+        public var grace: Duration
+        public var seed: UInt64
+
+        public init(sync: HeaderSync.Configuration, grace: Duration, seed: UInt64) {
+            self.sync = sync
+            self.grace = grace
+            self.seed = seed
+        }
+    }
+
+    /// A link of a driver, as the orchestrator sees it.
+    struct Link {
+        let id: LinkID
+        let driver: String
+        let number: DriverLink
+        let description: DriverLinkDescription
+        let since: WallClockTime
+
+        /// How incidents name it: driver and target, so that a link that comes back is the same subject.
+        var subject: String {
+            "\(self.driver) \(self.description.target.isEmpty ? self.description.remote : self.description.target)"
+        }
+    }
+
+    /// What is known of a driver beside its process.
+    struct DriverState {
+        var exposure = ""
+        var listening: [String] = []
+        var links: [DriverLink: LinkID] = [:]
+        var failures: [String: (reason: DisconnectReason, at: WallClockTime)] = [:]
+    }
+
+    let logger: Logger
+    let store: HeaderStore
+    private let incidents: IncidentStore
+    private(set) var sync: HeaderSync
+    private var detector: LinkBehindDetector
+    private(set) var proven: ProvenHeaders
+    private(set) var links: [LinkID: Link] = [:]
+    private(set) var driverStates: [String: DriverState] = [:]
+    private var nextLink: UInt64 = 1
+    private var host: DriverHost?
+    private var syncTimer: Task<Void, Never>?
+    private var detectorTimer: Task<Void, Never>?
+    private var announcedTip: HeaderNode = .start
+    private let flusher: Flusher
+    private(set) var storeFailure: StoreError?
+    private let onFatal: @Sendable (StoreError) -> Void
+
+    /// - Parameters:
+    ///   - chain: what `store` held.
+    ///   - onFatal: called once when headers can no longer be stored; the daemon has to stop.
+    public init(
+        chain: HeaderChain, store: sending HeaderStore, incidents: IncidentStore, parts: Parts, logger: Logger,
+        onFatal: @escaping @Sendable (StoreError) -> Void
+    ) throws(StoreError) {
+        self.logger = logger
+        self.flusher = Flusher(store.synchronizer)
+        self.store = store
+        self.incidents = incidents
+        self.proven = ProvenHeaders(startedAt: .system)
+        try incidents.closeLeftovers()
+        self.detector = LinkBehindDetector(
+            configuration: LinkBehindDetector.Configuration(grace: parts.grace), nextID: try incidents.nextID())
+        self.sync = HeaderSync(chain: chain, configuration: parts.sync, seed: parts.seed)
+        self.onFatal = onFatal
+    }
+
+    /// MUST be called once before the first driver is attached.
+    public func setHost(_ host: DriverHost) {
+        self.host = host
+    }
+
+    /// Ends timers, and closes what is open. Drivers must be gone.
+    public func stop() {
+        self.syncTimer?.cancel()
+        self.detectorTimer?.cancel()
+        self.carryOut(self.detector.onStop(now: .system))
+        do throws(StoreError) {
+            try self.store.synchronize()
+        } catch {
+            self.logger.error("headers could not be flushed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: - Drivers
+
+    public func driverAttached(_ driver: String, capabilities: DriverCapabilities, identity: String) async {
+        self.logger.info("driver attached", metadata: ["driver": "\(driver)", "identity": "\(identity)"])
+        self.driverStates[driver, default: DriverState()].exposure = capabilities.exposure.rawValue
+        if let tip = self.tipAnnouncement() {
+            await self.host?.send(.announcement(.all, tip), to: driver)
+        }
+    }
+
+    public func driverDetached(_ driver: String, reason: String) async {
+        self.logger.info("driver detached", metadata: ["driver": "\(driver)", "reason": "\(reason)"])
+        let gone = self.driverStates.removeValue(forKey: driver)?.links ?? [:]
+        for link in gone.values.sorted() { await self.close(link) }
+    }
+
+    public func driver(_ driver: String, said event: DriverEvent) async {
+        switch event {
+        case .hello, .pong: break
+        case .listening(let addresses): self.driverStates[driver]?.listening = addresses
+        case .linkOpened(let number, let description): await self.open(driver, number, description)
+        case .linkClosed(let number, let reason):
+            guard let id = self.driverStates[driver]?.links.removeValue(forKey: number) else { return }
+            self.logger.info("link closed", metadata: ["link": "\(id)", "reason": "\(reason)"])
+            await self.close(id)
+        case .targetFailed(let target, let reason, _):
+            self.noteFailure(driver, target, reason)
+        case .request(let number, let id, let request):
+            await self.host?.send(.answer(number, id: id, self.answer(request)), to: driver)
+        case .answer(let number, let id, let answer):
+            guard let link = self.driverStates[driver]?.links[number] else { return }
+            await self.carryOut(
+                self.sync.onAnswer(link, id: id, answer, now: .system, wallClock: .system))
+        case .announcement(let number, .tip(let header, _)):
+            guard let link = self.driverStates[driver]?.links[number] else { return }
+            await self.carryOut(self.sync.onTip(link, header: header, now: .system, wallClock: .system))
+        case .announcement(_, .transaction), .announcement(_, .addresses):
+            break  // Nothing here uses them yet: the embedded header chain has no mempool and no peer store.
+        }
+    }
+
+    /// The most failed targets that are remembered per driver: as many as it may have links.
+    private static let maximumFailures = DriverProtocol.maximumLinks
+
+    private func noteFailure(_ driver: String, _ target: String, _ reason: DisconnectReason) {
+        guard var state = self.driverStates[driver] else { return }
+        guard state.failures[target] != nil || state.failures.count < Self.maximumFailures else { return }
+        state.failures[target] = (reason, .system)
+        self.driverStates[driver] = state
+        self.logger.debug("target failed", metadata: ["driver": "\(driver)", "target": "\(target)", "reason": "\(reason)"])
+    }
+
+    /// Forgets what is known of a target that nobody wants any more.
+    func forgetTarget(_ target: String, driver: String) {
+        self.driverStates[driver]?.failures[target] = nil
+    }
+
+    // MARK: - Links
+
+    private func open(_ driver: String, _ number: DriverLink, _ description: DriverLinkDescription) async {
+        let id = LinkID(self.nextLink)
+        self.nextLink += 1
+        let link = Link(id: id, driver: driver, number: number, description: description, since: .system)
+        self.links[id] = link
+        self.driverStates[driver, default: DriverState()].links[number] = id
+        self.driverStates[driver]?.failures[description.target] = nil
+        self.logger.info(
+            "link opened",
+            metadata: ["link": "\(id)", "driver": "\(driver)", "remote": "\(description.remote)"])
+        guard description.peer.serves.contains(.headers) else { return }
+        await self.carryOut(self.sync.onLinkOpened(id, now: .system))
+    }
+
+    private func close(_ id: LinkID) async {
+        guard let link = self.links.removeValue(forKey: id) else { return }
+        await self.carryOut(self.sync.onLinkClosed(id, now: .system))
+        // Another link to the same remote may go on under the same name.
+        guard !self.links.values.contains(where: { $0.subject == link.subject }) else { return }
+        self.carryOut(self.detector.onClosed(link.subject, now: .system))
+    }
+
+    /// What a remote asks of us. Only headers are there: the embedded chain has nothing else.
+    private func answer(_ request: ObjectRequest) -> ObjectAnswer {
+        guard case .headers(let locator, let stop, _, let limit) = request else { return .refused(.unsupported) }
+        let heights = self.sync.chain.heights(after: locator, stop: stop, limit: min(limit, ObjectRequest.maximumHeaders))
+        do throws(StoreError) {
+            return .headers(try self.headers(heights))
+        } catch {
+            self.logger.error("headers could not be read", metadata: ["error": "\(error)"])
+            return .refused(.unavailable)
+        }
+    }
+
+    /// Raw headers of the best chain.
+    func headers(_ heights: Range<UInt32>) throws(StoreError) -> [UInt8] {
+        try self.store.headers(of: heights.lazy.compactMap { self.sync.chain.best(at: $0) })
+    }
+
+    // MARK: - Carrying out
+
+    private func carryOut(_ directives: [HeaderSync.Directive]) async {
+        var changedLinks: Set<LinkID> = []
+        var bestChanged = false
+        for directive in directives {
+            switch directive {
+            case .request(let id, let number, let request): await self.send(request, id: number, over: id)
+            case .store(_, let headers): self.append(headers)
+            case .tipChanged(let change, let source):
+                bestChanged = true
+                self.note(change, source: source)
+            case .viewChanged(let id): changedLinks.insert(id)
+            case .disconnect(let id, let reason):
+                guard let link = self.links[id] else { continue }
+                self.logger.warning(
+                    "link broke the rules", metadata: ["link": "\(id)", "remote": "\(link.description.remote)", "reason": "\(reason)"])
+                await self.host?.send(.closeLink(link.number, reason), to: link.driver)
+            case .setTimer(let moment): self.setSyncTimer(moment)
+            }
+        }
+        for id in bestChanged ? Array(self.links.keys) : Array(changedLinks) { self.observe(id) }
+        await self.announceTip()
+    }
+
+    private func send(_ request: ObjectRequest, id: UInt64, over link: LinkID) async {
+        guard let state = self.links[link], let host = self.host else { return }
+        guard let refused = await host.send(.request(state.number, id: id, request), to: state.driver) else { return }
+        let directives = self.sync.onAnswer(
+            link, id: refused.id, .refused(refused.refusal), now: .system, wallClock: .system)
+        await self.carryOut(directives)
+    }
+
+    private func append(_ headers: [UInt8]) {
+        do throws(StoreError) {
+            try self.store.append(headers)
+            self.flusher.requestFlush()
+        } catch {
+            guard self.storeFailure == nil else { return }
+            self.storeFailure = error
+            self.logger.critical("headers can no longer be stored", metadata: ["error": "\(error)"])
+            self.onFatal(error)
+        }
+    }
+
+    private func note(_ change: TipChange, source: LinkID?) {
+        let chain = self.sync.chain
+        let name = source.flatMap { self.links[$0]?.subject } ?? "the operator"
+        switch change {
+        case .unchanged: return
+        case .extended(let joined):
+            self.proven.note(heights: chain.tipHeight - joined + 1...chain.tipHeight, by: name, at: .system)
+        case .reorganised(let fork, let left, let joined, _):
+            self.proven.note(heights: fork + 1...chain.tipHeight, by: name, at: .system)
+            self.logger.notice(
+                "chain reorganised",
+                metadata: ["fork": "\(fork)", "left": "\(left)", "joined": "\(joined)", "source": "\(name)"])
+        }
+        self.logger.debug("tip changed", metadata: ["height": "\(chain.tipHeight)", "source": "\(name)"])
+    }
+
+    private func setSyncTimer(_ moment: MonotonicInstant) {
+        self.syncTimer?.cancel()
+        self.syncTimer = Task {
+            do { try await Task.sleep(for: max(.zero, moment - .system)) } catch { return }
+            await self.carryOut(self.sync.onTimer(now: .system))
+        }
+    }
+
+    /// Tells everybody our tip, unless more headers are on their way.
+    private func announceTip() async {
+        let tip = self.sync.chain.tip
+        guard tip != self.announcedTip, !self.sync.isDelivering, let host = self.host,
+            let announcement = self.tipAnnouncement()
+        else { return }
+        self.announcedTip = tip
+        for driver in self.driverStates.keys.sorted() { await host.send(.announcement(.all, announcement), to: driver) }
+    }
+
+    private func tipAnnouncement() -> ObjectAnnouncement? {
+        guard let bytes = try? self.store.headers(of: CollectionOfOne(self.sync.chain.tip)),
+            let header = BlockHeader(bytes: bytes)
+        else { return nil }
+        return .tip(header: header, height: self.sync.chain.tipHeight)
+    }
+
+    // MARK: - The watchdog
+
+    /// Tells the watchdog what a link has not shown.
+    private func observe(_ id: LinkID) {
+        guard let link = self.links[id], let missing = self.sync.missing(of: id) else { return }
+        self.carryOut(
+            self.detector.onObservation(of: link.subject, missing: self.missing(of: link, missing), now: .system))
+    }
+
+    func missing(of link: Link, _ missing: (count: UInt32, firstHeight: UInt32)) -> LinkBehindDetector.Missing? {
+        guard missing.count > 0, let first = self.sync.chain.best(at: missing.firstHeight) else { return nil }
+        let proof = self.proven.proof(of: missing.firstHeight)
+        return LinkBehindDetector.Missing(
+            blocks: missing.count, firstHeight: missing.firstHeight, firstHash: self.sync.chain.hash(of: first),
+            // Nobody was behind before there was a link to be behind on.
+            since: max(proof.at, link.since), provenBy: proof.by)
+    }
+
+    private func carryOut(_ directives: [LinkBehindDetector.Directive]) {
+        for directive in directives {
+            switch directive {
+            case .open(let incident):
+                self.logger.warning("incident opened", metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
+                self.save(incident)
+            case .update(let incident): self.save(incident)
+            case .close(let incident):
+                self.logger.notice("incident closed", metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
+                self.save(incident)
+            case .setTimer(let time):
+                self.detectorTimer?.cancel()
+                self.detectorTimer = Task {
+                    do { try await Task.sleep(for: max(.milliseconds(1), time - .system)) } catch { return }
+                    self.carryOut(self.detector.onTimer(now: .system))
+                }
+            }
+        }
+    }
+
+    private func save(_ incident: Incident) {
+        do throws(StoreError) {
+            try self.incidents.save(incident)
+        } catch {
+            self.logger.error("incident could not be stored", metadata: ["error": "\(error)"])
+        }
+    }
+
+    var openIncidents: Int { self.detector.open.count }
+
+    func latestIncidents(_ limit: Int) throws(StoreError) -> [Incident] { try self.incidents.latest(limit) }
+
+    // MARK: - The operator
+
+    /// Takes headers that the operator hands in; they are on the disk when this returns.
+    func importHeaders(_ headers: [UInt8]) async throws(StoreError) -> (added: UInt32, rejection: HeaderRejection?) {
+        let (added, rejection, directives) = self.sync.onImport(headers, now: .system, wallClock: .system)
+        await self.carryOut(directives)
+        if let storeFailure = self.storeFailure { throw storeFailure }
+        try await self.flusher.flush()
+        return (added, rejection)
+    }
+}

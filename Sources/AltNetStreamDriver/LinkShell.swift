@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetObjects
+internal import AltNetTransport
+
+/// Carries out what one session directs: the only place where a session meets a socket, a clock and the orchestrator.
+struct LinkShell<Session: LinkSession>: Sendable {
+    /// What reaches a session, in the order in which it came.
+    enum Input: Sendable {
+        case connection(StreamConnection.Event)
+        case timer
+        case request(id: UInt64, ObjectRequest)
+        case answer(id: UInt64, ObjectAnswer)
+        case announcement(ObjectAnnouncement)
+        case close(DisconnectReason)
+    }
+
+    /// What the session wants the rest of the driver to know.
+    enum Output: Sendable {
+        case established(LinkPeer)
+        case request(id: UInt64, ObjectRequest)
+        case answer(id: UInt64, ObjectAnswer)
+        case announcement(ObjectAnnouncement)
+    }
+
+    /// How many inputs may wait for a session. Bytes wait in the socket, and requests and answers are few by the
+    /// driver protocol, so a longer queue means that the remote has stopped reading.
+    static var maximumWaitingInputs: Int { 256 }
+    /// A remote that takes no bytes for this long is given up.
+    static var writeDeadline: Duration { .seconds(60) }
+
+    let connection: StreamConnection
+    let inputs: AsyncStream<Input>
+    let continuation: AsyncStream<Input>.Continuation
+    let output: @Sendable (Output) async -> Void
+
+    /// Runs the session to its end, and says why it ended.
+    func run(_ session: inout Session) async -> DisconnectReason {
+        var timer: StreamConnection.Timer?
+        defer {
+            timer?.cancel()
+            self.connection.close()
+        }
+        var directives = session.onConnected(now: .now)
+        self.connection.readMore()
+        var iterator = self.inputs.makeAsyncIterator()
+        while true {
+            for directive in directives {
+                switch directive {
+                case .write(let bytes):
+                    if let failure = await self.write(bytes) { return failure }
+                case .setTimer(let moment):
+                    timer?.cancel()
+                    timer = self.connection.schedule(at: moment) { self.continuation.deliver(.timer) }
+                case .established(let peer): await self.output(.established(peer))
+                case .request(let id, let request): await self.output(.request(id: id, request))
+                case .answer(let id, let answer): await self.output(.answer(id: id, answer))
+                case .announcement(let announcement): await self.output(.announcement(announcement))
+                case .disconnect(let reason): return reason
+                }
+            }
+            guard let input = await iterator.next() else {
+                return DisconnectReason(.limitExceeded, "the remote takes nothing while more and more waits for it")
+            }
+            switch input {
+            case .connection(.bytes(let bytes)):
+                directives = session.onBytes(bytes, now: .now)
+                self.connection.readMore()
+            case .connection(.closed(let how)): return DisconnectReason(.closed, UntrustedText(how).description)
+            case .timer: directives = session.onTimer(now: .now)
+            case .request(let id, let request): directives = session.onRequest(id: id, request, now: .now)
+            case .answer(let id, let answer): directives = session.onAnswer(id: id, answer, now: .now)
+            case .announcement(let announcement): directives = session.onAnnouncement(announcement, now: .now)
+            case .close(let reason): return reason
+            }
+        }
+    }
+
+    /// Writes, and gives up on a remote that does not read.
+    private func write(_ bytes: [UInt8]) async -> DisconnectReason? {
+        let deadline = self.connection.schedule(at: .now + Self.writeDeadline) { self.connection.close() }
+        defer { deadline.cancel() }
+        do {
+            try await self.connection.write(bytes)
+            return nil
+        } catch {
+            return DisconnectReason(.closed, UntrustedText("writing failed: \(error)").description)
+        }
+    }
+}
+
+extension AsyncStream.Continuation where Element: Sendable {
+    /// Queues an input, or ends the queue when it is full: to lose one would leave a session with half a message.
+    func deliver(_ input: Element) {
+        if case .dropped = self.yield(input) { self.finish() }
+    }
+}

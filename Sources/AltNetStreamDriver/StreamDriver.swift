@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+public import AltNetDriverKit
+public import AltNetDriverProtocol
+internal import AltNetObjects
+internal import AltNetTransport
+internal import Logging
+
+/// A driver over byte streams: dials its targets and accepts connections, runs a session on each, and passes objects
+/// between the sessions and the orchestrator.
+public actor StreamDriver<Medium: StreamMedium>: Driver {
+    /// The first pause before a target is dialled again; it doubles with every failure in a row.
+    static var firstRetry: Duration { .seconds(1) }
+    /// The longest pause. A remote that is back is found within a minute.
+    static var longestRetry: Duration { .seconds(60) }
+    /// A link that stood this long was no failure: the pauses begin anew.
+    static var healthyAfter: Duration { .seconds(30) }
+    /// The most targets: as many as a driver may have links.
+    static var maximumTargets: Int { DriverProtocol.maximumLinks }
+
+    private typealias Shell = LinkShell<Medium.Session>
+
+    private struct Link {
+        let target: String
+        let remote: String
+        let inputs: AsyncStream<Shell.Input>.Continuation
+        var isEstablished = false
+    }
+
+    public nonisolated let capabilities: DriverCapabilities
+    public nonisolated let identity: String
+    private let medium: Medium
+    private let settings: StreamSettings
+    private let network = StreamNetwork()
+    private let logger = Logger(label: "driver")
+    private var links: [DriverLink: Link] = [:]
+    private var targets: [String: Task<Void, Never>] = [:]
+    private var nextLink: UInt64 = 1
+    private var latestTip: ObjectAnnouncement?
+
+    /// - Throws: a ``DriverSetupError`` when a target cannot be understood.
+    public init(_ medium: Medium, settings: StreamSettings) throws {
+        self.medium = medium
+        self.capabilities = medium.capabilities
+        self.identity = medium.identity
+        self.settings = settings
+        for target in settings.connect { _ = try medium.parse(target) }
+    }
+
+    public func run(_ orchestrator: OrchestratorConnection) async throws {
+        var listeners: [StreamListener] = []
+        for address in self.settings.listen {
+            do {
+                listeners.append(try await self.listen(on: address, orchestrator))
+            } catch {
+                for listener in listeners { await listener.close() }
+                throw DriverFailure("cannot listen on \(address): \(error)")
+            }
+        }
+        if !listeners.isEmpty {
+            await orchestrator.send(.listening(listeners.compactMap(\.address).map(self.medium.listeningText)))
+        }
+        for target in self.settings.connect { await self.open(target, orchestrator) }
+        for await command in orchestrator.commands { await self.perform(command, orchestrator) }
+        for listener in listeners { await listener.close() }
+        for task in self.targets.values { task.cancel() }
+        for link in self.links.values { link.inputs.deliver(.close(DisconnectReason(.requested, "the driver stops"))) }
+    }
+
+    // MARK: - Commands
+
+    private func perform(_ command: DriverCommand, _ orchestrator: OrchestratorConnection) async {
+        switch command {
+        case .openTarget(let target): await self.open(target, orchestrator)
+        case .closeTarget(let target):
+            self.targets.removeValue(forKey: target)?.cancel()
+            for link in self.links.values where link.target == target {
+                link.inputs.deliver(.close(DisconnectReason(.requested, "the target was removed")))
+            }
+        case .closeLink(let link, let reason): self.links[link]?.inputs.deliver(.close(reason))
+        case .request(let link, let id, let request):
+            guard self.links[link]?.isEstablished == true else {
+                return await orchestrator.send(.answer(link, id: id, .refused(.unavailable)))
+            }
+            self.pass(.request(id: id, request), to: link)
+        case .answer(let link, let id, let answer): self.pass(.answer(id: id, answer), to: link)
+        case .announcement(let link, let announcement):
+            guard link == .all else { return self.pass(.announcement(announcement), to: link) }
+            if case .tip(_, let height) = announcement {
+                self.latestTip = announcement
+                self.medium.heightChanged(to: height)
+            }
+            for (link, state) in self.links where state.isEstablished {
+                self.pass(.announcement(announcement), to: link)
+            }
+        case .welcome, .ping, .stop: break  // The kit deals with these.
+        }
+    }
+
+    private func pass(_ input: Shell.Input, to link: DriverLink) {
+        self.links[link]?.inputs.deliver(input)
+    }
+
+    // MARK: - Targets
+
+    private func open(_ target: String, _ orchestrator: OrchestratorConnection) async {
+        guard self.targets[target] == nil else { return }
+        do throws(DriverSetupError) {
+            guard self.targets.count < Self.maximumTargets else {
+                throw DriverSetupError("more than \(Self.maximumTargets) targets")
+            }
+            let parsed = try self.medium.parse(target)
+            self.targets[target] = Task { await self.keepConnected(target, parsed, orchestrator) }
+        } catch {
+            let reason = DisconnectReason(.unreachable, error.description)
+            await orchestrator.send(.targetFailed(target, reason, retryIn: .zero))
+        }
+    }
+
+    private func keepConnected(
+        _ target: String, _ parsed: Medium.Target, _ orchestrator: OrchestratorConnection
+    ) async {
+        var pause = Self.firstRetry
+        while !Task.isCancelled {
+            let started = MonotonicInstant.now
+            let reason = await self.connectOnce(target, parsed, orchestrator)
+            if Task.isCancelled { return }
+            if MonotonicInstant.now - started > Self.healthyAfter { pause = Self.firstRetry }
+            // Up to a quarter more, so that many nodes do not come back in the same moment.
+            let jittered = pause + pause * Double.random(in: 0..<0.25)
+            await orchestrator.send(.targetFailed(target, reason, retryIn: jittered))
+            try? await Task.sleep(for: jittered)
+            pause = min(pause * 2, Self.longestRetry)
+        }
+    }
+
+    private func connectOnce(
+        _ target: String, _ parsed: Medium.Target, _ orchestrator: OrchestratorConnection
+    ) async -> DisconnectReason {
+        let (inputs, continuation) = Self.makeInputs()
+        let connection: StreamConnection
+        do {
+            connection = try await self.network.connect(to: parsed.remote, proxy: self.settings.proxy) { event in
+                continuation.deliver(.connection(event))
+            }
+        } catch {
+            return DisconnectReason(.unreachable, UntrustedText("\(error)").description)
+        }
+        guard !Task.isCancelled else {
+            connection.close()
+            return DisconnectReason(.requested, "the target was removed")
+        }
+        return await self.runLink(
+            self.medium.outboundSession(to: parsed), connection, target: target, inputs, continuation, orchestrator)
+    }
+
+    // MARK: - Links
+
+    private func listen(
+        on address: HostAndPort, _ orchestrator: OrchestratorConnection
+    ) async throws -> StreamListener {
+        try await self.network.listen(on: address) {
+            let (inputs, continuation) = Self.makeInputs()
+            return (
+                onEvent: { continuation.deliver(.connection($0)) },
+                onConnection: { connection in
+                    Task {
+                        _ = await self.runLink(
+                            self.medium.inboundSession(), connection, target: "", inputs, continuation, orchestrator)
+                    }
+                }
+            )
+        }
+    }
+
+    private static func makeInputs() -> (AsyncStream<Shell.Input>, AsyncStream<Shell.Input>.Continuation) {
+        AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Shell.maximumWaitingInputs))
+    }
+
+    private func runLink(
+        _ session: consuming Medium.Session, _ connection: StreamConnection, target: String,
+        _ inputs: AsyncStream<Shell.Input>, _ continuation: AsyncStream<Shell.Input>.Continuation,
+        _ orchestrator: OrchestratorConnection
+    ) async -> DisconnectReason {
+        guard self.links.count < DriverProtocol.maximumLinks else {
+            connection.close()
+            return DisconnectReason(.limitExceeded, "\(DriverProtocol.maximumLinks) links are open already")
+        }
+        let link = DriverLink(self.nextLink)
+        self.nextLink += 1
+        self.links[link] = Link(target: target, remote: connection.remote, inputs: continuation)
+        let shell = Shell(connection: connection, inputs: inputs, continuation: continuation) { output in
+            await self.forward(output, of: link, orchestrator)
+        }
+        var session = session
+        let reason = await shell.run(&session)
+        self.medium.sessionEnded(session)
+        let wasEstablished = self.links.removeValue(forKey: link)?.isEstablished ?? true
+        if wasEstablished { await orchestrator.send(.linkClosed(link, reason)) }
+        self.logger.info(
+            "link closed",
+            metadata: ["remote": "\(connection.remote)", "reason": "\(reason)", "established": "\(wasEstablished)"])
+        return reason
+    }
+
+    private func forward(_ output: Shell.Output, of link: DriverLink, _ orchestrator: OrchestratorConnection) async {
+        switch output {
+        case .established(let peer):
+            guard let state = self.links[link] else { return }
+            self.links[link]?.isEstablished = true
+            await orchestrator.send(
+                .linkOpened(link, DriverLinkDescription(target: state.target, remote: state.remote, peer: peer)))
+            if let tip = self.latestTip { self.pass(.announcement(tip), to: link) }
+        case .request(let id, let request): await orchestrator.send(.request(link, id: id, request))
+        case .answer(let id, let answer): await orchestrator.send(.answer(link, id: id, answer))
+        case .announcement(let announcement): await orchestrator.send(.announcement(link, announcement))
+        }
+    }
+}
+
+/// Why a driver ends that a restart may help.
+struct DriverFailure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

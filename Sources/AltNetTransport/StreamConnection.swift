@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+
+public import AltNetBase
+internal import Dispatch
+internal import NIOConcurrencyHelpers
+public import NIOCore
+internal import NIOPosix
+
+/// One TCP connection, reduced to what a session's shell needs: bytes in one at a time, bytes out with back-pressure.
+///
+/// Nothing is read ahead: the next bytes are taken from the socket when ``readMore()`` is called, so a session that is
+/// slow makes its remote wait, not our memory grow.
+public final class StreamConnection: Sendable {
+    /// What happens on a connection.
+    public enum Event: Sendable {
+        case bytes([UInt8])
+        /// The other side closed, or the network did; the text says how.
+        case closed(String)
+    }
+
+    /// Where the other side is, for people.
+    public let remote: String
+    private let channel: any Channel
+
+    /// Installs itself on a channel whose `autoRead` is off. MUST be called on the channel's event loop.
+    ///
+    /// - Parameter onEvent: called on the event loop; MUST NOT block.
+    init(channel: any Channel, remote: String, onEvent: @escaping @Sendable (Event) -> Void) throws {
+        self.channel = channel
+        self.remote = remote
+        try channel.pipeline.syncOperations.addHandler(EventHandler(onEvent))
+    }
+
+    /// Asks for the next bytes.
+    public func readMore() {
+        self.channel.read()
+    }
+
+    /// Sends bytes; returns when the socket has taken them.
+    public func write(_ bytes: [UInt8]) async throws {
+        try await self.channel.writeAndFlush(self.channel.allocator.buffer(bytes: bytes)).get()
+    }
+
+    /// Calls back at a moment, unless the connection's event loop is gone.
+    public func schedule(at moment: MonotonicInstant, _ body: @escaping @Sendable () -> Void) -> Timer {
+        Timer(
+            task: self.channel.eventLoop.scheduleTask(
+                deadline: .uptimeNanoseconds(UInt64(max(0, moment.nanoseconds))), body))
+    }
+
+    public func close() {
+        self.channel.close(promise: nil)
+    }
+
+    /// A call that can be called off.
+    public struct Timer: Sendable {
+        fileprivate let task: Scheduled<Void>
+
+        public func cancel() {
+            self.task.cancel()
+        }
+    }
+
+    private final class EventHandler: ChannelInboundHandler, Sendable {
+        typealias InboundIn = ByteBuffer
+
+        private let onEvent: @Sendable (Event) -> Void
+
+        init(_ onEvent: @escaping @Sendable (Event) -> Void) {
+            self.onEvent = onEvent
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            let buffer = self.unwrapInboundIn(data)
+            self.onEvent(.bytes(Array(buffer.readableBytesView)))
+        }
+
+        func channelInactive(context: ChannelHandlerContext) {
+            self.onEvent(.closed("the other side closed the connection"))
+            context.fireChannelInactive()
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) {
+            self.onEvent(.closed("\(error)"))
+            context.close(promise: nil)
+        }
+    }
+}
+
+extension MonotonicInstant {
+    /// The system's monotonic clock, the same that event loops schedule by.
+    public static var now: MonotonicInstant {
+        MonotonicInstant(nanoseconds: Int64(clamping: NIODeadline.now().uptimeNanoseconds))
+    }
+}

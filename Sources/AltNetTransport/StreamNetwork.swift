@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+public import NIOCore
+public import NIOPosix
+internal import NIOSOCKS
+
+/// A host and a port, as people write them.
+public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
+    public let host: String
+    public let port: UInt16
+
+    public init(host: String, port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Reads `host:port`, `[ipv6]:port`, or either without a port when there is a default.
+    public init?(_ text: String, defaultPort: UInt16? = nil) {
+        let host: Substring
+        let rest: Substring
+        if text.hasPrefix("[") {
+            guard let end = text.firstIndex(of: "]") else { return nil }
+            host = text[text.index(after: text.startIndex)..<end]
+            rest = text[text.index(after: end)...]
+        } else {
+            let colon = text.firstIndex(of: ":") ?? text.endIndex
+            host = text[..<colon]
+            rest = text[colon...]
+            // More than one colon without brackets is an IPv6 address that lacks them.
+            guard rest.dropFirst().firstIndex(of: ":") == nil else { return nil }
+        }
+        guard !host.isEmpty, host.utf8.count <= Self.maximumHostLength,
+            host.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
+        else { return nil }
+        if rest.isEmpty {
+            guard let defaultPort else { return nil }
+            self.init(host: String(host), port: defaultPort)
+        } else {
+            guard rest.hasPrefix(":"), let port = UInt16(rest.dropFirst()) else { return nil }
+            self.init(host: String(host), port: port)
+        }
+    }
+
+    /// The longest domain name (RFC 1035, section 2.3.4).
+    static let maximumHostLength = 253
+
+    public var description: String {
+        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
+}
+
+/// Makes and accepts TCP connections. No protocol decisions are taken here.
+public struct StreamNetwork: Sendable {
+    /// How long one attempt to connect may take, proxy included.
+    static let connectTimeout: TimeAmount = .seconds(30)
+
+    private let group: MultiThreadedEventLoopGroup
+
+    public init(group: MultiThreadedEventLoopGroup = .singleton) {
+        self.group = group
+    }
+
+    /// Connects to a remote, directly or through a SOCKS5 proxy (RFC 1928), which then also resolves the name.
+    ///
+    /// There is no way around a proxy that is given: when it fails, the connection fails.
+    ///
+    /// - Parameter onEvent: see ``StreamConnection``.
+    public func connect(
+        to remote: HostAndPort, proxy: HostAndPort?,
+        onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
+    ) async throws -> StreamConnection {
+        let bootstrap = ClientBootstrap(group: self.group)
+            .connectTimeout(Self.connectTimeout)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.autoRead, value: proxy != nil)
+        guard let proxy else {
+            let channel = try await bootstrap.connect(host: remote.host, port: Int(remote.port)).get()
+            return try await Self.connection(on: channel, remote: remote.description, onEvent: onEvent)
+        }
+        let channel = try await bootstrap.connect(host: proxy.host, port: Int(proxy.port)).get()
+        do {
+            try await Self.negotiate(on: channel, remote: remote)
+            return try await Self.connection(on: channel, remote: remote.description, onEvent: onEvent)
+        } catch {
+            channel.close(promise: nil)
+            throw error
+        }
+    }
+
+    /// Accepts connections at an address until the returned listener is closed.
+    ///
+    /// - Parameters:
+    ///   - onEvent: makes the receiver of a new connection's events.
+    ///   - onConnection: called for each connection.
+    public func listen(
+        on local: HostAndPort,
+        makeReceiver: @escaping @Sendable () -> (
+            onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
+        )
+    ) async throws -> StreamListener {
+        let channel = try await ServerBootstrap(group: self.group)
+            .serverChannelOption(.backlog, value: 64)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.autoRead, value: false)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let receiver = makeReceiver()
+                    let remote = channel.remoteAddress.flatMap(HostAndPort.init)?.description ?? "unknown"
+                    let connection = try StreamConnection(channel: channel, remote: remote, onEvent: receiver.onEvent)
+                    receiver.onConnection(connection)
+                }
+            }
+            .bind(host: local.host, port: Int(local.port)).get()
+        return StreamListener(channel: channel)
+    }
+
+    private static func connection(
+        on channel: any Channel, remote: String, onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
+    ) async throws -> StreamConnection {
+        try await channel.eventLoop.submit {
+            let connection = try StreamConnection(channel: channel, remote: remote, onEvent: onEvent)
+            guard channel.isActive else { throw ChannelError.ioOnClosedChannel }
+            return connection
+        }.get()
+    }
+
+    /// Speaks SOCKS5 until the proxy has connected us, then turns reading over to the session.
+    private static func negotiate(on channel: any Channel, remote: HostAndPort) async throws {
+        let done = channel.eventLoop.makePromise(of: Void.self)
+        let deadline = channel.eventLoop.scheduleTask(in: Self.connectTimeout) {
+            done.fail(ChannelError.connectTimeout(Self.connectTimeout))
+        }
+        defer { deadline.cancel() }
+        try await channel.eventLoop.submit {
+            try channel.pipeline.syncOperations.addHandlers([
+                SOCKSClientHandler(targetAddress: .domain(remote.host, port: Int(remote.port))),
+                SOCKSWatcher(done),
+            ])
+        }.get()
+        try await done.futureResult.get()
+        try await channel.setOption(.autoRead, value: false).get()
+    }
+}
+
+/// Accepts connections.
+public struct StreamListener: Sendable {
+    let channel: any Channel
+
+    /// The address that it listens on, with the port that the system chose for port 0.
+    public var address: HostAndPort? { self.channel.localAddress.flatMap(HostAndPort.init) }
+
+    public func close() async {
+        try? await self.channel.close()
+    }
+}
+
+extension HostAndPort {
+    init?(_ address: SocketAddress) {
+        guard let host = address.ipAddress, let port = address.port, let number = UInt16(exactly: port) else {
+            return nil
+        }
+        self.init(host: host, port: number)
+    }
+}
+
+/// Waits for the end of a SOCKS negotiation, whichever it is.
+private final class SOCKSWatcher: ChannelInboundHandler, RemovableChannelHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+
+    private let done: EventLoopPromise<Void>
+
+    init(_ done: EventLoopPromise<Void>) {
+        self.done = done
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is SOCKSProxyEstablishedEvent {
+            self.done.succeed()
+            context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.done.fail(error)
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.done.fail(ChannelError.eof)
+        context.fireChannelInactive()
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetCommands
+
+@main
+struct Main {
+    static func main() async {
+        await DaemonCommand.main()
+    }
+}
