@@ -24,6 +24,7 @@ let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSOCKS = Target.Dependency.product(name: "NIOSOCKS", package: "swift-nio-extras")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
@@ -149,11 +150,12 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetHeaderChain",
                 "AltNetHeaderSync", "AltNetOrchestrator", "AltNetStore", argumentParser, logging, serviceLifecycle,
+                unixSignals,
             ]),
 
         // Executables: a few lines each.
-        .executableTarget(name: "altnetd", dependencies: ["AltNetCommands"]),
-        .executableTarget(name: "altnet", dependencies: ["AltNetCommands"]),
+        .executableTarget(name: "altnetd", dependencies: ["AltNetCommands", argumentParser]),
+        .executableTarget(name: "altnet", dependencies: ["AltNetCommands", argumentParser]),
         .executableTarget(name: "altnet-bitcoin", dependencies: ["AltNetBase", "AltNetBitcoinDriver"]),
         .executableTarget(name: "altnet-lightning", dependencies: ["AltNetBase", "AltNetLightningDriver"]),
     ],

@@ -65,3 +65,23 @@ struct KeepAlive: Hashable, Sendable {
     /// Whether the other side may ping us once more.
     mutating func allowsPing(now: MonotonicInstant) -> Bool { self.inboundPings.take(now: now) }
 }
+
+extension BitcoinPeerSession {
+    /// Answers a ping with its number, within the rate.
+    mutating func receivePing(_ nonce: UInt64, now: MonotonicInstant) throws(DisconnectReason) {
+        guard self.keepAlive.allowsPing(now: now) else {
+            throw DisconnectReason(.limitExceeded, "more than \(Int(BitcoinPeerLimits.pings.perSecond)) pings a second")
+        }
+        self.write(.pong(nonce))
+    }
+
+    /// Sends a ping that is due, and gives up on an overdue pong.
+    mutating func checkPing(now: MonotonicInstant) throws(DisconnectReason) {
+        switch self.keepAlive.onTimer(now: now) {
+        case .nothing: break
+        case .ping(let nonce): self.write(.ping(nonce))
+        case .dead:
+            throw DisconnectReason(.timedOut, "no pong within \(self.configuration.timeouts.pong)")
+        }
+    }
+}

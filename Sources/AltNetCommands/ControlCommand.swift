@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetConfiguration
 internal import AltNetControl
 public import ArgumentParser
 internal import FoundationEssentials

@@ -8,6 +8,7 @@ public import ArgumentParser
 internal import Glibc
 internal import Logging
 internal import ServiceLifecycle
+internal import UnixSignals
 
 /// The command line of `altnetd`.
 public struct DaemonCommand: AsyncParsableCommand {

@@ -161,11 +161,10 @@ struct Schema: Sendable {
             : "there is no key \(Readable.quoted(path.name))" + (table == .root ? "" : " in \(table.header)")
         if table.table == Self.drivers, let program = self.programs[table.name] {
             let own = table.appending("settings")
-            let isFree = self.freeTables.contains(own)
             if isTable, path == own {
-                return "\(subject); the settings of \(program) stand in \(table.header) itself"
+                return "\(subject); the settings of \(Readable.text(program)) stand in \(table.header) itself"
             }
-            if isFree, DriverProgram.allSettings.contains(path.name) {
+            if self.freeTables.contains(own), DriverProgram.allSettings.contains(path.name) {
                 return "\(subject); the settings of \(Readable.text(program)) stand in \(own.header)"
             }
         }

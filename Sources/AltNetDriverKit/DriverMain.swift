@@ -24,7 +24,7 @@ public enum DriverMain {
         software: String, _ make: @Sendable (DriverStart) throws -> Instance
     ) async -> Never {
         Self.answerHelp(software: software)
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        LoggingSystem.bootstrap { _ in PlainLogHandler() }
         signal(SIGPIPE, SIG_IGN)
         // An interrupt at the terminal reaches the whole process group; the orchestrator decides when we stop.
         signal(SIGINT, SIG_IGN)
@@ -36,12 +36,8 @@ public enum DriverMain {
         }
         do {
             let driver = try make(start)
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { await Self.waitForEndOfInput() }
-                group.addTask { try await Self.attach(driver, start: start, software: software) }
-                try await group.next()
-                group.cancelAll()
-            }
+            Self.exitAtEndOfInput()
+            try await Self.attach(driver, start: start, software: software)
             exit(0)
         } catch let error as DriverSetupError {
             Self.fail(error.description, restartHelps: false)
@@ -103,13 +99,11 @@ public enum DriverMain {
         }
     }
 
-    /// Returns when the orchestrator closes our standard input, as its own end does.
-    private static func waitForEndOfInput() async {
-        await withCheckedContinuation { continuation in
-            DispatchQueue(label: "standard input").async {
-                while readLine() != nil {}
-                continuation.resume()
-            }
+    /// Ends the process when the orchestrator closes our standard input, as its own end does.
+    private static func exitAtEndOfInput() {
+        DispatchQueue(label: "standard input").async {
+            while readLine() != nil {}
+            exit(0)
         }
     }
 

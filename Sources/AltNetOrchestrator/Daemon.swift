@@ -16,7 +16,7 @@ public import Logging
 public import ServiceLifecycle
 
 /// `altnetd`: puts the parts together, runs them until it is told to stop, and stops them in order.
-public struct Daemon: Service {
+public struct Daemon: Service, CustomStringConvertible {
     /// Why the daemon does not start or has to stop, in one sentence for the operator.
     public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
@@ -70,6 +70,9 @@ public struct Daemon: Service {
             socketPath: configuration.driversSocket, network: configuration.network.rawValue,
             software: "altnetd \(AltNetVersion.current)", delegate: self.orchestrator, logger: logger)
     }
+
+    /// A short name: the life cycle's log messages hold it, and the configuration is nothing for a log.
+    public var description: String { "altnetd" }
 
     public func run() async throws {
         await self.orchestrator.setHost(self.host)

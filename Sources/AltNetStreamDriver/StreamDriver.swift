@@ -209,6 +209,8 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         case .established(let peer):
             guard let state = self.links[link] else { return }
             self.links[link]?.isEstablished = true
+            var peer = peer
+            peer.serves.formIntersection(self.capabilities.requests)
             await orchestrator.send(
                 .linkOpened(link, DriverLinkDescription(target: state.target, remote: state.remote, peer: peer)))
             if let tip = self.latestTip { self.pass(.announcement(tip), to: link) }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBase
-internal import Dispatch
-internal import NIOConcurrencyHelpers
 public import NIOCore
 internal import NIOPosix
 
@@ -24,11 +22,16 @@ public final class StreamConnection: Sendable {
 
     /// Installs itself on a channel whose `autoRead` is off. MUST be called on the channel's event loop.
     ///
-    /// - Parameter onEvent: called on the event loop; MUST NOT block.
-    init(channel: any Channel, remote: String, onEvent: @escaping @Sendable (Event) -> Void) throws {
+    /// - Parameters:
+    ///   - onEvent: called on the event loop; MUST NOT block.
+    ///   - onActive: called when a channel that is being accepted can be read from: a ``readMore()`` before is lost.
+    init(
+        channel: any Channel, remote: String, onEvent: @escaping @Sendable (Event) -> Void,
+        onActive: @escaping @Sendable (StreamConnection) -> Void = { _ in }
+    ) throws {
         self.channel = channel
         self.remote = remote
-        try channel.pipeline.syncOperations.addHandler(EventHandler(onEvent))
+        try channel.pipeline.syncOperations.addHandler(EventHandler(onEvent) { onActive(self) })
     }
 
     /// Asks for the next bytes.
@@ -65,9 +68,16 @@ public final class StreamConnection: Sendable {
         typealias InboundIn = ByteBuffer
 
         private let onEvent: @Sendable (Event) -> Void
+        private let onActive: @Sendable () -> Void
 
-        init(_ onEvent: @escaping @Sendable (Event) -> Void) {
+        init(_ onEvent: @escaping @Sendable (Event) -> Void, onActive: @escaping @Sendable () -> Void) {
             self.onEvent = onEvent
+            self.onActive = onActive
+        }
+
+        func channelActive(context: ChannelHandlerContext) {
+            self.onActive()
+            context.fireChannelActive()
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -108,8 +108,8 @@ public struct StreamNetwork: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let receiver = makeReceiver()
                     let remote = channel.remoteAddress.flatMap(HostAndPort.init)?.description ?? "unknown"
-                    let connection = try StreamConnection(channel: channel, remote: remote, onEvent: receiver.onEvent)
-                    receiver.onConnection(connection)
+                    _ = try StreamConnection(
+                        channel: channel, remote: remote, onEvent: receiver.onEvent, onActive: receiver.onConnection)
                 }
             }
             .bind(host: local.host, port: Int(local.port)).get()

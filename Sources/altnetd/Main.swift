@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetCommands
+internal import ArgumentParser
 
 @main
 struct Main {

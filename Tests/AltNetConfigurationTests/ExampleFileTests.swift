@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetConfiguration
+import FoundationEssentials
+import Testing
+
+@Suite("The example file")
+struct ExampleFileTests {
+    private let text: String
+
+    init() throws {
+        // The folder of this file may be a link.
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().resolvingSymlinksInPath()
+        let root = folder.deletingLastPathComponent().deletingLastPathComponent()
+        let data = try Data(contentsOf: root.appending(path: "Examples/altnet.toml"))
+        self.text = String(decoding: data, as: UTF8.self)
+    }
+
+    /// The file with the comment signs before keys and tables taken away.
+    private var uncommented: String {
+        self.text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            guard line.hasPrefix("# ") else { return line }
+            let rest = line.dropFirst(2)
+            let key = rest.prefix { $0.isLowercase || $0 == "_" }
+            return rest.hasPrefix("[") || (!key.isEmpty && rest.dropFirst(key.count).hasPrefix(" = ")) ? rest : line
+        }
+        .joined(separator: "\n")
+    }
+
+    @Test func `It changes nothing as it is`() throws {
+        #expect(try parse(self.text) == parse())
+    }
+
+    @Test func `With every option taken in, only those without a default differ`() throws {
+        var configuration = try parse(self.uncommented)
+        let radio = configuration.drivers.removeLast()
+        #expect(
+            radio
+                == DaemonConfiguration.Driver(
+                    name: "radio",
+                    program: "/usr/local/bin/altnet-radio",
+                    settings: [
+                        "device": .text("/dev/ttyUSB0"), "baud": .number(9600), "duplex": .flag(false),
+                        "relays": .texts(["north", "south"]),
+                    ]
+                )
+        )
+        for index in configuration.drivers.indices {
+            for key in ["listen", "proxy", "user_agent", "key_file"] {
+                configuration.drivers[index].settings[key] = nil
+            }
+        }
+        configuration.drivers[1].settings["connect"] = nil
+        #expect(try configuration == parse())
+    }
+
+    @Test(arguments: [
+        "network", "data_directory", "runtime_directory", "log_level", "start", "minimum_work",
+        "request_timeout_seconds", "behind_probe_seconds", "idle_probe_seconds", "grace_seconds", "program", "enabled",
+        "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "user_agent", "key_file",
+    ])
+    func `Every option is in it`(key: String) {
+        #expect(self.text.contains("\n# \(key) = "))
+    }
+
+    @Test(arguments: UInt64(1)...8)
+    func `Random damage never crashes`(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let original = Array(self.uncommented.utf8)
+        let scraps = [
+            "[", "]", "{", "}", "\"", "'", "\"\"\"", "'''", "=", ".", ",", "\n", "\\", "\\u0000", "\0", "#", "nan",
+            "-1",
+            "1e999", "99999999999999999999", "2020-01-01", "[[", "]]", "drivers", "[drivers.x]", "ü", "\u{202e}", "\r",
+        ].map { Array($0.utf8) }
+        for _ in 0..<400 {
+            var bytes = original
+            for _ in 0..<Int.random(in: 1...6, using: &generator) {
+                let start = Int.random(in: 0..<bytes.count, using: &generator)
+                switch Int.random(in: 0..<5, using: &generator) {
+                case 0: bytes[start] = UInt8.random(in: .min ... .max, using: &generator)
+                case 1:
+                    bytes.removeSubrange(start..<min(start + Int.random(in: 1...40, using: &generator), bytes.count))
+                case 2: bytes.insert(contentsOf: scraps.randomElement(using: &generator) ?? [], at: start)
+                case 3: bytes.removeSubrange(start...)
+                default:
+                    let from = Int.random(in: 0..<original.count, using: &generator)
+                    bytes.insert(contentsOf: original[from...].prefix(60), at: start)
+                }
+                if bytes.isEmpty { bytes = [0x0a] }
+            }
+            let text = String(decoding: bytes, as: UTF8.self)
+            do throws(ConfigurationError) {
+                _ = try parse(text)
+            } catch {
+                #expect(!error.sentence.isEmpty && !error.description.contains("\n"), "seed \(seed)")
+            }
+        }
+    }
+
+    @Test func `Nesting that goes too deep never crashes`() {
+        let depth = 100_000
+        let texts = [
+            String(repeating: "a.", count: depth) + "a = 1", "[" + String(repeating: "a.", count: depth) + "a]",
+            String(repeating: "a = {", count: depth), "a = " + String(repeating: "[", count: depth),
+            "a = {" + String(repeating: "'b'.", count: depth) + "c = 1}",
+            "a = " + String(repeating: "[[{a.b.c.d.e.f.g.h=", count: 84) + "1" + String(repeating: "}]]", count: 84),
+            "[drivers.x]\nprogram = 'y'\nsettings.x = " + String(repeating: "[", count: 200)
+                + String(repeating: "]", count: 200),
+        ]
+        for text in texts {
+            #expect(throws: ConfigurationError.self) { try parse(text) }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetConfiguration
+import Testing
+
+/// The environment of a person who has set nothing of ours.
+let plainEnvironment = ["HOME": "/home/anna", "PATH": "/usr/bin"]
+
+/// Reads a file's text for a person with a home directory, who works in `/work`.
+func parse(
+    _ text: String = "",
+    environment: [String: String] = [:],
+    flags: [String: String] = [:]
+) throws(ConfigurationError) -> DaemonConfiguration {
+    try DaemonConfiguration.parse(
+        text,
+        environment: plainEnvironment.merging(environment) { $1 },
+        flags: flags,
+        currentDirectory: "/work"
+    )
+}
+
+/// The mistake that a configuration has.
+func mistake(
+    _ text: String = "",
+    environment: [String: String] = [:],
+    flags: [String: String] = [:],
+    sourceLocation: SourceLocation = #_sourceLocation
+) throws -> ConfigurationError {
+    try #require(throws: ConfigurationError.self, sourceLocation: sourceLocation) {
+        _ = try parse(text, environment: environment, flags: flags)
+    }
+}
+
+extension DaemonConfiguration {
+    /// The driver of that name.
+    func driver(_ name: String) -> Driver? { self.drivers.first { $0.name == name } }
+}
+
+/// A repeatable source of randomness: a failing test prints the seed.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) {
+        self.state = seed
+    }
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = self.state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
