@@ -158,6 +158,46 @@ let package = Package(
         .executableTarget(name: "altnet", dependencies: ["AltNetCommands", argumentParser]),
         .executableTarget(name: "altnet-bitcoin", dependencies: ["AltNetBase", "AltNetBitcoinDriver"]),
         .executableTarget(name: "altnet-lightning", dependencies: ["AltNetBase", "AltNetLightningDriver"]),
+        .executableTarget(
+            name: "altnet-bench",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetNoise", "AltNetStore",
+                "AltNetTestKit", crypto,
+            ]),
+
+        // Tests, from the inside out. `AltNetTestKit` runs real processes; nothing else imports it.
+        .target(name: "AltNetTestKit", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetControl"]),
+        .testTarget(name: "AltNetBaseTests", dependencies: ["AltNetBase"]),
+        .testTarget(name: "AltNetBitcoinTests", dependencies: ["AltNetBase", "AltNetBitcoin"]),
+        .testTarget(
+            name: "AltNetLightningTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects"]),
+        .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetNoise"]),
+        .testTarget(
+            name: "AltNetHeaderChainTests", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain"]),
+        .testTarget(
+            name: "AltNetHeaderSyncTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetObjects"]),
+        .testTarget(
+            name: "AltNetBitcoinSessionTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetObjects"]),
+        .testTarget(
+            name: "AltNetLightningSessionTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetLightningSession", "AltNetNoise",
+                "AltNetObjects",
+            ]),
+        .testTarget(
+            name: "AltNetStoreTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetStore", "AltNetWatchdog"]),
+        .testTarget(
+            name: "AltNetConfigurationTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetObjects"]),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: [
+                "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning", "altnetd",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

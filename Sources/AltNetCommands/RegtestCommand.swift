@@ -3,6 +3,7 @@
 internal import AltNetBase
 internal import AltNetBitcoin
 internal import AltNetControl
+internal import AltNetHeaderChain
 internal import ArgumentParser
 internal import Glibc
 
@@ -102,42 +103,5 @@ struct RegtestCommand: AsyncParsableCommand {
                     ? try JSONText.of(report)
                     : "\(self.count) found; the best chain is at height \(report.chain.height), \(report.chain.tip)")
         }
-    }
-}
-
-/// Finds headers on the regression test network.
-struct RegtestMiner {
-    private(set) var tip: BlockHeader
-    private var hash: BlockHash
-    private var generator: SeededRandom
-
-    init(on tip: BlockHeader, seed: UInt64) {
-        self.tip = tip
-        self.hash = tip.hash
-        self.generator = SeededRandom(seed: seed)
-    }
-
-    /// Finds headers on top of each other; `time` makes each one's time from its predecessor's.
-    mutating func mine(_ count: UInt32, time: (UInt32) -> UInt32) -> [UInt8] {
-        let target = Network.regtest.proofOfWorkLimitTarget
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(Int(count) * BlockHeader.size)
-        for _ in 0..<count {
-            var header = BlockHeader(
-                version: 0x2000_0000, previous: self.hash,
-                merkleRoot: BlockHash(
-                    number: UInt256(
-                        self.generator.next(), self.generator.next(), self.generator.next(), self.generator.next())),
-                time: time(self.tip.time), bits: Network.regtest.proofOfWorkLimit, nonce: 0)
-            var hash = header.hash
-            while hash.number > target {
-                header.nonce += 1
-                hash = header.hash
-            }
-            header.append(to: &bytes)
-            self.tip = header
-            self.hash = hash
-        }
-        return bytes
     }
 }

@@ -92,7 +92,7 @@ extension Settings {
         return settings
     }
 
-    /// `connect`, `listen` and `proxy`, which both drivers of ours have.
+    /// `connect`, `listen`, `proxy` and `serve_only`, which both drivers of ours have.
     ///
     /// - Parameter form: What a remote must look like when it does not.
     private func streamSettings(
@@ -119,6 +119,7 @@ extension Settings {
             guard HostAndPort.isValid(address) else { throw self.notOfForm("host:port", proxy, address) }
             settings["proxy"] = .text(address)
         }
+        if let isServing = self.flag(table.appending("serve_only")) { settings["serve_only"] = .flag(isServing) }
         return settings
     }
 

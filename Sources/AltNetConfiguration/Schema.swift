@@ -65,8 +65,8 @@ enum DriverProgram: Hashable, Sendable {
     /// The settings that stand in the driver's table itself; all others have a table of their own.
     var settings: [String: ValueKind] {
         switch self {
-        case .bitcoin: ["connect": .texts, "listen": .texts, "proxy": .text, "user_agent": .text]
-        case .lightning: ["connect": .texts, "listen": .texts, "proxy": .text, "key_file": .text]
+        case .bitcoin: ["connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "user_agent": .text]
+        case .lightning: ["connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "key_file": .text]
         case .other: [:]
         }
     }

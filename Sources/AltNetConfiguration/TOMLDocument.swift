@@ -37,6 +37,13 @@ struct TOMLDocument: Sendable {
                 "a key may have at most \(KeyLines.maximumDepth) parts"
             )
         }
+        if let mistake = KeyLines.fatalMistake(in: text) {
+            throw ConfigurationError(
+                .syntax,
+                .file(fileName, line: mistake.line),
+                "this is not TOML: \(mistake.text)"
+            )
+        }
         do {
             self.root = Self.nodes(of: try TOMLTable(string: text), depth: 0)
         } catch let error as TOMLParseError {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-public import AsyncHTTPClient
+internal import AsyncHTTPClient
 internal import FoundationEssentials
 internal import NIOCore
 internal import NIOHTTP1
@@ -21,12 +21,17 @@ public struct ControlClient: Sendable {
     /// The largest answer that is read.
     static let maximumAnswerBytes = 64 * 1024 * 1024
 
-    private let socketPath: String
-    private let http: HTTPClient
+    /// One for the process. A daemon that is not there is not waited for: the operator wants to know at once.
+    private static let http: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
 
-    public init(socketPath: String, http: HTTPClient = .shared) {
+    private let socketPath: String
+
+    public init(socketPath: String) {
         self.socketPath = socketPath
-        self.http = http
     }
 
     public func status() async throws(ControlError) -> StatusReport { try await self.get("/v1/status") }
@@ -82,7 +87,7 @@ public struct ControlClient: Sendable {
         let answer: HTTPClientResponse
         let bytes: ByteBuffer
         do {
-            answer = try await self.http.execute(request, timeout: Self.timeout)
+            answer = try await Self.http.execute(request, timeout: Self.timeout)
             bytes = try await answer.body.collect(upTo: Self.maximumAnswerBytes)
         } catch let error as IOError where [2, 111].contains(error.errnoCode) {
             throw ControlError("no altnetd answers at \(self.socketPath); start it, or say which one with --data-directory and --network")

@@ -106,6 +106,15 @@ public struct DriverSettings: Sendable {
         }
     }
 
+    /// A setting that is true or false.
+    public mutating func flag(_ name: String) throws(DriverSetupError) -> Bool? {
+        switch self.values.removeValue(forKey: name) {
+        case .flag(let flag): return flag
+        case nil: return nil
+        case .text, .texts, .number: throw DriverSetupError("the setting \(name) must be true or false")
+        }
+    }
+
     /// A setting that is a whole number within bounds.
     public mutating func number(_ name: String, in range: ClosedRange<Int>) throws(DriverSetupError) -> Int? {
         switch self.values.removeValue(forKey: name) {

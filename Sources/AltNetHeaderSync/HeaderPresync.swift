@@ -96,7 +96,9 @@ public struct HeaderPresync: Sendable {
     public var heldBytes: Int { self.commitments.bytes + self.buffer.count }
 
     /// Where the next batch begins: the last header of the current pass, and what the chain builds on.
-    public var locator: [BlockHash] { [self.cursor.hash, self.anchor.hash] }
+    public var locator: [BlockHash] {
+        self.cursor.hash == self.anchor.hash ? [self.anchor.hash] : [self.cursor.hash, self.anchor.hash]
+    }
 
     /// The height that the current pass has reached.
     public var height: UInt32 { self.cursor.height }

@@ -33,25 +33,30 @@ extension HeaderSync {
         case .accepted(let last):
             self.links[link]?.view.isLowWork = false
             directives += self.show(link, last)
-            let isNews = self.chain.count > count || self.links[link]?.view.tip != shownBefore
-            // An answer that brought news may have been cut at the medium's limit: only nothing means the end.
+            let shown = self.links[link]?.view.tip
+            // An answer that brought news may have been cut at the medium's limit: only nothing means the end. So may
+            // one on the way to news, which begins far below them.
+            let resumed = self.links[link]?.resume.map(self.chain.height)
+            let isNews = self.chain.count > count || shown != shownBefore
+            let isProgress = isNews || last != shown && self.chain.height(of: last) > resumed ?? 0
             if isAnswer {
-                self.links[link]?.resume = isNews && !self.chain.isInBestChain(last) ? last : nil
+                self.links[link]?.resume = isProgress && last != shown ? last : nil
+                self.links[link]?.isSettled = !isProgress
                 if isNews {
                     self.noteBulk(link, headers: headers.count / BlockHeader.size, now: now)
                 } else {
-                    self.endBulk(of: link)
+                    self.endBulk(of: link, now: now)
                 }
             }
             let pause = self.interval(self.links[link]?.view ?? View())
-            self.links[link]?.nextProbe = isAnswer && isNews ? now : now + pause
+            self.links[link]?.nextProbe = isAnswer && isProgress ? now : now + pause
         }
         if let rejection { directives += self.reject(link, rejection, now: now) }
         return directives
     }
 
     mutating func reject(_ link: LinkID, _ rejection: HeaderRejection, now: MonotonicInstant) -> [Directive] {
-        self.endBulk(of: link)
+        self.endBulk(of: link, now: now)
         if case .timeTooNew = rejection.rule {
             // Waiting may mend it, and our own clock may be wrong: no reason to lose the link.
             self.links[link]?.nextProbe = now + self.configuration.behindProbeInterval

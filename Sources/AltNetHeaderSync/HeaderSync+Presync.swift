@@ -38,6 +38,7 @@ extension HeaderSync {
                 let (rejection, outcome, accepted) = self.accept(
                     released, source: link, minimumWork: .zero, wallClock: wallClock)
                 directives += accepted
+                self.links[link]?.view.isLowWork = false
                 if case .accepted(let last) = outcome { directives += self.show(link, last) }
                 if let rejection { directives += self.reject(link, rejection, now: now) }
             case .finished:
@@ -46,7 +47,7 @@ extension HeaderSync {
             case .refuse(let refusal):
                 self.links[link]?.presync = nil
                 self.links[link]?.view.presyncHeight = nil
-                self.endBulk(of: link)
+                self.endBulk(of: link, now: now)
                 directives += self.refuse(link, refusal, now: now)
             }
         }
@@ -68,7 +69,7 @@ extension HeaderSync {
     ) -> [Directive] {
         switch refusal {
         case .invalid(let rejection):
-            if case .notConnected = rejection.rule {
+            if case .notConnected = rejection.rule, rejection.position == 0 {
                 // The peer's chain was reorganised meanwhile: begin again.
                 self.links[link]?.nextProbe = now + self.configuration.behindProbeInterval
                 return []

@@ -17,13 +17,15 @@ extension HeaderSync {
             made = .presync
             locator = presync.locator
             height = presync.height
-        } else if let shown = state.view.tip, state.resume == nil, self.isRecent(shown), self.chain.isInBestChain(shown) {
+        } else if let shown = state.view.tip, state.resume == nil, state.isSettled || shown == self.chain.tip {
             made = .follow
-            locator = [self.chain.hash(of: shown)] + self.chain.locator(below: shown)
+            let below = self.chain.locator(below: shown)
+            locator = shown == .start ? below : [self.chain.hash(of: shown)] + below
             height = self.chain.height(of: shown)
         } else {
             // A link that is on a branch goes on from there, unless it has left the branch for the best chain.
-            let branches = [state.resume, state.view.tip].compactMap { $0 }.filter { !self.chain.isInBestChain($0) }
+            let (resume, shown) = (state.resume, state.view.tip == state.resume ? nil : state.view.tip)
+            let branches = [resume, shown].compactMap { $0 }.filter { !self.chain.isInBestChain($0) }
             let ladder: [BlockHash]
             (made, ladder) = self.ladder(state)
             locator = branches.map(self.chain.hash) + ladder
@@ -44,7 +46,7 @@ extension HeaderSync {
         switch state.ladder {
         case .plain:
             from = self.chain.tip
-            above = state.view.tip.map(self.chain.fork) ?? .start
+            above = (state.resume ?? state.view.tip).map(self.chain.fork) ?? .start
         case .shifted(let plainFrom, let plainAbove):
             from = plainFrom
             above = plainAbove
@@ -59,14 +61,9 @@ extension HeaderSync {
         )
     }
 
-    /// Whether what a link has shown is so near to our tip that one answer brings it up to date.
-    private func isRecent(_ shown: HeaderNode) -> Bool {
-        UInt64(self.chain.height(of: shown)) + UInt64(ObjectRequest.maximumHeaders) >= UInt64(self.chain.tipHeight)
-    }
-
     /// The link has nothing after the locator.
     mutating func onNothingMore(_ link: LinkID, request: InFlight, now: MonotonicInstant) -> [Directive] {
-        self.endBulk(of: link)
+        self.endBulk(of: link, now: now)
         guard var state = self.links[link] else { return [] }
         let before = state.view
         state.ladder = .plain
@@ -90,7 +87,8 @@ extension HeaderSync {
         case .ladder(.start, from: _, above: _):
             break
         }
-        state.nextProbe = state.ladder == .plain ? now + self.interval(state.view) : now
+        state.isSettled = state.ladder == .plain
+        state.nextProbe = state.isSettled ? now + self.interval(state.view) : now
         self.links[link] = state
         return state.view == before ? [] : [.viewChanged(link)]
     }

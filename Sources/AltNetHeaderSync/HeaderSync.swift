@@ -73,9 +73,11 @@ public struct HeaderSync: Sendable {
         var nextProbe: MonotonicInstant
         /// What the next ladder looks like.
         var ladder: Ladder = .plain
-        /// Where the link's last answer ended, if that is off the best chain and more may follow.
+        /// Where the link's last answer ended, if that is not the best it has shown and more may follow.
         var resume: HeaderNode?
-        /// After its turn with the bulk a link neither asks nor takes the place again before this moment.
+        /// The link had nothing after what it has shown, so it probably has nothing now.
+        var isSettled = false
+        /// Set after the link had its turn with the bulk: it leaves the next one to others until this moment.
         var yieldsUntil: MonotonicInstant?
     }
 
@@ -93,7 +95,7 @@ public struct HeaderSync: Sendable {
     enum Locator: Hashable, Sendable {
         /// From the last header that the link has shown: nothing in return means that it still stands there.
         case follow
-        /// From our own tip, because the link has shown nothing, or nothing recent, or a branch.
+        /// From our own tip, because the link may be anywhere between what it has shown and there.
         case ladder(Ladder, from: HeaderNode, above: HeaderNode)
         /// From where the pre-synchronisation is.
         case presync
@@ -164,7 +166,7 @@ public struct HeaderSync: Sendable {
     /// A link is gone. An unknown one is ignored.
     public mutating func onLinkClosed(_ link: LinkID, now: MonotonicInstant) -> [Directive] {
         self.links[link] = nil
-        self.endBulk(of: link)
+        self.endBulk(of: link, now: now)
         return self.onTimer(now: now)
     }
 
@@ -181,7 +183,7 @@ public struct HeaderSync: Sendable {
         case .headers(let headers):
             directives = self.onHeaders(link, headers, isAnswer: true, now: now, wallClock: wallClock)
         case .refused:
-            self.endBulk(of: link)
+            self.endBulk(of: link, now: now)
             self.links[link]?.nextProbe = now + self.configuration.behindProbeInterval
             directives = []
         case .objects, .addresses:
@@ -228,17 +230,9 @@ public struct HeaderSync: Sendable {
             guard let request = state.request, request.deadline <= now else { continue }
             self.links[link]?.request = nil
             self.links[link]?.nextProbe = now + self.configuration.behindProbeInterval
-            self.endBulk(of: link)
+            self.endBulk(of: link, now: now)
         }
-        guard let bulk = self.bulk, bulk.end <= now else { return }
-        self.bulk = nil
-        guard bulk.since + Self.bulkTurn <= now else { return }
-        // Whoever had a turn leaves the next one to those who had none, until all have had one.
-        self.links[bulk.link]?.yieldsUntil = now
-        let isRoundOver = self.links.values.allSatisfy { $0.yieldsUntil != nil }
-        for (link, state) in self.links where state.yieldsUntil != nil {
-            self.links[link]?.yieldsUntil = isRoundOver ? nil : now + Self.bulkPatience
-        }
+        if let bulk = self.bulk, bulk.end <= now { self.endBulk(of: bulk.link, now: now) }
     }
 
     /// When a link that is not being asked is to be asked.
@@ -258,8 +252,16 @@ public struct HeaderSync: Sendable {
         }
     }
 
-    mutating func endBulk(of link: LinkID) {
-        if self.bulk?.link == link { self.bulk = nil }
+    /// A link no longer delivers the bulk, if it did. It leaves the next turn to those who had none, until all have
+    /// had one: else two links with endless cheap chains could pass the place to each other for ever.
+    mutating func endBulk(of link: LinkID, now: MonotonicInstant) {
+        guard self.bulk?.link == link else { return }
+        self.bulk = nil
+        self.links[link]?.yieldsUntil = now
+        let isRoundOver = self.links.values.allSatisfy { $0.yieldsUntil != nil }
+        for (link, state) in self.links where state.yieldsUntil != nil {
+            self.links[link]?.yieldsUntil = isRoundOver ? nil : now + Self.bulkPatience
+        }
     }
 
     // MARK: - The operator's headers
@@ -279,7 +281,7 @@ public struct HeaderSync: Sendable {
     /// The link broke the rules: nothing of it is kept, and nothing more is asked of it.
     mutating func disconnect(_ link: LinkID, _ code: DisconnectReason.Code, _ detail: String) -> [Directive] {
         self.links[link] = nil
-        self.endBulk(of: link)
+        if self.bulk?.link == link { self.bulk = nil }
         return [.disconnect(link, DisconnectReason(code, detail))]
     }
 }

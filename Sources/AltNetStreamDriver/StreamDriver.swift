@@ -42,7 +42,10 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     /// - Throws: a ``DriverSetupError`` when a target cannot be understood.
     public init(_ medium: Medium, settings: StreamSettings) throws {
         self.medium = medium
-        self.capabilities = medium.capabilities
+        var capabilities = medium.capabilities
+        // What is not declared is neither asked of our remotes nor taken from them.
+        if settings.servesOnly { capabilities.requests = [] }
+        self.capabilities = capabilities
         self.identity = medium.identity
         self.settings = settings
         for target in settings.connect { _ = try medium.parse(target) }
@@ -216,7 +219,9 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             if let tip = self.latestTip { self.pass(.announcement(tip), to: link) }
         case .request(let id, let request): await orchestrator.send(.request(link, id: id, request))
         case .answer(let id, let answer): await orchestrator.send(.answer(link, id: id, answer))
-        case .announcement(let announcement): await orchestrator.send(.announcement(link, announcement))
+        case .announcement(let announcement):
+            guard !self.settings.servesOnly else { return }
+            await orchestrator.send(.announcement(link, announcement))
         }
     }
 }

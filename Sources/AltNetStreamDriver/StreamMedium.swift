@@ -44,11 +44,14 @@ public struct StreamSettings: Hashable, Sendable {
     public var listen: [HostAndPort]
     /// A SOCKS5 proxy for everything that goes out.
     public var proxy: HostAndPort?
+    /// Whether we serve others and take nothing from them.
+    public var servesOnly: Bool
 
-    /// Takes `connect`, `listen` and `proxy` from a driver's settings.
+    /// Takes `connect`, `listen`, `proxy` and `serve_only` from a driver's settings.
     public init(_ settings: inout DriverSettings) throws(DriverSetupError) {
         self.connect = try settings.texts("connect")
         self.listen = []
+        self.servesOnly = try settings.flag("serve_only") ?? false
         for text in try settings.texts("listen") {
             guard let address = HostAndPort(text) else {
                 throw DriverSetupError("listen: \(text) is not of the form host:port")

@@ -46,7 +46,7 @@ struct ExampleFileTests {
                 )
         )
         for index in configuration.drivers.indices {
-            for key in ["listen", "proxy", "user_agent", "key_file"] {
+            for key in ["listen", "proxy", "serve_only", "user_agent", "key_file"] {
                 configuration.drivers[index].settings[key] = nil
             }
         }
@@ -57,7 +57,8 @@ struct ExampleFileTests {
     @Test(arguments: [
         "network", "data_directory", "runtime_directory", "log_level", "start", "minimum_work",
         "request_timeout_seconds", "behind_probe_seconds", "idle_probe_seconds", "grace_seconds", "program", "enabled",
-        "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "user_agent", "key_file",
+        "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "serve_only", "user_agent",
+        "key_file",
     ])
     func `Every option is in it`(key: String) {
         #expect(self.text.contains("\n# \(key) = "))
