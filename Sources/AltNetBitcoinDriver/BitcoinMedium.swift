@@ -25,11 +25,13 @@ final class BitcoinMedium: StreamMedium {
     let identity = ""
     private let network: Network
     private let userAgent: String
+    private let isProxied: Bool
     private let state = Mutex(State())
 
     init(network: Network, userAgent: String, isProxied: Bool) {
         self.network = network
         self.userAgent = userAgent
+        self.isProxied = isProxied
         self.capabilities = DriverCapabilities(
             requests: [.headers, .blocks, .addresses], serves: [.headers], announces: [.tips, .addresses],
             direction: .both, latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
@@ -65,7 +67,8 @@ final class BitcoinMedium: StreamMedium {
         let nonce = UInt64.random(in: 1...UInt64.max)
         let (height, nonces) = self.state.withLock { state in
             defer { state.nonces.insert(nonce) }
-            return (state.height, state.nonces)
+            // Through a proxy nobody may find out that two ends are ours, not even by our hanging up.
+            return (state.height, self.isProxied ? [] : state.nonces)
         }
         return BitcoinPeerSession(
             configuration: BitcoinPeerSession.Configuration(
@@ -91,7 +94,9 @@ public enum BitcoinDriver {
                     "user_agent is longer than \(P2PVersion.maximumUserAgentLength) bytes, the limit of BIP 14")
             }
             try settings.finish()
-            let medium = BitcoinMedium(network: network, userAgent: userAgent, isProxied: stream.proxy != nil)
+            // Who listens shows an address, whatever goes out through a proxy.
+            let isProxied = stream.proxy != nil && stream.listen.isEmpty
+            let medium = BitcoinMedium(network: network, userAgent: userAgent, isProxied: isProxied)
             return try StreamDriver(medium, settings: stream)
         }
     }

@@ -12,8 +12,9 @@ struct DriverCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Starts a driver and keeps it running until it is detached.",
             discussion: """
-                altnet driver attach lightning --setting listen=0.0.0.0:9735
-                altnet driver attach second --program altnet-bitcoin --setting connect=203.0.113.5:8333
+                altnet driver attach tor --program altnet-bitcoin --setting proxy=127.0.0.1:9050 --setting \
+                    connect=203.0.113.5:8333
+                altnet driver attach usb --program ./driver.py --setting settings.file=/media/usb/headers
                 """)
 
         @Argument(help: "A name for it: a-z, 0-9, - and _.")

@@ -40,7 +40,9 @@ struct HeaderFile: ~Copyable {
         var bytes = [UInt8](repeating: 0, count: Self.piece * BlockHeader.size)
         var done = 0
         while done < bytes.count {
-            let count = bytes.withUnsafeMutableBytes { read(self.descriptor, $0.baseAddress.map { $0 + done }, $0.count - done) }
+            let count = bytes.withUnsafeMutableBytes {
+                read(self.descriptor, $0.baseAddress.map { $0 + done }, $0.count - done)
+            }
             if count == 0 { break }
             if count < 0 {
                 guard errno == EINTR else { throw Self.problem("read", self.path) }
@@ -51,7 +53,8 @@ struct HeaderFile: ~Copyable {
         bytes.removeLast(bytes.count - done)
         guard bytes.count.isMultiple(of: BlockHeader.size) else {
             throw Problem(
-                description: "\(self.path) ends with \(bytes.count % BlockHeader.size) bytes that are no whole header of 80")
+                description:
+                    "\(self.path) ends with \(bytes.count % BlockHeader.size) bytes that are no whole header of 80")
         }
         return bytes
     }
@@ -59,7 +62,9 @@ struct HeaderFile: ~Copyable {
     func write(_ bytes: [UInt8]) throws {
         var done = 0
         while done < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(self.descriptor, $0.baseAddress.map { $0 + done }, $0.count - done) }
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(self.descriptor, $0.baseAddress.map { $0 + done }, $0.count - done)
+            }
             if count < 0 {
                 guard errno == EINTR else { throw Self.problem("write", self.path) }
                 continue

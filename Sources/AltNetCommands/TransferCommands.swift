@@ -78,7 +78,7 @@ struct HeaderTransfer {
     func importFile(_ path: String) async throws {
         try await self.reportingProblems {
             let file = try HeaderFile(reading: path)
-            var backend = try await self.backend()
+            var backend = try await self.backend(creating: true)
             var total: UInt32 = 0
             var added: UInt32 = 0
             var last: ImportReport?
@@ -103,20 +103,22 @@ struct HeaderTransfer {
             print(
                 self.options.json
                     ? try JSONText.of(report)
-                    : "\(added) of \(total) headers were new; the best chain is at height \(report.height), \(report.tip)")
+                    : "\(added) of \(total) headers were new; the best chain is at height \(report.height), \(report.tip)"
+            )
             if let rejection = last.rejection { throw Failure.exit(rejection) }
         }
     }
 
     func exportFile(_ path: String, from: UInt32?, count: UInt32) async throws {
         try await self.reportingProblems {
-            let backend = try await self.backend()
+            let backend = try await self.backend(creating: false)
             var height = from ?? backend.startHeight + 1
             var left = count
             var total: UInt32 = 0
             var last: BlockHash?
             // Asked before the file is touched, so that a mistyped height does not empty it.
             var headers = try await backend.headers(from: height, count: min(left, Self.page))
+            guard !headers.isEmpty else { throw ControlError("there are no headers from height \(height) on") }
             let file = try HeaderFile(writing: path)
             while !headers.isEmpty {
                 try file.write(headers)
@@ -131,7 +133,7 @@ struct HeaderTransfer {
             print(
                 self.options.json
                     ? try JSONText.of(report)
-                    : total == 0 ? "no headers from height \(height) on" : "\(total) headers, up to height \(height - 1), in \(path)")
+                    : "\(total) headers, up to height \(report.height), in \(path)")
         }
     }
 
@@ -150,8 +152,11 @@ struct HeaderTransfer {
         }
     }
 
-    private func backend() async throws -> any Backend {
+    private func backend(creating: Bool) async throws -> any Backend {
         let configuration = try self.options.settings.load()
+        guard creating || access("\(configuration.networkDirectory)/headers.dat", F_OK) == 0 else {
+            throw ControlError("there is no header store in \(configuration.networkDirectory)")
+        }
         do {
             return try StoppedDaemon(configuration)
         } catch let error as StoreError where error.code == .locked {
@@ -203,9 +208,7 @@ struct HeaderTransfer {
                 headers, now: .zero, wallClock: WallClockTime(seconds: Int64(time(nil))))
             for case .store(_, let accepted) in directives { try self.store.append(accepted) }
             try self.store.synchronize()
-            return ImportReport(
-                added: added, chain: ChainReport(self.sync.chain), rejection: rejection?.description,
-                rule: rejection?.rule.name)
+            return ImportReport(added: added, rejection: rejection, chain: self.sync.chain)
         }
 
         func headers(from height: UInt32, count: UInt32) async throws -> [UInt8] {

@@ -50,6 +50,7 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
         /// In a default value.
         case defaults
 
+        /// The place as editors and compilers write it: `altnet.toml:7`.
         public var description: String {
             switch self {
             case .file(let name, let line, let column):
@@ -61,11 +62,14 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
         }
     }
 
+    /// What kind of mistake it is.
     public let code: Code
+    /// Where the mistake is.
     public let place: Place
     /// What is wrong and what to do about it, without the place.
     public let sentence: String
 
+    /// A mistake of a kind at a place.
     public init(_ code: Code, _ place: Place, _ sentence: String) {
         self.code = code
         self.place = place

@@ -60,6 +60,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
 extension DaemonConfiguration {
     /// How important a message must be to be logged; the names are swift-log's.
     public enum LogLevel: String, CaseIterable, Hashable, Sendable {
+        /// From everything to what has gone wrong.
         case trace, debug, info, notice, warning, error
     }
 
@@ -72,6 +73,7 @@ extension DaemonConfiguration {
         /// A chain with less work above its start is not worth memory.
         public var minimumWork: Work
 
+        /// From a height and its header.
         public init(startHeight: UInt32, startHeader: BlockHeader, minimumWork: Work) {
             self.startHeight = startHeight
             self.startHeader = startHeader
@@ -93,6 +95,7 @@ extension DaemonConfiguration {
         /// How long a link that is level with us may be quiet before it is asked again.
         public var idleProbe: Duration
 
+        /// The given times, and the defaults of the others.
         public init(
             requestTimeout: Duration = .seconds(60),
             behindProbe: Duration = .seconds(10),
@@ -109,6 +112,7 @@ extension DaemonConfiguration {
         /// How long a link may lag behind a proven header before that is an incident.
         public var grace: Duration
 
+        /// The given time, or the default.
         public init(grace: Duration = .seconds(30)) {
             self.grace = grace
         }
@@ -131,6 +135,7 @@ extension DaemonConfiguration {
         /// What is handed on to the driver itself.
         public var settings: [String: DriverSetting]
 
+        /// A driver with the defaults of everything that is not given.
         public init(
             name: String,
             program: String,
@@ -173,9 +178,13 @@ extension DaemonConfiguration {
 
     /// One setting that is handed on to a driver.
     public enum DriverSetting: Hashable, Sendable {
+        /// A string.
         case text(String)
+        /// A list of strings.
         case texts([String])
+        /// A whole number.
         case number(Int)
+        /// True or false.
         case flag(Bool)
     }
 }

@@ -8,7 +8,7 @@ extension Settings {
     /// Honest drivers stay far below; a number above is a slip of the finger.
     private static let messagesPerSecondRange = 1...1_000_000
     /// Enough for a message at the lower end; no link of ours is faster than the upper one.
-    private static let bytesPerSecondRange = 1024...1_000_000_000_000
+    private static let bytesPerSecondRange = 65_536...1_000_000_000_000
     /// The most bytes of a user agent (BIP 14, as Bitcoin Core bounds it).
     private static let maximumUserAgentLength = 256
 

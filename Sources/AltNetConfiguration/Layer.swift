@@ -214,7 +214,6 @@ extension Layer {
     /// Variables with our prefix that are not keys: they belong to the command line, to the tests and to the set-up.
     private static let otherVariables: Set<String> = [
         "ALTNET_SHARED", "ALTNET_BITCOIND", "ALTNET_LIGHTNINGD", DaemonConfiguration.fileVariable,
-        "ALTNET_CONTROL_SOCKET",
     ]
 
     /// Whether a variable with this name must be a key.

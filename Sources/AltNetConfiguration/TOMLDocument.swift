@@ -11,7 +11,7 @@ struct TOMLDocument: Sendable {
         case flag(Bool)
         case list([Node])
         case table([String: Node])
-        /// A date or a time, which nothing here takes.
+        /// A date or a time, which nothing here takes and ``TOMLScanner`` refuses before.
         case other
     }
 

@@ -90,7 +90,9 @@ public struct ControlClient: Sendable {
             answer = try await Self.http.execute(request, timeout: Self.timeout)
             bytes = try await answer.body.collect(upTo: Self.maximumAnswerBytes)
         } catch let error as IOError where [2, 111].contains(error.errnoCode) {
-            throw ControlError("no altnetd answers at \(self.socketPath); start it, or say which one with --data-directory and --network")
+            throw ControlError(
+                "no altnetd answers at \(self.socketPath); start it, or say which one with --data-directory and --network"
+            )
         } catch {
             throw ControlError("cannot ask altnetd at \(self.socketPath): \(error)")
         }

@@ -19,10 +19,10 @@ public actor DriverHost {
     /// The pauses between restarts: doubling, from one second to a minute.
     static let firstPause: Duration = .seconds(1)
     static let longestPause: Duration = .seconds(60)
-    /// A driver that was attached this long has recovered: the pauses begin anew.
+    /// A driver that ran this long has recovered: the pauses begin anew.
     static let healthyAfter: Duration = .seconds(60)
     /// The most drivers at once. There are a dozen media; more is a mistake in a script.
-    public static let maximumDrivers = 32
+    public static let maximumDrivers = 64
 
     private struct Supervised {
         let specification: DriverSpecification
@@ -34,6 +34,8 @@ public actor DriverHost {
         var supervisor: Task<Void, Never>?
         var process: Task<DriverProcess.Ending, Never>?
         var attachment: Attachment?
+        /// The rule that the running process broke; says more than the way in which it then ended.
+        var fault: String?
     }
 
     /// A driver that said Hello, until its stream ends.
@@ -42,7 +44,6 @@ public actor DriverHost {
         var session: DriverSession
         let since: MonotonicInstant
         var lastPong: MonotonicInstant
-        var refused: String?
     }
 
     private let socketPath: String
@@ -157,6 +158,7 @@ public actor DriverHost {
                 name: name, socket: self.socketPath, secret: secret, network: self.network,
                 dataDirectory: specification.dataDirectory, settings: specification.settings)
             self.drivers[name]?.secret = secret
+            self.drivers[name]?.fault = nil
             self.drivers[name]?.status = .starting
             let began = MonotonicInstant.system
             let driverLogger = logger
@@ -172,7 +174,8 @@ public actor DriverHost {
             watchdog.cancel()
             self.drivers[name]?.secret = ""
             guard self.drivers[name]?.status != .stopping, !Task.isCancelled else { return }
-            let (reason, restartHelps) = Self.explain(ending)
+            let (ended, restartHelps) = Self.explain(ending)
+            let reason = self.drivers[name]?.fault ?? ended
             guard restartHelps else {
                 logger.error("driver failed", metadata: ["reason": "\(reason)"])
                 self.drivers[name]?.status = .failed(reason: reason)
@@ -189,7 +192,7 @@ public actor DriverHost {
 
     private func checkHello(_ name: String, secret: String) {
         guard let driver = self.drivers[name], driver.secret == secret, driver.attachment == nil else { return }
-        self.logger.warning("driver said no Hello in time", metadata: ["driver": "\(name)"])
+        self.drivers[name]?.fault = driver.fault ?? "it said no Hello within \(DriverProtocol.helloDeadline)"
         driver.process?.cancel()
     }
 
@@ -213,9 +216,15 @@ public actor DriverHost {
         case .exited(DriverProtocol.configurationErrorStatus, let lastWords):
             (lastWords.isEmpty ? "its settings are wrong" : lastWords, false)
         case .exited(let status, let lastWords):
-            (lastWords.isEmpty ? "it ended with status \(status)" : "it ended with status \(status): \(lastWords)", true)
+            (
+                lastWords.isEmpty ? "it ended with status \(status)" : "it ended with status \(status): \(lastWords)",
+                true
+            )
         case .killed(let signal, let lastWords):
-            (lastWords.isEmpty ? "signal \(signal) ended it" : "signal \(signal) ended it; it last said: \(lastWords)", true)
+            (
+                lastWords.isEmpty
+                    ? "signal \(signal) ended it" : "signal \(signal) ended it; it last said: \(lastWords)", true
+            )
         case .notStarted(let reason): ("it could not be started: \(reason)", true)
         }
     }
@@ -232,7 +241,8 @@ public actor DriverHost {
         guard hello.protocolVersion == DriverProtocol.version else {
             throw RPCError(
                 code: .failedPrecondition,
-                message: "protocol version \(hello.protocolVersion), this orchestrator speaks \(DriverProtocol.version)")
+                message: "protocol version \(hello.protocolVersion), this orchestrator speaks \(DriverProtocol.version)"
+            )
         }
         guard let driver = self.drivers[hello.name], !driver.secret.isEmpty,
             Self.isEqual(driver.secret, hello.secret)
@@ -300,7 +310,7 @@ public actor DriverHost {
         attachment.outbox.close()
         self.drivers[name]?.attachment = nil
         if case .attached = self.drivers[name]?.status { self.drivers[name]?.status = .starting }
-        await self.delegate.driverDetached(name, reason: attachment.refused ?? reason)
+        await self.delegate.driverDetached(name, reason: self.drivers[name]?.fault ?? reason)
         // A process without a stream is of no use; one that stops by itself is left to it.
         if self.drivers[name]?.status != .stopping {
             let process = self.drivers[name]?.process
@@ -311,8 +321,13 @@ public actor DriverHost {
         }
     }
 
+    /// A driver's stream is about to be ended because it broke a rule.
+    func note(fault: String, of name: String) {
+        self.drivers[name]?.fault = fault
+    }
+
     private func end(_ name: String, because reason: String) {
-        self.drivers[name]?.attachment?.refused = reason
+        self.drivers[name]?.fault = reason
         self.drivers[name]?.attachment?.outbox.close()
         self.drivers[name]?.process?.cancel()
     }

@@ -59,7 +59,7 @@ enum DriverProcess {
                     }
                     lastWords = Self.printable(line)
                     line = []
-                    if bucket.take(1, now: .system) == .zero { logger.info("driver: \(lastWords)") }
+                    if bucket.takeOne(now: .system) { logger.info("driver: \(lastWords)") }
                 }
             }
         } catch {

@@ -16,7 +16,13 @@ struct DriverService: ProtobufOrchestrator.SimpleServiceProtocol {
         guard let first = try await messages.next(), case .hello(let hello) = try Self.decode(first) else {
             throw RPCError(code: .invalidArgument, message: "the first message must be Hello")
         }
-        let outbox = try await self.host.admit(hello)
+        let outbox: DriverOutbox
+        do {
+            outbox = try await self.host.admit(hello)
+        } catch {
+            await self.note(error, of: hello.name)
+            throw error
+        }
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
@@ -44,9 +50,19 @@ struct DriverService: ProtobufOrchestrator.SimpleServiceProtocol {
             }
             await self.host.leave(hello.name, reason: "the driver ended its call")
         } catch {
-            await self.host.leave(hello.name, reason: "\(error)")
+            await self.note(error, of: hello.name)
+            await self.host.leave(hello.name, reason: error is CancellationError ? "it was stopped" : "\(error)")
             throw error
         }
+    }
+
+    /// Remembers the rule that a driver broke; an end of the stream for any other reason is not its fault.
+    private func note(_ error: any Error, of driver: String) async {
+        guard let error = error as? RPCError,
+            [.invalidArgument, .failedPrecondition, .unauthenticated, .alreadyExists, .resourceExhausted].contains(
+                error.code)
+        else { return }
+        await self.host.note(fault: "it broke the driver protocol: \(error.message)", of: driver)
     }
 
     private static func decode(_ message: ProtobufFromDriver) throws(RPCError) -> DriverEvent {

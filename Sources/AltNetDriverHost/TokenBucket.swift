@@ -14,6 +14,13 @@ struct TokenBucket: Sendable {
         self.refilled = now
     }
 
+    /// Takes one if there is one.
+    mutating func takeOne(now: MonotonicInstant) -> Bool {
+        guard self.take(0, now: now) == .zero, self.tokens >= 1 else { return false }
+        self.tokens -= 1
+        return true
+    }
+
     /// Takes an amount, on credit if need be, and says how long to wait until the credit is paid back.
     mutating func take(_ amount: Int, now: MonotonicInstant) -> Duration {
         self.tokens = min(self.perSecond, self.tokens + (now - self.refilled).inSeconds * self.perSecond)

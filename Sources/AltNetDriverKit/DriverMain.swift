@@ -32,7 +32,9 @@ public enum DriverMain {
             Self.fail("the first line on standard input must be the JSON that altnetd writes", restartHelps: false)
         }
         guard start.version == DriverProtocol.version else {
-            Self.fail("altnetd speaks driver protocol \(start.version), this driver \(DriverProtocol.version)", restartHelps: false)
+            Self.fail(
+                "altnetd speaks driver protocol \(start.version), this driver \(DriverProtocol.version)",
+                restartHelps: false)
         }
         do {
             let driver = try make(start)

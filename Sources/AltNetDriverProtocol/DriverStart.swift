@@ -121,7 +121,8 @@ public struct DriverSettings: Sendable {
         case .number(let number) where range.contains(number): return number
         case nil: return nil
         case .number, .text, .texts, .flag:
-            throw DriverSetupError("the setting \(name) must be a number from \(range.lowerBound) to \(range.upperBound)")
+            throw DriverSetupError(
+                "the setting \(name) must be a number from \(range.lowerBound) to \(range.upperBound)")
         }
     }
 

@@ -9,7 +9,8 @@ extension ObjectRequest {
     init(_ message: Altnet_Driver_V1_Request) throws(DriverProtocolError) {
         switch message.what {
         case .headers(let headers):
-            guard headers.locator.count.isMultiple(of: 32), headers.locator.count <= 32 * Self.maximumLocatorLength else {
+            guard headers.locator.count.isMultiple(of: 32), headers.locator.count <= 32 * Self.maximumLocatorLength
+            else {
                 throw DriverProtocolError("a locator of \(headers.locator.count) bytes")
             }
             guard (1...Self.maximumHeaders).contains(headers.limit) else {

@@ -37,24 +37,20 @@ extension HeaderChain {
         return locator
     }
 
-    /// The best chain's headers after the first hash of the locator that lies in it, or after the start when none does.
+    /// The best chain's headers after the first hash of the locator that lies in it, or after genesis when none does.
     ///
     /// - Parameters:
     ///   - locator: when it is empty, the header of `stop` alone is meant.
     ///   - stop: the answer ends at this hash, unless it is zero or not in the best chain.
     ///   - limit: the most headers to name.
-    /// - Returns: heights of the best chain.
-    public func heights(after locator: [BlockHash], stop: BlockHash, limit: UInt32) -> Range<UInt32> {
+    /// - Returns: heights of the best chain; `nil` when the answer would have to begin before a trusted start.
+    public func heights(after locator: [BlockHash], stop: BlockHash, limit: UInt32) -> Range<UInt32>? {
         if locator.isEmpty, let node = self.find(stop), self.isInBestChain(node), limit > 0 {
             // Bitcoin's P2P protocol asks for one header by its hash this way.
             return self.height(of: node)..<self.height(of: node) + 1
         }
-        var fork = HeaderNode.start
-        for hash in locator {
-            guard let node = self.find(hash), self.isInBestChain(node) else { continue }
-            fork = node
-            break
-        }
+        let known = locator.lazy.compactMap { self.find($0) }.first { self.isInBestChain($0) }
+        guard let fork = known ?? (self.start == .genesis ? .start : nil) else { return nil }
         let first = self.height(of: fork) + 1
         var end = min(UInt64(first) + UInt64(limit), UInt64(self.tipHeight) + 1)
         if stop != .zero, let node = self.find(stop), self.isInBestChain(node), self.height(of: node) >= first {

@@ -59,7 +59,8 @@ struct LightningMedium: StreamMedium {
             let remote = HostAndPort(String(parts[1]), defaultPort: Self.defaultPort)
         else {
             throw DriverSetupError(
-                "\(UntrustedText(target)) is not of the form pubkey@host:port, with a public key of 66 hexadecimal digits")
+                "\(UntrustedText(target)) is not of the form pubkey@host:port, with a public key of 66 hexadecimal digits"
+            )
         }
         return Target(node: node, remote: remote)
     }
@@ -78,7 +79,9 @@ public enum LightningDriver {
             let keyFile = try settings.text("key_file") ?? "\(start.dataDirectory)/node.key"
             try settings.finish()
             let key = try NodeKeyFile.load(keyFile)
-            let medium = LightningMedium(network: network, key: key, isProxied: stream.proxy != nil)
+            // Who listens shows an address, whatever goes out through a proxy.
+            let isProxied = stream.proxy != nil && stream.listen.isEmpty
+            let medium = LightningMedium(network: network, key: key, isProxied: isProxied)
             return try StreamDriver(medium, settings: stream)
         }
     }

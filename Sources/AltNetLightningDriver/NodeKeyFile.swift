@@ -47,7 +47,17 @@ enum NodeKeyFile {
         guard write(descriptor, line, line.count) == line.count, fsync(descriptor) == 0,
             rename(temporary, path) == 0
         else { throw Self.failure("write", path) }
+        // The new name is on the disk when its directory is.
+        let directory = open(Self.directory(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { throw Self.failure("write", path) }
+        defer { close(directory) }
+        guard fsync(directory) == 0 else { throw Self.failure("write", path) }
         return key
+    }
+
+    private static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
     /// A random key. Nearly every 32 bytes are one.

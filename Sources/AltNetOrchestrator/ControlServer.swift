@@ -150,7 +150,9 @@ struct ControlServer: Sendable {
             } catch let error as StoreError {
                 (status, message) = (.init(code: 507), error.description)
             } catch let error as HTTPError {
-                (status, message) = (error.status, error.body ?? "\(request.method) \(request.uri.path): \(error.status)")
+                (status, message) = (
+                    error.status, error.body ?? "\(request.method) \(request.uri.path): \(error.status)"
+                )
             } catch {
                 (status, message) = (.internalServerError, "\(error)")
             }

@@ -8,8 +8,8 @@ internal import AltNetDriverHost
 internal import AltNetDriverProtocol
 public import AltNetHeaderChain
 internal import AltNetHeaderSync
-internal import AltNetStore
 internal import AltNetObjects
+internal import AltNetStore
 internal import Glibc
 internal import HTTPTypes
 public import Logging
@@ -31,6 +31,7 @@ public struct Daemon: Service, CustomStringConvertible {
     private let logger: Logger
     private let started = WallClockTime.system
     private let directory: DataDirectory
+    private let runtimeDirectory: DataDirectory
     private let orchestrator: Orchestrator
     private let host: DriverHost
     private let fatal: AsyncStream<StoreError>
@@ -43,7 +44,8 @@ public struct Daemon: Service, CustomStringConvertible {
         self.programDirectory = programDirectory
         self.logger = logger
         self.directory = try DataDirectory(path: configuration.networkDirectory)
-        try DataDirectory.create(configuration.runtimeDirectory)
+        // Locked as well: two daemons of different networks would take each other's sockets away.
+        self.runtimeDirectory = try DataDirectory(path: configuration.runtimeDirectory)
         let began = MonotonicInstant.system
         var chain = HeaderChain(
             network: configuration.network, start: configuration.chain.start, salt: UInt64.random(in: 0...UInt64.max))
@@ -167,23 +169,9 @@ extension Daemon: ControlServer.Operations {
     }
 
     func attach(_ request: AttachRequest) async throws -> DriverReport {
-        // The same rules as at the start, for this one driver.
-        var flags = [
-            "network": self.configuration.network.rawValue, "data_directory": self.configuration.dataDirectory,
-            "runtime_directory": self.configuration.runtimeDirectory, "drivers.\(request.name).enabled": "true",
-        ]
-        flags["drivers.\(request.name).program"] = request.program
-        for (key, value) in request.settings { flags["drivers.\(request.name).\(key)"] = value }
-        let driver: DaemonConfiguration.Driver
-        do {
-            let parsed = try DaemonConfiguration.parse("", flags: flags)
-            guard let found = parsed.drivers.first(where: { $0.name == request.name }) else {
-                throw ControlServer.Refusal(.badRequest, "\(request.name) is no name for a driver")
-            }
-            driver = found
-        } catch let error as ConfigurationError {
-            throw ControlServer.Refusal(.badRequest, "\(error)")
-        }
+        var keys = request.settings
+        keys["program"] = request.program
+        let driver = try self.parse(request.name, keys)
         try await self.attach(driver)
         guard let report = await self.drivers().first(where: { $0.name == request.name }) else {
             throw DriverHostError("the driver \(request.name) was detached at the same time")
@@ -191,26 +179,50 @@ extension Daemon: ControlServer.Operations {
         return report
     }
 
+    /// Reads the settings of one driver by the rules of the configuration file.
+    private func parse(_ name: String, _ keys: [String: String]) throws -> DaemonConfiguration.Driver {
+        var flags = [
+            "network": self.configuration.network.rawValue, "data_directory": self.configuration.dataDirectory,
+            "runtime_directory": self.configuration.runtimeDirectory, "drivers.\(name).enabled": "true",
+        ]
+        for (key, value) in keys { flags["drivers.\(name).\(key)"] = value }
+        do {
+            let parsed = try DaemonConfiguration.parse("", flags: flags)
+            guard let driver = parsed.drivers.first(where: { $0.name == name }) else {
+                throw ControlServer.Refusal(.badRequest, "\(name) is no name for a driver")
+            }
+            return driver
+        } catch let error as ConfigurationError {
+            throw ControlServer.Refusal(.badRequest, error.sentence)
+        }
+    }
+
     func detach(_ driver: String) async throws {
         try await self.host.detach(driver)
     }
 
     func openTarget(_ target: String, driver: String) async throws {
-        try await self.requireAttached(driver)
+        let program = try await self.requireAttached(driver)
+        // The drivers of ours have one form of target each: a slip of the finger is told at once.
+        if program.hasSuffix("/altnet-bitcoin") || program.hasSuffix("/altnet-lightning") {
+            _ = try self.parse(driver, ["program": program, "connect": target])
+        }
         await self.host.send(.openTarget(target), to: driver)
     }
 
     func closeTarget(_ target: String, driver: String) async throws {
-        try await self.requireAttached(driver)
+        _ = try await self.requireAttached(driver)
         await self.host.send(.closeTarget(target), to: driver)
         await self.orchestrator.forgetTarget(target, driver: driver)
     }
 
-    private func requireAttached(_ driver: String) async throws {
-        guard let status = await self.host.statuses.first(where: { $0.specification.name == driver })?.status else {
+    /// The program of a driver that works.
+    private func requireAttached(_ driver: String) async throws -> String {
+        guard let found = await self.host.statuses.first(where: { $0.specification.name == driver }) else {
             throw DriverHostError("there is no driver named \(driver)")
         }
-        guard case .attached = status else { throw DriverHostError("the driver \(driver) is not attached yet") }
+        guard case .attached = found.status else { throw DriverHostError("the driver \(driver) is not attached yet") }
+        return found.specification.program
     }
 }
 

@@ -13,11 +13,14 @@ final class Flusher: Sendable {
     }
 
     private let synchronizer: HeaderStore.Synchronizer
+    private let onFailure: @Sendable (StoreError) -> Void
     private let queue = DispatchQueue(label: "header store flush")
     private let state = Mutex(State())
 
-    init(_ synchronizer: HeaderStore.Synchronizer) {
+    /// - Parameter onFailure: called when the disk refuses; what it holds is not known from then on.
+    init(_ synchronizer: HeaderStore.Synchronizer, onFailure: @escaping @Sendable (StoreError) -> Void) {
         self.synchronizer = synchronizer
+        self.onFailure = onFailure
     }
 
     /// Flushes soon, without anybody waiting.
@@ -59,6 +62,7 @@ final class Flusher: Sendable {
             guard let waiting else { return }
             var failure: StoreError?
             do throws(StoreError) { try self.synchronizer.synchronize() } catch { failure = error }
+            if let failure { self.onFailure(failure) }
             for continuation in waiting { continuation.resume(returning: failure) }
         }
     }

@@ -22,6 +22,18 @@ extension ChainReport {
     }
 }
 
+extension ImportReport {
+    /// What became of headers that were handed in.
+    public init(added: UInt32, rejection: HeaderRejection?, chain: HeaderChain) {
+        var explanation = rejection?.description
+        if let rejection, rejection.position == 0, case .notConnected(_, let found) = rejection.rule {
+            explanation =
+                "the first header builds on \(found), which is not in this store; the store starts at height \(chain.startHeight)"
+        }
+        self.init(added: added, chain: ChainReport(chain), rejection: explanation, rule: rejection?.rule.name)
+    }
+}
+
 extension Orchestrator {
     var chainReport: ChainReport { ChainReport(self.sync.chain) }
 
@@ -95,8 +107,7 @@ extension Orchestrator {
 
     func importReport(_ headers: [UInt8]) async throws(StoreError) -> ImportReport {
         let (added, rejection) = try await self.importHeaders(headers)
-        return ImportReport(
-            added: added, chain: self.chainReport, rejection: rejection?.description, rule: rejection?.rule.name)
+        return ImportReport(added: added, rejection: rejection, chain: self.sync.chain)
     }
 
     /// What a driver's links say beside its process.

@@ -76,7 +76,7 @@ public actor Orchestrator: DriverHostDelegate {
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) throws(StoreError) {
         self.logger = logger
-        self.flusher = Flusher(store.synchronizer)
+        self.flusher = Flusher(store.synchronizer, onFailure: onFatal)
         self.store = store
         self.incidents = incidents
         self.proven = ProvenHeaders(startedAt: .system)
@@ -153,7 +153,8 @@ public actor Orchestrator: DriverHostDelegate {
         guard state.failures[target] != nil || state.failures.count < Self.maximumFailures else { return }
         state.failures[target] = (reason, .system)
         self.driverStates[driver] = state
-        self.logger.debug("target failed", metadata: ["driver": "\(driver)", "target": "\(target)", "reason": "\(reason)"])
+        self.logger.debug(
+            "target failed", metadata: ["driver": "\(driver)", "target": "\(target)", "reason": "\(reason)"])
     }
 
     /// Forgets what is known of a target that nobody wants any more.
@@ -188,7 +189,9 @@ public actor Orchestrator: DriverHostDelegate {
     /// What a remote asks of us. Only headers are there: the embedded chain has nothing else.
     private func answer(_ request: ObjectRequest) -> ObjectAnswer {
         guard case .headers(let locator, let stop, _, let limit) = request else { return .refused(.unsupported) }
-        let heights = self.sync.chain.heights(after: locator, stop: stop, limit: min(limit, ObjectRequest.maximumHeaders))
+        let found = self.sync.chain.heights(
+            after: locator, stop: stop, limit: min(limit, ObjectRequest.maximumHeaders))
+        guard let heights = found else { return .refused(.notFound) }
         do throws(StoreError) {
             return .headers(try self.headers(heights))
         } catch {
@@ -205,12 +208,14 @@ public actor Orchestrator: DriverHostDelegate {
     // MARK: - Carrying out
 
     private func carryOut(_ directives: [HeaderSync.Directive]) async {
+        // Before anything waits: in the file the headers must stand in the order in which the tree took them.
+        for case .store(_, let headers) in directives { self.append(headers) }
         var changedLinks: Set<LinkID> = []
         var bestChanged = false
         for directive in directives {
             switch directive {
             case .request(let id, let number, let request): await self.send(request, id: number, over: id)
-            case .store(_, let headers): self.append(headers)
+            case .store: break
             case .tipChanged(let change, let source):
                 bestChanged = true
                 self.note(change, source: source)
@@ -218,7 +223,8 @@ public actor Orchestrator: DriverHostDelegate {
             case .disconnect(let id, let reason):
                 guard let link = self.links[id] else { continue }
                 self.logger.warning(
-                    "link broke the rules", metadata: ["link": "\(id)", "remote": "\(link.description.remote)", "reason": "\(reason)"])
+                    "link broke the rules",
+                    metadata: ["link": "\(id)", "remote": "\(link.description.remote)", "reason": "\(reason)"])
                 await self.host?.send(.closeLink(link.number, reason), to: link.driver)
             case .setTimer(let moment): self.setSyncTimer(moment)
             }
@@ -292,7 +298,9 @@ public actor Orchestrator: DriverHostDelegate {
 
     /// Tells the watchdog what a link has not shown.
     private func observe(_ id: LinkID) {
-        guard let link = self.links[id], let missing = self.sync.missing(of: id) else { return }
+        // Whoever connects to us may be behind as much as they like: only what the operator relies on is watched.
+        guard let link = self.links[id], !link.description.target.isEmpty, let missing = self.sync.missing(of: id)
+        else { return }
         self.carryOut(
             self.detector.onObservation(of: link.subject, missing: self.missing(of: link, missing), now: .system))
     }
@@ -310,11 +318,13 @@ public actor Orchestrator: DriverHostDelegate {
         for directive in directives {
             switch directive {
             case .open(let incident):
-                self.logger.warning("incident opened", metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
+                self.logger.warning(
+                    "incident opened", metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
                 self.save(incident)
             case .update(let incident): self.save(incident)
             case .close(let incident):
-                self.logger.notice("incident closed", metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
+                self.logger.notice(
+                    "incident closed", metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
                 self.save(incident)
             case .setTimer(let time):
                 self.detectorTimer?.cancel()

@@ -14,6 +14,8 @@ struct ProvenHeaders: Sendable {
 
     private let startedAt: WallClockTime
     private var proofs: [UInt32: Proof] = [:]
+    /// Of the newest header that is no longer remembered by itself.
+    private var older: Proof?
 
     init(startedAt: WallClockTime) {
         self.startedAt = startedAt
@@ -22,14 +24,17 @@ struct ProvenHeaders: Sendable {
     /// These headers are now part of the best chain.
     mutating func note(heights: ClosedRange<UInt32>, by source: String, at time: WallClockTime) {
         let kept = max(heights.lowerBound, heights.upperBound - min(heights.upperBound, Self.capacity - 1))
+        if kept > heights.lowerBound { self.older = Proof(at: time, by: source) }
         for height in kept...heights.upperBound { self.proofs[height] = Proof(at: time, by: source) }
         guard self.proofs.count > Int(Self.capacity) else { return }
         let limit = heights.upperBound - (Self.capacity - 1)
+        self.older = self.proofs.filter { $0.key < limit }.max { $0.key < $1.key }?.value ?? self.older
         self.proofs = self.proofs.filter { $0.key >= limit }
     }
 
-    /// What is known of a header: at the latest, it was stored when we started.
+    /// What is known of a header. Of one that is not remembered: it was proven at the latest when the newest such one
+    /// was, or it was in the store when we started.
     func proof(of height: UInt32) -> Proof {
-        self.proofs[height] ?? Proof(at: self.startedAt, by: "the store")
+        self.proofs[height] ?? self.older ?? Proof(at: self.startedAt, by: "the store")
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
-internal import Glibc
+internal import FoundationEssentials
 
 extension MonotonicInstant {
     /// The system's monotonic clock.
@@ -15,8 +15,6 @@ extension MonotonicInstant {
 extension WallClockTime {
     /// The system's calendar clock.
     static var system: WallClockTime {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return WallClockTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+        WallClockTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
     }
 }

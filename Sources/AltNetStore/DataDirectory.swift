@@ -33,13 +33,19 @@ public struct DataDirectory: Sendable {
         guard fsync(descriptor) == 0 else { throw SystemFile.failure("flush", self.path) }
     }
 
-    /// Makes a directory that only its owner can enter, and tightens one that is there.
+    /// Makes a directory that only its owner can enter. One that is there and open to others is refused, not changed:
+    /// others may have reasons to enter it.
     public static func create(_ path: String) throws(StoreError) {
         var partial = ""
         for component in path.split(separator: "/", omittingEmptySubsequences: true) {
             partial += path.hasPrefix("/") || !partial.isEmpty ? "/\(component)" : String(component)
             if mkdir(partial, 0o700) != 0, errno != EEXIST { throw SystemFile.failure("create", partial) }
         }
-        guard chmod(path, 0o700) == 0 else { throw SystemFile.failure("close to others", path) }
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw SystemFile.failure("look at", path) }
+        guard status.st_uid == geteuid(), status.st_mode & 0o077 == 0 else {
+            throw StoreError(
+                .system, "\(path) can be entered by others; use another directory, or run: chmod 700 \(path)")
+        }
     }
 }

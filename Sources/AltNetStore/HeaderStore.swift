@@ -120,6 +120,8 @@ public final class HeaderStore {
         var run: (offset: Int, count: Int)?
         for node in nodes {
             guard node != .start else {
+                if let open = run { try self.read(open, into: &bytes) }
+                run = nil
                 bytes += self.startHeader
                 continue
             }
@@ -290,7 +292,7 @@ extension HeaderStore {
                 {
                     flaw = .checksum
                 } else {
-                    guard restorer.add(UnsafeRawBufferPointer(body), to: &chain) else {
+                    guard restorer.add(UnsafeRawBufferPointer(body), to: &chain), restorer.finish(&chain) else {
                         throw StoreError(
                             .damaged, "\(self.file.path): the headers at byte \(self.end) do not follow from those before")
                     }
@@ -303,9 +305,6 @@ extension HeaderStore {
             self.frames.append(Frame(firstNode: self.nodes, offset: self.end + Self.frameOverhead))
             self.nodes += UInt32(count)
             self.end += Self.frameOverhead + bodySize
-        }
-        guard restorer.finish(&chain) else {
-            throw StoreError(.damaged, "\(self.file.path): the last header does not follow from those before")
         }
         chain.finishRestoring()
     }
@@ -338,7 +337,8 @@ extension HeaderStore {
         return true
     }
 
-    /// Feeds stored headers to a chain. A header's hash stands in its successor, so only the last of a run is hashed.
+    /// Feeds the headers of a frame to a chain. A header's hash stands in its successor, so only the last of a run is
+    /// hashed.
     private struct Restorer {
         private var pending: (header: BlockHeader, work: Work)?
         private var bits: CompactTarget?

@@ -33,12 +33,17 @@ public struct IncidentStore: Sendable {
             try migrator.migrate(self.database)
         } catch let error as StoreError {
             throw error
-        } catch let error as DatabaseError where error.resultCode == .SQLITE_NOTADB || error.resultCode == .SQLITE_CORRUPT
-        {
-            throw StoreError(.damaged, "\(path) is damaged (\(error)); move it away to go on without its incidents")
         } catch {
-            throw StoreError(.system, "cannot open \(path): \(error)")
+            throw Self.failure("open", path, error)
         }
+    }
+
+    private static func failure(_ verb: String, _ path: String, _ error: any Error) -> StoreError {
+        let code = (error as? DatabaseError)?.resultCode
+        guard code == .SQLITE_NOTADB || code == .SQLITE_CORRUPT else {
+            return StoreError(.system, "cannot \(verb) \(path): \(error)")
+        }
+        return StoreError(.damaged, "\(path) is damaged (\(error)); move it away to go on without its incidents")
     }
 
     /// Append-only: a migration that has been released is never changed.
@@ -104,7 +109,7 @@ public struct IncidentStore: Sendable {
         do {
             return try self.database.write(body)
         } catch {
-            throw StoreError(.system, "cannot \(verb) the incidents in \(self.database.path): \(error)")
+            throw Self.failure(verb, self.database.path, error)
         }
     }
 

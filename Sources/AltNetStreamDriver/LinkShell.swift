@@ -61,6 +61,7 @@ struct LinkShell<Session: LinkSession>: Sendable {
                 }
             }
             guard let input = await iterator.next() else {
+                guard !Task.isCancelled else { return DisconnectReason(.requested, "the target was removed") }
                 return DisconnectReason(.limitExceeded, "the remote takes nothing while more and more waits for it")
             }
             switch input {

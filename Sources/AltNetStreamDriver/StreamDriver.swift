@@ -16,8 +16,12 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     static var longestRetry: Duration { .seconds(60) }
     /// A link that stood this long was no failure: the pauses begin anew.
     static var healthyAfter: Duration { .seconds(30) }
-    /// The most targets: as many as a driver may have links.
-    static var maximumTargets: Int { DriverProtocol.maximumLinks }
+    /// The most targets. Their links have a place of their own, which nobody who connects to us can take.
+    static var maximumTargets: Int { 32 }
+    /// The most links that others opened, handshakes included: what the driver protocol leaves beside the targets.
+    static var maximumInboundLinks: Int { DriverProtocol.maximumLinks - Self.maximumTargets }
+    /// The most of them from one address. Those that come through this machine, as an onion service's do, share one.
+    static var maximumInboundLinksPerHost: Int { 8 }
 
     private typealias Shell = LinkShell<Medium.Session>
 
@@ -58,7 +62,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
                 listeners.append(try await self.listen(on: address, orchestrator))
             } catch {
                 for listener in listeners { await listener.close() }
-                throw DriverFailure("cannot listen on \(address): \(error)")
+                throw DriverFailure("cannot listen on \(address): \(NetworkFailure.describe(error))")
             }
         }
         if !listeners.isEmpty {
@@ -148,7 +152,9 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
                 continuation.deliver(.connection(event))
             }
         } catch {
-            return DisconnectReason(.unreachable, UntrustedText("\(error)").description)
+            let through = self.settings.proxy.map { " through the proxy \($0)" } ?? ""
+            return DisconnectReason(
+                .unreachable, UntrustedText(NetworkFailure.describe(error) + through).description)
         }
         guard !Task.isCancelled else {
             connection.close()
@@ -186,9 +192,10 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         _ inputs: AsyncStream<Shell.Input>, _ continuation: AsyncStream<Shell.Input>.Continuation,
         _ orchestrator: OrchestratorConnection
     ) async -> DisconnectReason {
-        guard self.links.count < DriverProtocol.maximumLinks else {
+        guard !target.isEmpty || self.hasRoom(for: connection.remote) else {
             connection.close()
-            return DisconnectReason(.limitExceeded, "\(DriverProtocol.maximumLinks) links are open already")
+            self.medium.sessionEnded(session)
+            return DisconnectReason(.limitExceeded, "too many links that others opened")
         }
         let link = DriverLink(self.nextLink)
         self.nextLink += 1
@@ -205,6 +212,14 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             "link closed",
             metadata: ["remote": "\(connection.remote)", "reason": "\(reason)", "established": "\(wasEstablished)"])
         return reason
+    }
+
+    private func hasRoom(for remote: String) -> Bool {
+        let inbound = self.links.values.filter(\.target.isEmpty)
+        guard inbound.count < Self.maximumInboundLinks else { return false }
+        let host = HostAndPort(remote)?.host
+        guard let host, !host.hasPrefix("127."), host != "::1" else { return true }
+        return inbound.count { HostAndPort($0.remote)?.host == host } < Self.maximumInboundLinksPerHost
     }
 
     private func forward(_ output: Shell.Output, of link: DriverLink, _ orchestrator: OrchestratorConnection) async {

@@ -94,7 +94,8 @@ public final class DaemonProcess: Sendable {
     public var residentBytes: Int {
         let status = (try? String(contentsOfFile: "/proc/\(self.processID)/status", encoding: .utf8)) ?? ""
         let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-        return (line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+        return (line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) } ?? 0)
+            * 1024
     }
 }
 
@@ -130,7 +131,8 @@ public enum Programs {
         process.standardInput = FileHandle(forReadingAtPath: "\(directory)/in")
         process.standardOutput = FileHandle(forWritingAtPath: "\(directory)/out")
         process.standardError = FileHandle(forWritingAtPath: "\(directory)/err")
-        let status = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int32, any Error>) in
+        let status = try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<Int32, any Error>) in
             process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
             do { try process.run() } catch { continuation.resume(throwing: error) }
         }
@@ -154,7 +156,9 @@ public enum TemporaryDirectory {
         }
         if isFirst {
             atexit {
-                for path in TemporaryDirectory.made.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: path) }
+                for path in TemporaryDirectory.made.withLock({ $0 }) {
+                    try? FileManager.default.removeItem(atPath: path)
+                }
             }
         }
         return path

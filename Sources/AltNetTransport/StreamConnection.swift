@@ -91,7 +91,7 @@ public final class StreamConnection: Sendable {
         }
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) {
-            self.onEvent(.closed("\(error)"))
+            self.onEvent(.closed(NetworkFailure.describe(error)))
             context.close(promise: nil)
         }
     }

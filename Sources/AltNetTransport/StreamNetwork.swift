@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-internal import AltNetBase
+internal import Glibc
 public import NIOCore
 public import NIOPosix
 internal import NIOSOCKS
@@ -95,9 +95,10 @@ public struct StreamNetwork: Sendable {
     ///   - onConnection: called for each connection.
     public func listen(
         on local: HostAndPort,
-        makeReceiver: @escaping @Sendable () -> (
-            onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
-        )
+        makeReceiver:
+            @escaping @Sendable () -> (
+                onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
+            )
     ) async throws -> StreamListener {
         let channel = try await ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: 64)
@@ -141,6 +142,22 @@ public struct StreamNetwork: Sendable {
         }.get()
         try await done.futureResult.get()
         try await channel.setOption(.autoRead, value: false).get()
+    }
+}
+
+/// What went wrong with a connection, in words for people instead of a library's.
+public enum NetworkFailure {
+    public static func describe(_ error: any Error) -> String {
+        switch error {
+        case let error as NIOConnectionError:
+            if let first = error.connectionErrors.first { return Self.describe(first.error) }
+            if error.dnsAError != nil || error.dnsAAAAError != nil { return "the name \(error.host) cannot be resolved" }
+            return "\(error.host) cannot be reached"
+        case let error as IOError: return String(cString: strerror(error.errnoCode))
+        case ChannelError.connectTimeout: return "no answer in time"
+        case ChannelError.eof: return "the proxy closed the connection"
+        default: return "\(error)"
+        }
     }
 }
 

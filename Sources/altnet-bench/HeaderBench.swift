@@ -76,6 +76,7 @@ enum HeaderBench {
                 }
             }
         }
-        Figure.print("validation and keeping in the tree", Double(headers.count / BlockHeader.size) / seconds, "headers/s")
+        Figure.print(
+            "validation and keeping in the tree", Double(headers.count / BlockHeader.size) / seconds, "headers/s")
     }
 }

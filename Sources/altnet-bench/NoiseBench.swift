@@ -60,7 +60,8 @@ enum NoiseBench {
         }
         Figure.print("bare ChaCha20-Poly1305, sealing 65,535 bytes", bytes / bareSeal / 1e6, "MB/s")
         Figure.print("BOLT 8 stream, sending", bytes / send / 1e6, "MB/s")
-        Figure.print("BOLT 8 sending against bare sealing", bareSeal / send, "share", atLeast: 0.7, of: "of the bare speed")
+        Figure.print(
+            "BOLT 8 sending against bare sealing", bareSeal / send, "share", atLeast: 0.7, of: "of the bare speed")
         Figure.print("bare ChaCha20-Poly1305, opening 65,535 bytes", bytes / bareOpen / 1e6, "MB/s")
         Figure.print("BOLT 8 stream, receiving", bytes / receive / 1e6, "MB/s")
         Figure.print(

@@ -38,21 +38,24 @@ enum SyncBench {
             try await alice.reaches(Self.count, within: .seconds(120))
             best = min(best, (ContinuousClock.now - start).inSeconds)
             if round == 2 {
-                Figure.print("memory of the daemon after the sync", Double(alice.residentBytes) / 1e6, "MB", atMost: 150)
+                Figure.print(
+                    "memory of the daemon after the sync", Double(alice.residentBytes) / 1e6, "MB", atMost: 150)
             }
             try await alice.stop()
             try await bob.stop()
             if round == 2 { try await Self.restart(alice.dataDirectory) }
         }
         Figure.print("900,000 headers over the Lightning link, daemon to daemon", best, "s", atMost: 3)
-        Figure.print("that is", Double(Self.count) / best, "headers/s", atLeast: 400_000 / 1.4,
+        Figure.print(
+            "that is", Double(Self.count) / best, "headers/s", atLeast: 400_000 / 1.4,
             of: "Bitcoin Core 31 over plain loopback TCP")
     }
 
     private static func restart(_ dataDirectory: String) async throws {
         let start = ContinuousClock.now
         let daemon = try await DaemonProcess.start(dataDirectory: dataDirectory)
-        Figure.print("start of the daemon with 900,000 headers, until it answers", (ContinuousClock.now - start).inSeconds, "s")
+        Figure.print(
+            "start of the daemon with 900,000 headers, until it answers", (ContinuousClock.now - start).inSeconds, "s")
         Figure.print("memory of the daemon with 900,000 headers", Double(daemon.residentBytes) / 1e6, "MB", atMost: 150)
         try await daemon.stop()
     }

@@ -161,7 +161,7 @@ struct MistakeTests {
             ),
             (
                 "[drivers.bitcoin]\nbytes_per_second = 1023", .invalidValue,
-                "2: `drivers.bitcoin.bytes_per_second` must be from 1024 to 1000000000000, not 1023"
+                "2: `drivers.bitcoin.bytes_per_second` must be from 65536 to 1000000000000, not 1023"
             ),
             (
                 "[drivers.bitcoin]\nlisten = ['8333']", .invalidValue,

@@ -33,17 +33,43 @@ enum RegtestMiner {
     static func chain(
         _ count: Int, on parent: BlockHeader = Network.regtest.genesis, spacing: UInt32 = 600, salt: UInt64 = 0
     ) -> [BlockHeader] {
-        var headers: [BlockHeader] = []
-        headers.reserveCapacity(count)
-        var previous = parent.hash
-        var time = parent.time
-        for _ in 0..<count {
-            time += spacing
-            let header = Self.header(on: previous, time: time, salt: salt)
-            previous = header.hash
-            headers.append(header)
+        Self.bytes(count, on: parent, spacing: spacing, salt: salt).withUnsafeBytes { bytes in
+            stride(from: 0, to: bytes.count, by: BlockHeader.size).map {
+                BlockHeader(unaligned: UnsafeRawBufferPointer(rebasing: bytes[$0..<$0 + BlockHeader.size]))
+            }
         }
-        return headers
+    }
+
+    /// The same as they travel: made in place, because tests want hundreds of thousands.
+    static func bytes(
+        _ count: Int, on parent: BlockHeader = Network.regtest.genesis, spacing: UInt32 = 600, salt: UInt64 = 0
+    ) -> [UInt8] {
+        let limit = Network.regtest.proofOfWorkLimitTarget.limbs.3
+        var template = Self.header(on: parent.hash, time: parent.time + spacing, salt: salt)
+        template.nonce = 0
+        var bytes = [UInt8](repeating: 0, count: count * BlockHeader.size)
+        let first = template.bytes
+        bytes.withUnsafeMutableBytes { bytes in
+            var previous = parent.hash.number
+            var time = template.time
+            for start in stride(from: 0, to: bytes.count, by: BlockHeader.size) {
+                let header = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + BlockHeader.size])
+                header.copyBytes(from: first)
+                header.storeBytes(of: previous.limbs.0.littleEndian, toByteOffset: 4, as: UInt64.self)
+                header.storeBytes(of: previous.limbs.1.littleEndian, toByteOffset: 12, as: UInt64.self)
+                header.storeBytes(of: previous.limbs.2.littleEndian, toByteOffset: 20, as: UInt64.self)
+                header.storeBytes(of: previous.limbs.3.littleEndian, toByteOffset: 28, as: UInt64.self)
+                header.storeBytes(of: time.littleEndian, toByteOffset: 68, as: UInt32.self)
+                var nonce: UInt32 = 0
+                repeat {
+                    header.storeBytes(of: nonce.littleEndian, toByteOffset: 76, as: UInt32.self)
+                    previous = DoubleSHA256.hash(UnsafeRawBufferPointer(header)).number
+                    nonce += 1
+                } while previous.limbs.3 > limit
+                time += spacing
+            }
+        }
+        return bytes
     }
 }
 

@@ -85,9 +85,9 @@ struct HeaderPresyncTests {
             anchor: HeaderCursor(genesisOf: .regtest), minimumWork: .max, key: Self.key(3), now: self.now)
         var parent = Network.regtest.genesis
         for _ in 0..<100 {
-            let batch = RegtestMiner.chain(2000, on: parent, spacing: 1)
-            parent = try #require(batch.last)
-            #expect(presync.onHeaders(batch.bytes, now: self.now) == [.request])
+            let batch = RegtestMiner.bytes(2000, on: parent, spacing: 1)
+            parent = try #require(BlockHeader(bytes: batch.suffix(80)))
+            #expect(presync.onHeaders(batch, now: self.now) == [.request])
             #expect(presync.heldBytes <= presync.maximumBytes)
         }
         #expect(presync.height == 200_000)
@@ -95,11 +95,14 @@ struct HeaderPresyncTests {
         #expect(presync.maximumBytes < 4_000_000)
     }
 
+    /// As long as the long chain, and another one after its first three hundred headers.
+    private static let forked = SharedChains.long.forked(at: 300, 19_700, salt: 5).headers
+
     @Test("never hands on a chain that it was not shown the first time", arguments: 1...8 as ClosedRange<UInt64>)
     func otherSecondPass(seed: UInt64) throws {
-        let fork = Int(seed) * 300
+        let fork = 300
         let first = SharedChains.longHeaders
-        let second = Array(first[..<fork]) + RegtestMiner.chain(first.count - fork, on: first[fork - 1], salt: seed)
+        let second = Self.forked
         let course = try self.run(
             minimumWork: UInt256(UInt64(2 * first.count)), first: first, second: second, seed: seed)
         guard case .refuse(.commitmentMismatch(let height)) = course.end else {
@@ -119,10 +122,10 @@ struct HeaderPresyncTests {
         let limit: UInt32 = 6 * 7200
         var parent = genesis
         while presync.height + 2000 <= limit {
-            let batch = RegtestMiner.chain(2000, on: parent, spacing: 1)
-            parent = try #require(batch.last)
+            let batch = RegtestMiner.bytes(2000, on: parent, spacing: 1)
+            parent = try #require(BlockHeader(bytes: batch.suffix(80)))
             // The clock has gone on, else the future would be the reason.
-            #expect(presync.onHeaders(batch.bytes, now: self.now) == [.request])
+            #expect(presync.onHeaders(batch, now: self.now) == [.request])
         }
         let last = RegtestMiner.chain(2000, on: parent, spacing: 1)
         #expect(presync.onHeaders(last.bytes, now: self.now) == [.refuse(.tooMany(limit: limit))])

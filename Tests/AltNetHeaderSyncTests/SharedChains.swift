@@ -24,7 +24,6 @@ struct PeerChain: Sendable {
     static let empty = PeerChain([])
 
     mutating func append(_ more: [BlockHeader]) {
-        for gone in self.hashes[self.count...] { self.heights[gone] = nil }
         self.headers.removeLast(self.headers.count - self.count)
         self.hashes.removeLast(self.hashes.count - self.count)
         for header in more {
@@ -58,7 +57,8 @@ struct PeerChain: Sendable {
 
     /// The height of a hash in this chain.
     func height(of hash: BlockHash) -> Int? {
-        self.heights[hash].flatMap { $0 <= self.count ? $0 : nil }
+        // What was cut off is still in the index.
+        self.heights[hash].flatMap { $0 <= self.count && self.hash(at: $0) == hash ? $0 : nil }
     }
 
     func bytes(_ heights: Range<Int>) -> [UInt8] { Array(self.headers[heights.lowerBound - 1..<heights.upperBound - 1]).bytes }

@@ -5,7 +5,7 @@ import AltNetTestKit
 import Foundation
 import Testing
 
-@Suite("What the programs say")
+@Suite("What the programs say", .serialized)
 struct CommandTests {
     private func mined(_ count: Int) async throws -> String {
         let file = TemporaryDirectory.make() + "/chain"

@@ -5,7 +5,7 @@ import AltNetTestKit
 import Foundation
 import Testing
 
-@Suite("kill -9 loses nothing that was acknowledged")
+@Suite("kill -9 loses nothing that was acknowledged", .serialized)
 struct CrashTests {
     private static let rounds = 8
 

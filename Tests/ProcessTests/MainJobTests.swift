@@ -5,7 +5,7 @@ import AltNetTestKit
 import Foundation
 import Testing
 
-@Suite("The main job, with real processes")
+@Suite("The main job, with real processes", .serialized)
 struct MainJobTests {
     @Test("headers reach Alice over Lightning, and she reports the Bitcoin link that withholds blocks")
     func withheldBlocks() async throws {
@@ -20,7 +20,8 @@ struct MainJobTests {
             ])
         for daemon in [bob, mallory] {
             let result = try await Programs.run(
-                "altnet", ["headers", "import", chain, "--network", "regtest", "--data-directory", daemon.dataDirectory])
+                "altnet",
+                ["headers", "import", chain, "--network", "regtest", "--data-directory", daemon.dataDirectory])
             #expect(result.status == 0, "\(result.errors)")
         }
         let alice = try await DaemonProcess.start(

@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: MIT
 """A driver that misbehaves in the way that its setting `behaviour` names, to see that altnetd survives it.
 
-Attach it with `altnet driver attach bad --program …/Tests/Tools/bad-driver --setting settings.behaviour=flood`. Behaviours:
+Attach it so, from the repository:
+
+  altnet driver attach bad --program "$PWD/Tests/Tools/bad-driver" --setting settings.behaviour=flood
+
+Behaviours:
 
   good             none: a link that has no headers, pings answered, a clean stop
   crash            exits with status 3 right after Hello
@@ -16,6 +20,7 @@ Attach it with `altnet driver attach bad --program …/Tests/Tools/bad-driver --
   wrong-version    says Hello with protocol version 2
   flood            announces tips as fast as the stream takes them, for ever
   flood-links      opens and closes links as fast as the stream takes them, for ever
+  flood-bytes      announces transactions of 7 MiB as fast as the stream takes them, for ever
   flood-failures   tells of ever new failing targets, as fast as the stream takes them, for ever
   flood-requests   asks for headers as fast as the stream takes them, for ever, and reads none of the answers
   flood-stderr     writes to standard error as fast as it can, for ever
@@ -99,7 +104,8 @@ class BadDriver:
         fields = dict(
             name=self.start["name"], secret=self.start["secret"], protocol_version=1, software="bad-driver 0",
             capabilities=pb.Capabilities(
-                requests=[pb.OBJECT_KIND_HEADERS], serves=[pb.OBJECT_KIND_HEADERS], announces=[pb.OBJECT_KIND_TIPS],
+                requests=[pb.OBJECT_KIND_HEADERS], serves=[pb.OBJECT_KIND_HEADERS],
+                announces=[pb.OBJECT_KIND_TIPS, pb.OBJECT_KIND_TRANSACTIONS],
                 direction=pb.DIRECTION_OUTBOUND, latency=pb.LATENCY_MILLISECONDS,
                 bandwidth=pb.BANDWIDTH_MEGABYTES, cost=pb.COST_FREE, exposure=pb.EXPOSURE_NONE,
             ),
@@ -158,6 +164,10 @@ class BadDriver:
                 await self.say(link_closed=pb.LinkClosed(link=1, reason=pb.Reason(code="because")))
             case "flood":
                 flood = pb.FromDriver(announcement=pb.Announcement(link=1, tip=pb.Tip(header=TIP, height=1)))
+                while True:
+                    await self.outbox.put(flood)
+            case "flood-bytes":
+                flood = pb.FromDriver(announcement=pb.Announcement(link=1, transaction=bytes(7 << 20)))
                 while True:
                     await self.outbox.put(flood)
             case "flood-requests":

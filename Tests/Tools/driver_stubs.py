@@ -13,8 +13,8 @@ def generate(directory: str) -> None:
     """Makes the stubs; costs a third of a second."""
     from grpc_tools import protoc
 
-    arguments = ["protoc", f"-I{REPOSITORY}/Protos", f"--python_out={directory}", f"--grpc_python_out={directory}", PROTO]
-    if protoc.main(arguments) != 0:
+    outputs = [f"--python_out={directory}", f"--grpc_python_out={directory}"]
+    if protoc.main(["protoc", f"-I{REPOSITORY}/Protos", *outputs, PROTO]) != 0:
         sys.exit("protoc could not make the stubs of the driver protocol")
 
 

@@ -4,7 +4,7 @@
 //
 // A driver is a process that carries Bitcoin objects over one medium: a Lightning connection, Bitcoin's own P2P
 // protocol, DNS, a radio. It can be written in any language that has gRPC, from this file alone;
-// Examples/python-driver/driver.py does it in a hundred lines.
+// Examples/python-driver/driver.py does it in little more than a hundred lines.
 //
 //
 // LIFE OF A DRIVER

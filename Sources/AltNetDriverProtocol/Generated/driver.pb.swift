@@ -14,7 +14,7 @@
 //
 // A driver is a process that carries Bitcoin objects over one medium: a Lightning connection, Bitcoin's own P2P
 // protocol, DNS, a radio. It can be written in any language that has gRPC, from this file alone;
-// Examples/python-driver/driver.py does it in a hundred lines.
+// Examples/python-driver/driver.py does it in little more than a hundred lines.
 //
 //
 // LIFE OF A DRIVER
@@ -423,7 +423,7 @@ package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
     set {message = .linkClosed(newValue)}
   }
 
-  /// A connection that the orchestrator or the settings asked for could not be made; the driver goes on trying.
+  /// A connection that the orchestrator or the settings asked for could not be made.
   package var targetFailed: Altnet_Driver_V1_TargetFailed {
     get {
       if case .targetFailed(let v)? = message {return v}
@@ -479,7 +479,7 @@ package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
     case linkOpened(Altnet_Driver_V1_LinkOpened)
     /// A link is gone. The number is not used again.
     case linkClosed(Altnet_Driver_V1_LinkClosed)
-    /// A connection that the orchestrator or the settings asked for could not be made; the driver goes on trying.
+    /// A connection that the orchestrator or the settings asked for could not be made.
     case targetFailed(Altnet_Driver_V1_TargetFailed)
     /// A remote asks; answered by ToDriver.answer with the same link and request number.
     case request(Altnet_Driver_V1_Request)
@@ -697,7 +697,8 @@ package nonisolated struct Altnet_Driver_V1_Listening: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// As people would type them to connect: "127.0.0.1:18444", "02…@127.0.0.1:9735". At most 16.
+  /// As people would type them to connect: "127.0.0.1:18444", "02…@127.0.0.1:9735". At most 16, each at most 200 bytes
+  /// of printable ASCII.
   package var addresses: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -713,7 +714,8 @@ package nonisolated struct Altnet_Driver_V1_LinkOpened: Sendable {
   /// Chosen by the driver, not 0, never used twice on this stream.
   package var link: UInt64 = 0
 
-  /// The target that this link belongs to; empty for a link that the remote opened.
+  /// The target that this link belongs to; empty for a link that the remote opened. Like remote, at most 500 bytes of
+  /// printable ASCII; identity has at most 200.
   package var target: String = String()
 
   /// Where the remote is, for people: "203.0.113.5:8333".
@@ -784,7 +786,7 @@ package nonisolated struct Altnet_Driver_V1_TargetFailed: Sendable {
   /// Clears the value of `reason`. Subsequent reads from it will return its default value.
   package mutating func clearReason() {self._reason = nil}
 
-  /// When the driver tries again, in milliseconds from now.
+  /// When the driver tries again, in milliseconds from now; 0 when it does not.
   package var retryInMilliseconds: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
