@@ -40,9 +40,11 @@ public actor DriverHost {
 
     /// A driver that said Hello, until its stream ends.
     private struct Attachment {
+        let id: UInt64
         let outbox: DriverOutbox
+        /// The process that it belongs to: the next one must not pay for it.
+        let process: Task<DriverProcess.Ending, Never>?
         var session: DriverSession
-        let since: MonotonicInstant
         var lastPong: MonotonicInstant
     }
 
@@ -52,6 +54,7 @@ public actor DriverHost {
     private let delegate: any DriverHostDelegate
     private let logger: Logger
     private var drivers: [String: Supervised] = [:]
+    private var nextAttachment: UInt64 = 1
 
     /// - Parameters:
     ///   - socketPath: the Unix socket that drivers connect to, in a directory that only the owner can enter.
@@ -99,11 +102,15 @@ public actor DriverHost {
     /// Starts a driver and keeps it running.
     public func attach(_ specification: DriverSpecification) throws(DriverHostError) {
         let name = specification.name
+        if case .failed = self.drivers[name]?.status { self.drivers[name] = nil }
         guard self.drivers[name] == nil else { throw DriverHostError("a driver named \(name) is attached already") }
         guard self.drivers.count < Self.maximumDrivers else {
             throw DriverHostError("\(Self.maximumDrivers) drivers are attached already, which is the most there may be")
         }
-        guard access(specification.program, X_OK) == 0 else {
+        var status = stat()
+        guard stat(specification.program, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            access(specification.program, X_OK) == 0
+        else {
             throw DriverHostError("\(specification.program) is not a program that can be started")
         }
         self.drivers[name] = Supervised(specification: specification)
@@ -166,13 +173,17 @@ public actor DriverHost {
                 await DriverProcess.run(program: specification.program, start: start, logger: driverLogger)
             }
             self.drivers[name]?.process = process
-            let watchdog = Task {
+            let helloDeadline = Task {
                 try await Task.sleep(for: DriverProtocol.helloDeadline)
                 self.checkHello(name, secret: secret)
             }
             let ending = await process.value
-            watchdog.cancel()
+            helloDeadline.cancel()
             self.drivers[name]?.secret = ""
+            if let attachment = self.drivers[name]?.attachment {
+                // What is still in its stream is of nobody any more.
+                await self.leave(Ticket(name, attachment.id, attachment.outbox), reason: "its process ended")
+            }
             guard self.drivers[name]?.status != .stopping, !Task.isCancelled else { return }
             let (ended, restartHelps) = Self.explain(ending)
             let reason = self.drivers[name]?.fault ?? ended
@@ -237,7 +248,7 @@ public actor DriverHost {
     // MARK: - Streams
 
     /// A driver said Hello: checks it, and gives its stream what it needs.
-    func admit(_ hello: DriverHello) async throws(RPCError) -> DriverOutbox {
+    func admit(_ hello: DriverHello) async throws(RPCError) -> Ticket {
         guard hello.protocolVersion == DriverProtocol.version else {
             throw RPCError(
                 code: .failedPrecondition,
@@ -252,16 +263,34 @@ public actor DriverHost {
         }
         let traffic = driver.specification.traffic ?? Set(ObjectKind.allCases)
         let outbox = DriverOutbox()
-        let now = MonotonicInstant.system
+        let ticket = Ticket(hello.name, self.nextAttachment, outbox)
+        self.nextAttachment += 1
         self.drivers[hello.name]?.attachment = Attachment(
-            outbox: outbox, session: DriverSession(capabilities: hello.capabilities, traffic: traffic), since: now,
-            lastPong: now)
+            id: ticket.attachment, outbox: outbox, process: driver.process,
+            session: DriverSession(capabilities: hello.capabilities, traffic: traffic), lastPong: .system)
         self.drivers[hello.name]?.status = .attached(
             software: hello.software, identity: hello.identity, hello.capabilities)
         _ = outbox.send(.welcome(software: self.software))
         await self.delegate.driverAttached(
             hello.name, capabilities: hello.capabilities, identity: hello.identity)
-        return outbox
+        return ticket
+    }
+
+    /// What the stream of an attached driver names itself with. One that is no longer attached is ignored.
+    struct Ticket: Sendable {
+        let driver: String
+        let attachment: UInt64
+        let outbox: DriverOutbox
+
+        init(_ driver: String, _ attachment: UInt64, _ outbox: DriverOutbox) {
+            self.driver = driver
+            self.attachment = attachment
+            self.outbox = outbox
+        }
+    }
+
+    private func attachment(of ticket: Ticket) -> Attachment? {
+        self.drivers[ticket.driver]?.attachment.flatMap { $0.id == ticket.attachment ? $0 : nil }
     }
 
     /// The budget of an attached driver.
@@ -274,8 +303,10 @@ public actor DriverHost {
     }
 
     /// An attached driver said something.
-    func on(_ event: DriverEvent, from name: String) async throws(RPCError) {
-        guard var attachment = self.drivers[name]?.attachment else { return }
+    func on(_ event: DriverEvent, from ticket: Ticket) async throws(RPCError) {
+        guard var attachment = self.attachment(of: ticket) else { return }
+        let name = ticket.driver
+        // Taken out while it changes, so that its tables are not copied.
         self.drivers[name]?.attachment = nil
         let verdict: DriverSession.Verdict
         do throws(DriverProtocolError) {
@@ -296,27 +327,27 @@ public actor DriverHost {
     }
 
     /// Pings a driver, or ends it when it has not answered for too long.
-    func ping(_ name: String, number: UInt64) {
-        guard let attachment = self.drivers[name]?.attachment else { return }
+    func ping(_ ticket: Ticket, number: UInt64) {
+        guard let attachment = self.attachment(of: ticket) else { return }
         guard MonotonicInstant.system - attachment.lastPong < DriverProtocol.pongDeadline else {
-            return self.end(name, because: "it answered no ping for \(DriverProtocol.pongDeadline)")
+            return self.end(ticket.driver, because: "it answered no ping for \(DriverProtocol.pongDeadline)")
         }
         _ = attachment.outbox.send(.ping(number))
     }
 
     /// A driver's stream ended.
-    func leave(_ name: String, reason: String) async {
-        guard let attachment = self.drivers[name]?.attachment else { return }
+    func leave(_ ticket: Ticket, reason: String) async {
+        guard let attachment = self.attachment(of: ticket) else { return }
+        let name = ticket.driver
         attachment.outbox.close()
         self.drivers[name]?.attachment = nil
         if case .attached = self.drivers[name]?.status { self.drivers[name]?.status = .starting }
         await self.delegate.driverDetached(name, reason: self.drivers[name]?.fault ?? reason)
         // A process without a stream is of no use; one that stops by itself is left to it.
         if self.drivers[name]?.status != .stopping {
-            let process = self.drivers[name]?.process
             Task {
                 try await Task.sleep(for: DriverProtocol.stopDeadline)
-                process?.cancel()
+                attachment.process?.cancel()
             }
         }
     }
@@ -327,9 +358,10 @@ public actor DriverHost {
     }
 
     private func end(_ name: String, because reason: String) {
+        guard let attachment = self.drivers[name]?.attachment else { return }
         self.drivers[name]?.fault = reason
-        self.drivers[name]?.attachment?.outbox.close()
-        self.drivers[name]?.process?.cancel()
+        attachment.outbox.close()
+        attachment.process?.cancel()
     }
 
     /// Compares in a time that does not depend on where two secrets differ.

@@ -23,8 +23,10 @@ enum DriverProcess {
     /// Runs until the process ends. Cancelling the task ends the process: SIGTERM, and SIGKILL when that does not help.
     static func run(program: String, start: DriverStart, logger: Logger) async -> Ending {
         var options = PlatformOptions()
-        options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(2))]
-        // A driver outlives an interrupt at the terminal: it is stopped in order.
+        options.teardownSequence = [
+            .gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: .seconds(2))
+        ]
+        // A process group of its own, so that a wrapper's children end with it, and so that a driver outlives an interrupt at the terminal: it is stopped in order.
         options.processGroupID = 0
         do {
             let result = try await Subprocess.run(

@@ -16,9 +16,9 @@ struct DriverService: ProtobufOrchestrator.SimpleServiceProtocol {
         guard let first = try await messages.next(), case .hello(let hello) = try Self.decode(first) else {
             throw RPCError(code: .invalidArgument, message: "the first message must be Hello")
         }
-        let outbox: DriverOutbox
+        let ticket: DriverHost.Ticket
         do {
-            outbox = try await self.host.admit(hello)
+            ticket = try await self.host.admit(hello)
         } catch {
             await self.note(error, of: hello.name)
             throw error
@@ -26,32 +26,32 @@ struct DriverService: ProtobufOrchestrator.SimpleServiceProtocol {
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
-                    for await command in outbox.commands {
+                    for await command in ticket.outbox.commands {
                         try await response.write(command.protobuf)
-                        outbox.written(command)
+                        ticket.outbox.written(command)
                         if command == .stop { return }
                     }
                 }
                 group.addTask {
                     for number in UInt64(1)... {
                         try await Task.sleep(for: DriverProtocol.pingInterval)
-                        await self.host.ping(hello.name, number: number)
+                        await self.host.ping(ticket, number: number)
                     }
                 }
                 var (messageBudget, byteBudget) = await self.host.budget(of: hello.name)
                 while let message = try await messages.next() {
                     let event = try Self.decode(message)
                     let pause = max(
-                        messageBudget.take(1, now: .system), byteBudget.take(event.weight, now: .system))
+                        messageBudget.take(event.cost, now: .system), byteBudget.take(event.weight, now: .system))
                     if pause > .zero { try await Task.sleep(for: pause) }
-                    try await self.host.on(event, from: hello.name)
+                    try await self.host.on(event, from: ticket)
                 }
                 group.cancelAll()
             }
-            await self.host.leave(hello.name, reason: "the driver ended its call")
+            await self.host.leave(ticket, reason: "the driver ended its call")
         } catch {
             await self.note(error, of: hello.name)
-            await self.host.leave(hello.name, reason: error is CancellationError ? "it was stopped" : "\(error)")
+            await self.host.leave(ticket, reason: error is CancellationError ? "it was stopped" : "\(error)")
             throw error
         }
     }

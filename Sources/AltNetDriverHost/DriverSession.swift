@@ -99,6 +99,11 @@ struct DriverSession: Sendable {
 }
 
 extension DriverEvent {
+    /// How many messages it counts for. A new link costs the orchestrator more than a word over one that stands.
+    var cost: Int {
+        if case .linkOpened = self { 50 } else { 1 }
+    }
+
     /// About how many bytes it takes, for budgets.
     var weight: Int {
         switch self {

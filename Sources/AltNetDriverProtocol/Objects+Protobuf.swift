@@ -78,6 +78,9 @@ extension ObjectRequest {
 }
 
 extension ObjectAnswer {
+    /// No block, and so no part of one, is larger: BIP 141's limit on weight, in bytes without a witness discount.
+    static let maximumObjectSize = 4_000_000
+
     init(_ message: Altnet_Driver_V1_Answer) throws(DriverProtocolError) {
         switch message.what {
         case .headers(let headers):
@@ -86,6 +89,9 @@ extension ObjectAnswer {
             else { throw DriverProtocolError("an answer of \(headers.count) bytes of headers") }
             self = .headers([UInt8](headers))
         case .objects(let objects):
+            guard objects.objects.allSatisfy({ $0.count <= Self.maximumObjectSize }) else {
+                throw DriverProtocolError("an object of more than \(Self.maximumObjectSize) bytes")
+            }
             self = .objects(try ObjectKind(protobuf: objects.kind), objects.objects.map { [UInt8]($0) })
         case .addresses(let addresses): self = .addresses(try addresses.checked())
         case .refused(let refused):
@@ -126,7 +132,11 @@ extension ObjectAnnouncement {
                 throw DriverProtocolError("a tip of \(tip.header.count) bytes")
             }
             self = .tip(header: header, height: tip.height)
-        case .transaction(let transaction): self = .transaction([UInt8](transaction))
+        case .transaction(let transaction):
+            guard transaction.count <= ObjectAnswer.maximumObjectSize else {
+                throw DriverProtocolError("a transaction of \(transaction.count) bytes")
+            }
+            self = .transaction([UInt8](transaction))
         case .addresses(let addresses): self = .addresses(try addresses.checked())
         case nil: throw DriverProtocolError("an announcement of nothing that this version knows")
         }

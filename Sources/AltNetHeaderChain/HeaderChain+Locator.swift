@@ -45,8 +45,9 @@ extension HeaderChain {
     ///   - limit: the most headers to name.
     /// - Returns: heights of the best chain; `nil` when the answer would have to begin before a trusted start.
     public func heights(after locator: [BlockHash], stop: BlockHash, limit: UInt32) -> Range<UInt32>? {
-        if locator.isEmpty, let node = self.find(stop), self.isInBestChain(node), limit > 0 {
+        if locator.isEmpty, stop != .zero {
             // Bitcoin's P2P protocol asks for one header by its hash this way.
+            guard let node = self.find(stop), self.isInBestChain(node), limit > 0 else { return 0..<0 }
             return self.height(of: node)..<self.height(of: node) + 1
         }
         let known = locator.lazy.compactMap { self.find($0) }.first { self.isInBestChain($0) }

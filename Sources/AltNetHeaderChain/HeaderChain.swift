@@ -158,12 +158,13 @@ public struct HeaderChain: Sendable {
             }
             height += 1
             work = work.addingSaturating(workOfHeader)
-            let isNew = self.append(
+            self.appendColumns(
                 hash: header.hash, parent: parent, height: height, time: header.time, bits: header.bits.rawValue,
                 work: work)
-            precondition(isNew, "a run of headers must not hold what the tree has: \(header.hash)")
             parent = UInt32(self.count - 1)
         }
+        let areNew = self.index.insert(from: Int(first), in: self.hashes)
+        precondition(areNew, "a run of headers must not hold what the tree has")
         let nodes = first..<UInt32(self.count)
         guard let last = nodes.last, self.works[Int(last)] > self.works[self.tip.index] else {
             return (nodes, .unchanged)
@@ -224,13 +225,19 @@ public struct HeaderChain: Sendable {
         hash: BlockHash, parent: UInt32, height: UInt32, time: UInt32, bits: UInt32, work: UInt128
     ) -> Bool {
         guard self.index.insert(hash, as: UInt32(self.hashes.count), in: self.hashes) else { return false }
+        self.appendColumns(hash: hash, parent: parent, height: height, time: time, bits: bits, work: work)
+        return true
+    }
+
+    private mutating func appendColumns(
+        hash: BlockHash, parent: UInt32, height: UInt32, time: UInt32, bits: UInt32, work: UInt128
+    ) {
         self.hashes.append(hash)
         self.works.append(work)
         self.parents.append(parent)
         self.heights.append(height)
         self.times.append(time)
         self.bits.append(bits)
-        return true
     }
 
     private mutating func makeBest(_ node: HeaderNode) -> TipChange {

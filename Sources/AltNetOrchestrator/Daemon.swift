@@ -86,6 +86,8 @@ public struct Daemon: Service, CustomStringConvertible {
                 group.addTask { try await self.host.run { try await self.attachConfigured() } }
                 group.addTask {
                     try await control.run { self.logger.info("ready", metadata: ["control": "\(control.socketPath)"]) }
+                    // It stops by itself when it hears that we do; the drivers still have to stop in order.
+                    for await _ in AsyncStream<Never>(Never.self, { _ in }) {}
                 }
                 group.addTask {
                     for await error in self.fatal { throw error }

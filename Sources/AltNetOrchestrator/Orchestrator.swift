@@ -127,7 +127,9 @@ public actor Orchestrator: DriverHostDelegate {
         case .linkOpened(let number, let description): await self.open(driver, number, description)
         case .linkClosed(let number, let reason):
             guard let id = self.driverStates[driver]?.links.removeValue(forKey: number) else { return }
-            self.logger.info("link closed", metadata: ["link": "\(id)", "reason": "\(reason)"])
+            let isTarget = self.links[id]?.description.target.isEmpty == false
+            self.logger.log(
+                level: isTarget ? .info : .debug, "link closed", metadata: ["link": "\(id)", "reason": "\(reason)"])
             await self.close(id)
         case .targetFailed(let target, let reason, _):
             self.noteFailure(driver, target, reason)
@@ -165,14 +167,16 @@ public actor Orchestrator: DriverHostDelegate {
     // MARK: - Links
 
     private func open(_ driver: String, _ number: DriverLink, _ description: DriverLinkDescription) async {
+        // A driver that is gone already took its links with it.
+        guard self.driverStates[driver] != nil else { return }
         let id = LinkID(self.nextLink)
         self.nextLink += 1
         let link = Link(id: id, driver: driver, number: number, description: description, since: .system)
         self.links[id] = link
-        self.driverStates[driver, default: DriverState()].links[number] = id
+        self.driverStates[driver]?.links[number] = id
         self.driverStates[driver]?.failures[description.target] = nil
-        self.logger.info(
-            "link opened",
+        self.logger.log(
+            level: description.target.isEmpty ? .debug : .info, "link opened",
             metadata: ["link": "\(id)", "driver": "\(driver)", "remote": "\(description.remote)"])
         guard description.peer.serves.contains(.headers) else { return }
         await self.carryOut(self.sync.onLinkOpened(id, now: .system))

@@ -294,7 +294,8 @@ extension HeaderStore {
                 } else {
                     guard restorer.add(UnsafeRawBufferPointer(body), to: &chain), restorer.finish(&chain) else {
                         throw StoreError(
-                            .damaged, "\(self.file.path): the headers at byte \(self.end) do not follow from those before")
+                            .damaged,
+                            "\(self.file.path): the headers at byte \(self.end) do not follow from those before")
                     }
                 }
             }

@@ -111,8 +111,9 @@ public struct LinkBehindDetector: Sendable {
             }
             if let incident = state.incident {
                 let updated = Self.updated(incident, with: missing, now: now)
-                guard updated.missingBlocks != incident.missingBlocks
-                    || updated.firstMissingHash != incident.firstMissingHash
+                guard
+                    updated.missingBlocks != incident.missingBlocks
+                        || updated.firstMissingHash != incident.firstMissingHash
                 else { continue }
                 self.subjects[name]?.incident = updated
                 self.subjects[name]?.mostMissing = max(state.mostMissing, updated.missingBlocks)

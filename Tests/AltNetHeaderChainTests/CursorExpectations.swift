@@ -32,7 +32,8 @@ func expectSame(
         let results = (
             Result { () throws(HeaderRule) in
                 try one.step(onto: header, hash: hash, target: .max, latestTime: .max)
-            }, Result { () throws(HeaderRule) in
+            },
+            Result { () throws(HeaderRule) in
                 try other.step(onto: header, hash: hash, target: .max, latestTime: .max)
             }
         )

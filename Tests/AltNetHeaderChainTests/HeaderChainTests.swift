@@ -37,10 +37,10 @@ struct HeaderChainTests {
     @Test("grows, branches, and changes over when a branch has more work, not when it has as much")
     func reorganisation() throws {
         var chain = HeaderChain(network: .regtest, salt: 1)
-        let main = RegtestMiner.chain(5)
+        let main = HeaderMiner.chain(5)
         #expect(Self.insert(main, on: .start, into: &chain).change == .extended(joined: 5))
         let fork = try #require(chain.best(at: 2))
-        let branch = RegtestMiner.chain(4, on: main[1], salt: 1)
+        let branch = HeaderMiner.chain(4, on: main[1], salt: 1)
         #expect(Self.insert(Array(branch[0..<3]), on: fork, into: &chain).change == .unchanged)
         #expect(chain.hash(of: chain.tip) == main[4].hash)
         let last = try #require(chain.find(branch[2].hash))
@@ -50,15 +50,16 @@ struct HeaderChainTests {
             Self.insert([branch[3]], on: last, into: &chain).change
                 == .reorganised(fork: 2, left: 3, joined: 4, oldTip: main[4].hash))
         #expect(chain.hash(of: chain.tip) == branch[3].hash)
-        #expect((0...6).compactMap { chain.best(at: $0) }.map(chain.hash)
-            == [Network.regtest.chainHash] + main[0..<2].map(\.hash) + branch.map(\.hash))
+        #expect(
+            (0...6).compactMap { chain.best(at: $0) }.map(chain.hash)
+                == [Network.regtest.chainHash] + main[0..<2].map(\.hash) + branch.map(\.hash))
     }
 
     @Test("keeps the good part of a run and tells what was wrong with the rest")
     func partialRun() throws {
         var chain = HeaderChain(network: .regtest, salt: 1)
-        var headers = RegtestMiner.chain(5)
-        headers[3] = RegtestMiner.mined(headers[3], isProven: false)
+        var headers = HeaderMiner.chain(5)
+        headers[3] = HeaderMiner.mined(headers[3], isProven: false)
         let run = headers.bytes.withUnsafeBytes { ValidatedRun($0, on: .start, of: chain, now: Self.now) }
         #expect(run.headers.map(\.hash) == headers[0..<3].map(\.hash))
         #expect(run.rejection?.position == 3)
@@ -70,7 +71,7 @@ struct HeaderChainTests {
 
     @Test("begins at a trusted header and knows nothing before it")
     func trusted() throws {
-        let headers = RegtestMiner.chain(20)
+        let headers = HeaderMiner.chain(20)
         var chain = HeaderChain(
             network: .regtest, start: .trusted(height: 1000, header: headers[9]), salt: 1)
         #expect(Self.insert(Array(headers[10...]), on: .start, into: &chain).change == .extended(joined: 10))
@@ -86,7 +87,7 @@ struct HeaderChainTests {
 
     @Test("restores what was stored, and refuses strangers and what is there already")
     func restore() throws {
-        let headers = RegtestMiner.chain(4)
+        let headers = HeaderMiner.chain(4)
         var chain = HeaderChain(network: .regtest, salt: 1)
         func restore(_ header: BlockHeader) -> Bool {
             chain.restore(
@@ -151,7 +152,7 @@ struct HeaderChainModelTests {
             // Mostly near the end, so that long competitions are common.
             let from = Bool.random(using: &generator) ? pool.count / 2 : 0
             let parent = pool[Int.random(in: from..<pool.count, using: &generator)]
-            let headers = RegtestMiner.chain(
+            let headers = HeaderMiner.chain(
                 Int.random(in: 1...6, using: &generator), on: parent,
                 spacing: UInt32.random(in: 1...3000, using: &generator), salt: UInt64(number) + 1)
             pool += headers
@@ -235,7 +236,6 @@ struct HeaderChainModelTests {
             }
             let stop = [.zero, stranger, model.order.randomElement(using: &generator) ?? stranger][
                 Int.random(in: 0..<3, using: &generator)]
-            guard !locator.isEmpty || stop == .zero else { continue }
             let limit = UInt32.random(in: 0...5, using: &generator)
             let answer = chain.heights(after: locator, stop: stop, limit: limit)?.map { model.best[Int($0)] }
             #expect(
@@ -257,7 +257,9 @@ struct HeaderChainModelTests {
         return chain
     }
 
-    @Test("makes everybody answer one of two locators who has anything above what is known", arguments: [1, 2] as [UInt64])
+    @Test(
+        "makes everybody answer one of two locators who has anything above what is known",
+        arguments: [1, 2] as [UInt64])
     func locators(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let chain = try Self.line(3000)
@@ -331,6 +333,8 @@ private struct NaiveChain {
     }
 
     func answer(_ locator: [BlockHash], stop: BlockHash, limit: Int) -> [BlockHash] {
+        // Without a locator one header is asked for by its hash.
+        guard !locator.isEmpty || stop == .zero else { return self.best.contains(stop) && limit > 0 ? [stop] : [] }
         let fork = locator.lazy.compactMap { self.best.firstIndex(of: $0) }.first ?? 0
         var answer: [BlockHash] = []
         for hash in self.best[(fork + 1)...].prefix(limit) {
@@ -338,5 +342,23 @@ private struct NaiveChain {
             if hash == stop { break }
         }
         return answer
+    }
+}
+
+@Suite("RegtestMiner")
+struct RegtestMinerTests {
+    @Test("finds the same valid headers for the same seed, and goes on where it stopped")
+    func chain() throws {
+        var first = RegtestMiner(on: Network.regtest.genesis, seed: 1)
+        var second = RegtestMiner(on: Network.regtest.genesis, seed: 1)
+        var other = RegtestMiner(on: Network.regtest.genesis, seed: 2)
+        let headers = first.mine(20) { $0 + 600 }
+        let again = second.mine(5) { $0 + 600 } + second.mine(15) { $0 + 600 }
+        let others = other.mine(20) { $0 + 600 }
+        #expect(headers == again && headers != others)
+        var cursor = HeaderCursor(genesisOf: .regtest)
+        let now = WallClockTime(seconds: 1_700_000_000)
+        #expect(headers.withUnsafeBytes { cursor.advance(over: $0, now: now) { _ in } } == nil)
+        #expect(cursor.height == 20 && cursor.hash == first.tip.hash)
     }
 }

@@ -48,7 +48,7 @@ struct HeaderCursorTests {
 
     @Test("steps over good headers, and tells of each")
     func good() throws {
-        let headers = RegtestMiner.chain(100)
+        let headers = HeaderMiner.chain(100)
         var cursor = HeaderCursor(genesisOf: .regtest)
         var seen: [BlockHash] = []
         var heights: [UInt32] = []
@@ -68,7 +68,7 @@ struct HeaderCursorTests {
     @Test("leaves an incomplete header at the end alone")
     func incomplete() throws {
         var cursor = HeaderCursor(genesisOf: .regtest)
-        let bytes = RegtestMiner.chain(3).bytes
+        let bytes = HeaderMiner.chain(3).bytes
         for count in [0, 1, 79] {
             #expect(bytes.prefix(count).withUnsafeBytes { cursor.advance(over: $0, now: self.later) { _ in } } == nil)
             #expect(cursor.height == 0)
@@ -79,8 +79,8 @@ struct HeaderCursorTests {
 
     @Test("refuses what does not build on the header before")
     func notConnected() throws {
-        let headers = RegtestMiner.chain(5)
-        let stranger = RegtestMiner.header(on: headers[3].hash, time: headers[4].time + 1)
+        let headers = HeaderMiner.chain(5)
+        let stranger = HeaderMiner.header(on: headers[3].hash, time: headers[4].time + 1)
         #expect(
             try self.rule(of: stranger, after: headers)
                 == .notConnected(expected: headers[4].hash, found: headers[3].hash))
@@ -88,9 +88,9 @@ struct HeaderCursorTests {
 
     @Test("refuses a hash above the target")
     func highHash() throws {
-        let headers = RegtestMiner.chain(5)
-        let good = RegtestMiner.header(on: headers[4].hash, time: headers[4].time + 1)
-        let bad = RegtestMiner.mined(good, isProven: false)
+        let headers = HeaderMiner.chain(5)
+        let good = HeaderMiner.header(on: headers[4].hash, time: headers[4].time + 1)
+        let bad = HeaderMiner.mined(good, isProven: false)
         #expect(try self.rule(of: bad, after: headers) == .insufficientWork(hash: bad.hash))
         #expect(try self.rule(of: good, after: headers) == nil)
     }
@@ -99,7 +99,7 @@ struct HeaderCursorTests {
         "refuses bits that are no target of the network",
         arguments: [0, 0x0080_0000, 0x2080_ffff, 0x207f_ffff + 1, 0x2100_8000, 0x2200_ffff, 0xffff_ffff] as [UInt32])
     func invalidBits(bits: UInt32) throws {
-        let header = RegtestMiner.header(
+        let header = HeaderMiner.header(
             on: self.genesis.hash, time: self.genesis.time + 1, bits: CompactTarget(bits))
         #expect(try self.rule(of: header, after: []) == .invalidBits(CompactTarget(bits)))
     }
@@ -107,7 +107,7 @@ struct HeaderCursorTests {
     @Test("refuses harder bits than the rule yields even when the work is there")
     func wrongBits() throws {
         let bits = CompactTarget(0x207f_fffe)
-        let header = RegtestMiner.header(on: self.genesis.hash, time: self.genesis.time + 1, bits: bits)
+        let header = HeaderMiner.header(on: self.genesis.hash, time: self.genesis.time + 1, bits: bits)
         #expect(
             try self.rule(of: header, after: [])
                 == .wrongBits(expected: Network.regtest.proofOfWorkLimit, found: bits))
@@ -121,17 +121,17 @@ struct HeaderCursorTests {
         for _ in 0..<count {
             let median = Self.median(of: [self.genesis] + headers)
             let time = median + UInt32.random(in: 1...5000, using: &generator)
-            headers.append(RegtestMiner.header(on: (headers.last ?? self.genesis).hash, time: time))
+            headers.append(HeaderMiner.header(on: (headers.last ?? self.genesis).hash, time: time))
         }
         let median = Self.median(of: [self.genesis] + headers)
         let last = try #require(headers.last)
         #expect(try self.cursor(over: headers).medianTimePast == median)
         for time in [median - 1, median] {
             #expect(
-                try self.rule(of: RegtestMiner.header(on: last.hash, time: time), after: headers)
+                try self.rule(of: HeaderMiner.header(on: last.hash, time: time), after: headers)
                     == .timeTooOld(medianTimePast: median, found: time))
         }
-        #expect(try self.rule(of: RegtestMiner.header(on: last.hash, time: median + 1), after: headers) == nil)
+        #expect(try self.rule(of: HeaderMiner.header(on: last.hash, time: median + 1), after: headers) == nil)
     }
 
     private static func median(of headers: [BlockHeader]) -> UInt32 {
@@ -141,12 +141,12 @@ struct HeaderCursorTests {
 
     @Test("wants a time at most two hours ahead of our clock")
     func timeTooNew() throws {
-        let headers = RegtestMiner.chain(3)
+        let headers = HeaderMiner.chain(3)
         let now: Int64 = 1_400_000_000
         let clock = WallClockTime(milliseconds: now * 1000 + 999)
         let last = try #require(headers.last)
-        let good = RegtestMiner.header(on: last.hash, time: UInt32(now + 7200))
-        let bad = RegtestMiner.header(on: last.hash, time: UInt32(now + 7201))
+        let good = HeaderMiner.header(on: last.hash, time: UInt32(now + 7200))
+        let bad = HeaderMiner.header(on: last.hash, time: UInt32(now + 7201))
         #expect(try self.rule(of: good, after: headers, now: clock) == nil)
         #expect(
             try self.rule(of: bad, after: headers, now: clock)
@@ -155,17 +155,17 @@ struct HeaderCursorTests {
 
     @Test("wants version 4 from the first block on", arguments: [Int32.min, -1, 0, 1, 2, 3])
     func versionTooOld(version: Int32) throws {
-        let headers = RegtestMiner.chain(2)
-        let bad = RegtestMiner.header(on: headers[1].hash, time: headers[1].time + 1, version: version)
+        let headers = HeaderMiner.chain(2)
+        let bad = HeaderMiner.header(on: headers[1].hash, time: headers[1].time + 1, version: version)
         #expect(try self.rule(of: bad, after: headers) == .versionTooOld(minimum: 4, found: version))
-        let good = RegtestMiner.header(on: headers[1].hash, time: headers[1].time + 1, version: 4)
+        let good = HeaderMiner.header(on: headers[1].hash, time: headers[1].time + 1, version: 4)
         #expect(try self.rule(of: good, after: headers) == nil)
     }
 
     @Test("stands on the last good header when a bad one follows", arguments: [0, 1, 7, 19])
     func rejectionPosition(position: Int) throws {
-        var headers = RegtestMiner.chain(20)
-        headers[position] = RegtestMiner.mined(headers[position], isProven: false)
+        var headers = HeaderMiner.chain(20)
+        headers[position] = HeaderMiner.mined(headers[position], isProven: false)
         var cursor = HeaderCursor(genesisOf: .regtest)
         let rejection = try #require(self.advance(&cursor, over: headers, now: self.later))
         #expect(rejection.position == position)

@@ -72,11 +72,13 @@ struct KernelOracleTests {
         return (0..<10).map { position in
             let from = Bool.random(using: &generator) ? pool.count - 1 : 0
             let parent = pool[Int.random(in: from..<pool.count, using: &generator)]
-            let kind = Bool.random(using: &generator) ? .none : Spoiling.allCases.randomElement(using: &generator) ?? .none
+            let kind =
+                Bool.random(using: &generator) ? .none : Spoiling.allCases.randomElement(using: &generator) ?? .none
             let header = Self.header(
                 kind, on: parent, chain: chain, now: now, salt: seed << 8 | UInt64(position), using: &generator)
             pool.append(header)
-            return Case(header: header, verdict: Self.judge(header, now: now, in: &chain), comment: "seed \(seed), \(kind)")
+            return Case(
+                header: header, verdict: Self.judge(header, now: now, in: &chain), comment: "seed \(seed), \(kind)")
         }
     }
 
@@ -92,7 +94,7 @@ struct KernelOracleTests {
         switch kind {
         case .none: break
         case .previous: header.previous = BlockHash(number: UInt256(generator.next(), 1, 2, 3))
-        case .work: return RegtestMiner.mined(header, isProven: false)
+        case .work: return HeaderMiner.mined(header, isProven: false)
         case .harderBits: header.bits = CompactTarget(0x207f_fffe)
         case .easierBits: header.bits = CompactTarget(0x2100_8000)
         case .noBits: header.bits = CompactTarget(0)
@@ -105,11 +107,11 @@ struct KernelOracleTests {
         case .negativeVersion: header.version = .min
         case .duplicate: return parent
         case .merkleRoot:
-            var spoiled = RegtestMiner.mined(header)
+            var spoiled = HeaderMiner.mined(header)
             spoiled.merkleRoot = BlockHash(number: UInt256(generator.next()))
             return spoiled
         }
-        return RegtestMiner.mined(header)
+        return HeaderMiner.mined(header)
     }
 
     private static func judge(_ header: BlockHeader, now: WallClockTime, in chain: inout HeaderChain) -> String {

@@ -85,7 +85,7 @@ struct HeaderPresyncTests {
             anchor: HeaderCursor(genesisOf: .regtest), minimumWork: .max, key: Self.key(3), now: self.now)
         var parent = Network.regtest.genesis
         for _ in 0..<100 {
-            let batch = RegtestMiner.bytes(2000, on: parent, spacing: 1)
+            let batch = HeaderMiner.bytes(2000, on: parent, spacing: 1)
             parent = try #require(BlockHeader(bytes: batch.suffix(80)))
             #expect(presync.onHeaders(batch, now: self.now) == [.request])
             #expect(presync.heldBytes <= presync.maximumBytes)
@@ -122,12 +122,12 @@ struct HeaderPresyncTests {
         let limit: UInt32 = 6 * 7200
         var parent = genesis
         while presync.height + 2000 <= limit {
-            let batch = RegtestMiner.bytes(2000, on: parent, spacing: 1)
+            let batch = HeaderMiner.bytes(2000, on: parent, spacing: 1)
             parent = try #require(BlockHeader(bytes: batch.suffix(80)))
             // The clock has gone on, else the future would be the reason.
             #expect(presync.onHeaders(batch, now: self.now) == [.request])
         }
-        let last = RegtestMiner.chain(2000, on: parent, spacing: 1)
+        let last = HeaderMiner.chain(2000, on: parent, spacing: 1)
         #expect(presync.onHeaders(last.bytes, now: self.now) == [.refuse(.tooMany(limit: limit))])
         #expect(presync.onHeaders(last.bytes, now: self.now).isEmpty)
     }
@@ -135,14 +135,14 @@ struct HeaderPresyncTests {
     @Test("allows as many headers as the median time does")
     func sixASecond() throws {
         // The densest valid chain: six headers in every second, once eleven are there to take the median of.
-        var headers = RegtestMiner.chain(11, spacing: 1)
+        var headers = HeaderMiner.chain(11, spacing: 1)
         let first = headers[10].time + 1
         for number in 0..<3000 as Range<UInt32> {
-            headers.append(RegtestMiner.header(on: headers[headers.count - 1].hash, time: first + number / 6))
+            headers.append(HeaderMiner.header(on: headers[headers.count - 1].hash, time: first + number / 6))
         }
         var cursor = HeaderCursor(genesisOf: .regtest)
         #expect(headers.bytes.withUnsafeBytes { cursor.advance(over: $0, now: self.now) { _ in } } == nil)
-        let seventh = RegtestMiner.header(on: headers[headers.count - 1].hash, time: first + 499)
+        let seventh = HeaderMiner.header(on: headers[headers.count - 1].hash, time: first + 499)
         let rejection = seventh.bytes.withUnsafeBytes { cursor.advance(over: $0, now: self.now) { _ in } }
         #expect(rejection?.rule == .timeTooOld(medianTimePast: first + 499, found: first + 499))
     }
@@ -151,7 +151,7 @@ struct HeaderPresyncTests {
     func invalid(isSecond: Bool) throws {
         let good = Array(SharedChains.longHeaders[..<1000])
         var bad = good
-        bad[700] = RegtestMiner.mined(bad[700], isProven: false)
+        bad[700] = HeaderMiner.mined(bad[700], isProven: false)
         let course = try self.run(
             minimumWork: UInt256(2000), first: isSecond ? good : bad, second: bad, batch: 300)
         let rule = HeaderRule.insufficientWork(hash: bad[700].hash)
@@ -163,7 +163,7 @@ struct HeaderPresyncTests {
     func keys() throws {
         // With a wrong chain in the second pass the height of the mismatch shows where the commitments are.
         let first = Array(SharedChains.longHeaders[..<6000])
-        let second = RegtestMiner.chain(6000, salt: 99)
+        let second = HeaderMiner.chain(6000, salt: 99)
         let heights = try (1...40 as ClosedRange<UInt64>).map { seed -> UInt32? in
             let course = try self.run(minimumWork: UInt256(12_000), first: first, second: second, seed: seed)
             guard case .refuse(.commitmentMismatch(let height)) = course.end else { return nil }

@@ -140,16 +140,16 @@ struct HeaderSyncTests {
     func liar(lie: Lie, minimumWork: UInt64) throws {
         var headers = Array(SharedChains.longHeaders[..<1500])
         let parent = headers[1499]
-        var bad = RegtestMiner.header(on: parent.hash, time: parent.time + 600)
+        var bad = HeaderMiner.header(on: parent.hash, time: parent.time + 600)
         switch lie {
-        case .work: bad = RegtestMiner.mined(bad, isProven: false)
-        case .bits: bad = RegtestMiner.header(on: parent.hash, time: bad.time, bits: CompactTarget(0x207f_fffe))
-        case .time: bad = RegtestMiner.header(on: parent.hash, time: headers[1494].time)
-        case .version: bad = RegtestMiner.header(on: parent.hash, time: bad.time, version: 3)
-        case .order: bad = RegtestMiner.header(on: headers[1400].hash, time: bad.time)
+        case .work: bad = HeaderMiner.mined(bad, isProven: false)
+        case .bits: bad = HeaderMiner.header(on: parent.hash, time: bad.time, bits: CompactTarget(0x207f_fffe))
+        case .time: bad = HeaderMiner.header(on: parent.hash, time: headers[1494].time)
+        case .version: bad = HeaderMiner.header(on: parent.hash, time: bad.time, version: 3)
+        case .order: bad = HeaderMiner.header(on: headers[1400].hash, time: bad.time)
         }
         headers.append(bad)
-        headers += RegtestMiner.chain(10, on: bad)
+        headers += HeaderMiner.chain(10, on: bad)
         var simulation = Simulation(seed: 4, minimumWork: minimumWork)
         simulation.open(1, SimulatedPeer(PeerChain(headers), pieceSize: 700))
         simulation.run(seconds: 60)
@@ -166,7 +166,8 @@ struct HeaderSyncTests {
         simulation.open(3, SimulatedPeer(.empty, manner: .busy))
         simulation.open(4, SimulatedPeer(.empty, manner: .silent))
         simulation.run(seconds: 600)
-        #expect(simulation.disconnected.mapValues(\.code) == [LinkID(1): .protocolViolation, LinkID(2): .invalidHeaders])
+        #expect(
+            simulation.disconnected.mapValues(\.code) == [LinkID(1): .protocolViolation, LinkID(2): .invalidHeaders])
         #expect((50...70).contains(simulation.requests(to: 3, inLast: 600)))
         #expect((6...12).contains(simulation.requests(to: 4, inLast: 600)))
         #expect(simulation.sync.view(of: LinkID(1)) == nil)
@@ -192,7 +193,7 @@ struct HeaderSyncTests {
     func future() throws {
         let early = SharedChains.now.seconds + 7200 + 100
         let parent = SharedChains.longHeaders[99]
-        let header = RegtestMiner.header(on: parent.hash, time: UInt32(early))
+        let header = HeaderMiner.header(on: parent.hash, time: UInt32(early))
         var simulation = Simulation(seed: 4)
         simulation.open(1, SimulatedPeer(PeerChain(Array(SharedChains.longHeaders[..<100]) + [header])))
         simulation.run(seconds: 90)
@@ -206,7 +207,9 @@ struct HeaderSyncTests {
     /// (depth of the fork, headers of the new branch, headers in one answer)
     @Test(
         "follows a link over to another branch, however deep, in pieces of any size",
-        arguments: [(1, 2, 2000), (100, 101, 10), (140, 143, 1), (1000, 1001, 2000), (2500, 4800, 2000), (3000, 3003, 400)])
+        arguments: [
+            (1, 2, 2000), (100, 101, 10), (140, 143, 1), (1000, 1001, 2000), (2500, 4800, 2000), (3000, 3003, 400),
+        ])
     func reorganisation(depth: Int, length: Int, pieceSize: Int) throws {
         let old = SharedChains.long.prefix(3000)
         let new = old.forked(at: 3000 - depth, length, salt: 9)
@@ -267,7 +270,7 @@ struct HeaderSyncTests {
         try simulation.expectExactView(1)
         // A bad one.
         let last = SharedChains.long.prefix(105).last
-        let bad = RegtestMiner.mined(RegtestMiner.header(on: last.hash, time: last.time + 1), isProven: false)
+        let bad = HeaderMiner.mined(HeaderMiner.header(on: last.hash, time: last.time + 1), isProven: false)
         simulation.peers[LinkID(2)]?.chain.append([bad])
         simulation.peers[LinkID(2)]?.chain = PeerChain(Array(SharedChains.longHeaders[..<105]) + [bad])
         simulation.announce(LinkID(2))
@@ -316,7 +319,7 @@ struct HeaderSyncTests {
         let stranger = simulation.importHeaders(SharedChains.long.bytes(200..<210))
         #expect(stranger.added == 0 && stranger.rejection?.rule.name == "prev-blk-not-found")
         var headers = Array(SharedChains.longHeaders[110..<130])
-        headers[15] = RegtestMiner.mined(headers[15], isProven: false)
+        headers[15] = HeaderMiner.mined(headers[15], isProven: false)
         let spoiled = simulation.importHeaders(headers.bytes)
         #expect(spoiled.added == 5)
         #expect(spoiled.rejection?.height == 126 && spoiled.rejection?.position == 15)

@@ -44,7 +44,7 @@ struct PeerChain: Sendable {
     /// The chain up to a height, and a branch of new headers from there.
     func forked(at height: Int, _ branch: Int, salt: UInt64) -> PeerChain {
         var chain = self.prefix(height)
-        chain.append(RegtestMiner.chain(branch, on: chain.last, salt: salt))
+        chain.append(HeaderMiner.chain(branch, on: chain.last, salt: salt))
         return chain
     }
 
@@ -61,7 +61,9 @@ struct PeerChain: Sendable {
         self.heights[hash].flatMap { $0 <= self.count && self.hash(at: $0) == hash ? $0 : nil }
     }
 
-    func bytes(_ heights: Range<Int>) -> [UInt8] { Array(self.headers[heights.lowerBound - 1..<heights.upperBound - 1]).bytes }
+    func bytes(_ heights: Range<Int>) -> [UInt8] {
+        Array(self.headers[heights.lowerBound - 1..<heights.upperBound - 1]).bytes
+    }
 
     /// The tree of a store that holds this chain.
     func tree() throws -> HeaderChain {
@@ -81,7 +83,7 @@ struct PeerChain: Sendable {
 /// Chains that several tests use.
 enum SharedChains {
     /// Long enough for both passes of a pre-synchronisation, and for links that are more than one answer behind.
-    static let long = PeerChain(RegtestMiner.chain(20_000))
+    static let long = PeerChain(HeaderMiner.chain(20_000))
     static var longHeaders: [BlockHeader] { Self.long.headers }
     /// After every header of these chains.
     static let now = WallClockTime(seconds: 1_700_000_000)

@@ -16,6 +16,8 @@ struct SimulatedPeer {
         case garbled
         /// Answers with headers that build on nothing.
         case unconnected
+        /// Answers with any piece of its chain, or several, in any order, whole or cut.
+        case mad(seed: UInt64)
     }
 
     var chain: PeerChain
@@ -39,11 +41,28 @@ struct SimulatedPeer {
         case .busy: return .refused(.busy)
         case .garbled: return .headers([UInt8](repeating: 7, count: 81))
         case .unconnected:
-            return .headers(RegtestMiner.header(on: BlockHash(number: UInt256(UInt64(5))), time: 1).bytes)
+            return .headers(HeaderMiner.header(on: BlockHash(number: UInt256(UInt64(5))), time: 1).bytes)
+        case .mad(let seed): return .headers(self.nonsense(seed: seed ^ (locator.first?.number.limbs.0 ?? 0)))
         case .honest:
             let fork = locator.lazy.compactMap(self.chain.height).first ?? 0
             let end = min(self.chain.count, fork + min(self.pieceSize, Int(limit)))
             return .headers(self.chain.bytes(fork + 1..<end + 1))
         }
+    }
+
+    private func nonsense(seed: UInt64) -> [UInt8] {
+        var generator = SeededGenerator(seed: seed)
+        var bytes: [UInt8] = []
+        for _ in 0..<Int.random(in: 0...3, using: &generator) where self.chain.count > 0 {
+            let first = Int.random(in: 1...self.chain.count, using: &generator)
+            let piece = self.chain.bytes(first..<min(first + self.pieceSize, self.chain.count) + 1)
+            switch Int.random(in: 0..<8, using: &generator) {
+            case 0: bytes += piece.dropLast(Int.random(in: 1...79, using: &generator))
+            case 1: bytes += piece.reversed()
+            case 2: bytes += piece + piece
+            default: bytes += piece
+            }
+        }
+        return bytes
     }
 }

@@ -228,7 +228,9 @@ struct Simulation {
             seed \(self.seed)
             """, sourceLocation: sourceLocation)
         var shared = UInt32(min(peer.chain.count, Int(chain.tipHeight)))
-        while let node = chain.best(at: shared), chain.hash(of: node) != peer.chain.hash(at: Int(shared)) { shared -= 1 }
+        while let node = chain.best(at: shared), chain.hash(of: node) != peer.chain.hash(at: Int(shared)) {
+            shared -= 1
+        }
         let missing = self.sync.missing(of: link)
         #expect(missing?.count == self.sync.chain.tipHeight - shared, sourceLocation: sourceLocation)
         #expect(missing?.firstHeight == shared + 1, sourceLocation: sourceLocation)

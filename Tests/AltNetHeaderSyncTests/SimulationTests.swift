@@ -13,7 +13,7 @@ import Testing
 struct SimulationTests {
     /// What a peer of the simulation is.
     private enum Role: CaseIterable {
-        case honest, withholding, lying, silent, busy, flooding, dripping, forked, garbled
+        case honest, withholding, lying, silent, busy, flooding, dripping, forked, garbled, mad
     }
 
     private struct World {
@@ -42,11 +42,12 @@ struct SimulationTests {
             case .withholding: peer.chain = best.prefix(length - Int.random(in: 1...length, using: &generator))
             case .lying:
                 let good = best.prefix(Int.random(in: 0...length, using: &generator))
-                let bad = RegtestMiner.header(on: good.last.hash, time: good.last.time + 1, version: 3)
+                let bad = HeaderMiner.header(on: good.last.hash, time: good.last.time + 1, version: 3)
                 peer.chain = PeerChain(Array(good.headers[..<good.count]) + [bad])
             case .silent: peer.manner = .silent
             case .busy: peer.manner = .busy
             case .garbled: peer.manner = .garbled
+            case .mad: peer.manner = .mad(seed: seed)
             case .flooding: peer.chain = world.lowWork
             case .dripping: peer.pieceSize = 1
             case .forked:
@@ -54,7 +55,9 @@ struct SimulationTests {
                 peer.chain = best.forked(at: fork, Int.random(in: 1...15, using: &generator), salt: number)
             }
             var line = Simulation.Line(latency: 0.01...Double.random(in: 0.05...3, using: &generator))
-            if Int.random(in: 0..<3, using: &generator) == 0 { line.loss = Double.random(in: 0...0.2, using: &generator) }
+            if Int.random(in: 0..<3, using: &generator) == 0 {
+                line.loss = Double.random(in: 0...0.2, using: &generator)
+            }
             world.simulation.schedule(after: Double.random(in: 0...30, using: &generator)) {
                 $0.open(number, peer, line: line)
             }
@@ -75,7 +78,8 @@ struct SimulationTests {
             moment += Double.random(in: 0...120, using: &generator)
             let depth = Int.random(in: 0..<3, using: &generator) == 0 ? Int.random(in: 1...30, using: &generator) : 0
             let best = world.best.forked(
-                at: world.best.count - depth, depth + Int.random(in: 1...2, using: &generator), salt: UInt64(number) + 500)
+                at: world.best.count - depth, depth + Int.random(in: 1...2, using: &generator),
+                salt: UInt64(number) + 500)
             world.best = best
             for (peer, role) in world.roles.sorted(by: { $0.key < $1.key }) where role == .honest || role == .dripping {
                 let tells = Bool.random(using: &generator)
@@ -99,11 +103,14 @@ struct SimulationTests {
             let floods = Set(world.lowWork.hashes)
             let keepsFloods = world.simulation.sync.configuration.minimumWork == .zero
             for node in 0..<world.simulation.sync.chain.count where !keepsFloods {
-                #expect(!floods.contains(world.simulation.sync.chain.hash(of: HeaderNode(UInt32(node)))), "seed \(seed)")
+                #expect(
+                    !floods.contains(world.simulation.sync.chain.hash(of: HeaderNode(UInt32(node)))), "seed \(seed)")
             }
             for (number, role) in world.roles {
                 let reason = world.simulation.disconnected[LinkID(number)]?.code
-                #expect(world.simulation.requests(to: number, inLast: 1200) <= (role == .flooding ? 400 : 125), "seed \(seed): \(role)")
+                #expect(
+                    world.simulation.requests(to: number, inLast: 1200) <= (role == .flooding ? 400 : 125),
+                    "seed \(seed): \(role)")
                 switch role {
                 case .honest, .withholding, .dripping, .forked:
                     #expect(reason == nil, "seed \(seed): \(role)")
@@ -113,6 +120,7 @@ struct SimulationTests {
                 case .silent, .busy:
                     #expect(reason == nil && world.simulation.sync.missing(of: LinkID(number)) == nil, "seed \(seed)")
                 case .flooding: #expect(reason == nil, "seed \(seed)")
+                case .mad: break  // Whatever becomes of it: nobody else must be the worse for it.
                 }
             }
         }

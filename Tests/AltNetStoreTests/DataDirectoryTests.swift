@@ -21,12 +21,14 @@ struct DataDirectoryTests {
         #expect(directory.file("x") == path + "/x")
     }
 
-    @Test("is closed to others when it was open to them")
-    func tightening() throws {
+    @Test("is refused when others can enter it, and left as it is", arguments: [0o755, 0o710, 0o701, 0o770])
+    func openToOthers(mode: Int) throws {
         let temporary = try TemporaryDirectory()
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: temporary.path)
-        _ = try DataDirectory(path: temporary.path)
-        #expect(try self.mode(temporary.path) == 0o700)
+        try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: temporary.path)
+        let error = #expect(throws: StoreError.self) { try DataDirectory(path: temporary.path) }
+        #expect(error?.code == .system)
+        #expect(error?.description.contains("chmod 700 \(temporary.path)") == true)
+        #expect(try self.mode(temporary.path) == mode)
     }
 
     @Test("belongs to one at a time, and to the next one afterwards")

@@ -46,7 +46,7 @@ struct FullDiskTests {
 
     @Test("leaves the file as it was, and goes on with what is missing when there is room again")
     func full() throws {
-        let headers = RegtestMiner.bytes(300)
+        let headers = HeaderMiner.bytes(300)
         func part(_ range: Range<Int>) -> [UInt8] { Array(headers[range.lowerBound * 80..<range.upperBound * 80]) }
         try self.withLargeStore { store, file in
             let first = UInt32(Self.fill * HeaderStore.maximumFrame) + 1

@@ -14,12 +14,12 @@ struct HeaderStoreTests {
 
     /// A tree with branches of equal and unequal length, as batches in the order they were accepted.
     private static func batches() -> [[BlockHeader]] {
-        let main = RegtestMiner.chain(30)
-        let branch = RegtestMiner.chain(12, on: main[9], salt: 1)
-        let equal = RegtestMiner.chain(20, on: main[9], salt: 2)
+        let main = HeaderMiner.chain(30)
+        let branch = HeaderMiner.chain(12, on: main[9], salt: 1)
+        let equal = HeaderMiner.chain(20, on: main[9], salt: 2)
         return [
             Array(main[..<12]), [main[12]], branch, Array(main[13...]), Array(equal[..<5]), Array(equal[5...]),
-            [RegtestMiner.header(on: equal[19].hash, time: equal[19].time + 1)],
+            [HeaderMiner.header(on: equal[19].hash, time: equal[19].time + 1)],
         ]
     }
 
@@ -91,7 +91,7 @@ struct HeaderStoreTests {
         try Self.open(directory) { store, chain in
             try Self.expectSame(chain, last)
             // And it goes on.
-            let more = RegtestMiner.chain(3, on: Self.batches()[6][0])
+            let more = HeaderMiner.chain(3, on: Self.batches()[6][0])
             try Self.insert(more, into: &chain)
             try store.append(more.bytes)
         }
@@ -103,7 +103,9 @@ struct HeaderStoreTests {
         let parent = Network.regtest.genesis
         for salt in [1, 2] as [UInt64] {
             let directory = try TemporaryDirectory()
-            let batches = [RegtestMiner.chain(2, on: parent, salt: salt), RegtestMiner.chain(2, on: parent, salt: 3 - salt)]
+            let batches = [
+                HeaderMiner.chain(2, on: parent, salt: salt), HeaderMiner.chain(2, on: parent, salt: 3 - salt),
+            ]
             _ = try Self.write(batches, to: directory)
             try Self.open(directory) { _, chain in #expect(chain.hash(of: chain.tip) == batches[0][1].hash) }
         }
@@ -131,7 +133,7 @@ struct HeaderStoreTests {
             }
             #expect(throws: StoreError.self) { try store.headers(of: [HeaderNode(UInt32(all.count))]) }
             // And what has just been appended.
-            let more = RegtestMiner.chain(1, on: batches[6][0])
+            let more = HeaderMiner.chain(1, on: batches[6][0])
             try store.append(more.bytes)
             #expect(try store.headers(of: [HeaderNode(UInt32(all.count))]) == more.bytes)
         }
@@ -140,7 +142,7 @@ struct HeaderStoreTests {
     @Test("splits what is larger than a frame")
     func largeBatch() throws {
         let directory = try TemporaryDirectory()
-        let headers = RegtestMiner.bytes(HeaderStore.maximumFrame + 100)
+        let headers = HeaderMiner.bytes(HeaderStore.maximumFrame + 100)
         try Self.open(directory) { store, _ in
             try store.append(headers)
             let nodes = (1...UInt32(HeaderStore.maximumFrame + 100)).map { HeaderNode($0) }
@@ -212,7 +214,9 @@ struct HeaderStoreTests {
         var generator = SeededGenerator(seed: 11)
         // Every bit of the preamble and of all heads, and some of every header.
         var places = Set(0..<HeaderStore.preambleSize).union(ends[..<6].flatMap { Array($0..<$0 + 16) })
-        for start in ends[..<6] { places.formUnion((0..<30).map { _ in Int.random(in: start..<ends[6], using: &generator) }) }
+        for start in ends[..<6] {
+            places.formUnion((0..<30).map { _ in Int.random(in: start..<ends[6], using: &generator) })
+        }
         let directory = try TemporaryDirectory()
         for place in places.sorted() where place < ends[6] {
             let isHead = place < HeaderStore.preambleSize || ends.contains(where: { $0 <= place && place < $0 + 16 })
@@ -258,7 +262,9 @@ struct HeaderStoreTests {
         _ = try Self.write(Self.batches(), to: directory)
         let before = directory.file("data/headers.dat")
         let trusted = HeaderChainStart.trusted(height: 5, header: Self.batches()[0][4])
-        for (network, start) in [(Network.main, .genesis), (.signet, .genesis), (.regtest, trusted)] as [(Network, HeaderChainStart)] {
+        for (network, start) in [(Network.main, .genesis), (.signet, .genesis), (.regtest, trusted)]
+            as [(Network, HeaderChainStart)]
+        {
             let error = #expect(throws: StoreError.self) {
                 try Self.open(directory, start: start, network: network) { _, _ in }
             }
@@ -278,7 +284,7 @@ struct HeaderStoreTests {
     @Test("begins at a trusted header")
     func trusted() throws {
         let directory = try TemporaryDirectory()
-        let headers = RegtestMiner.chain(20)
+        let headers = HeaderMiner.chain(20)
         let start = HeaderChainStart.trusted(height: 700_000, header: headers[4])
         try Self.open(directory, start: start) { store, chain in
             try Self.insert(Array(headers[5...]), into: &chain)
@@ -297,7 +303,7 @@ struct HeaderStoreTests {
     func synchronizer() async throws {
         let directory = try TemporaryDirectory()
         let synchronizer = try Self.open(directory) { store, _ in
-            try store.append(RegtestMiner.bytes(10))
+            try store.append(HeaderMiner.bytes(10))
             return store.synchronizer
         }
         try await Task.detached { try synchronizer.synchronize() }.value

@@ -13,13 +13,17 @@ struct IncidentStoreTests {
     private static func incident(_ id: Int64, closed: Bool = false) -> Incident {
         let opened = WallClockTime(milliseconds: 1_800_000_000_123 + id * 1000)
         return Incident(
-            id: id, kind: .linkBehind, subject: "lightning 03ab@[2001:db8::1]:9735 ‘ö’", missingBlocks: UInt32(id % 7) + 1,
+            id: id, kind: .linkBehind, subject: "lightning 03ab@[2001:db8::1]:9735 ‘ö’",
+            missingBlocks: UInt32(id % 7) + 1,
             firstMissingHeight: .max - UInt32(id), firstMissingHash: BlockHash(number: UInt256(UInt64(id), 2, 3, .max)),
             since: WallClockTime(milliseconds: -5), provenBy: "bitcoin seed.example:8333", opened: opened,
-            updated: opened + .seconds(3), closed: closed ? opened + .seconds(9) : nil, ending: closed ? .caughtUp : nil)
+            updated: opened + .seconds(3), closed: closed ? opened + .seconds(9) : nil, ending: closed ? .caughtUp : nil
+        )
     }
 
-    private static func open<Result>(_ temporary: TemporaryDirectory, _ body: (IncidentStore) throws -> Result) throws -> Result {
+    private static func open<Result>(_ temporary: TemporaryDirectory, _ body: (IncidentStore) throws -> Result) throws
+        -> Result
+    {
         let directory = try DataDirectory(path: temporary.path)
         let store = try IncidentStore(in: directory)
         return try body(store)

@@ -8,16 +8,16 @@ import Testing
 @Suite("HeaderStore at full size", .serialized)
 struct LoadTimeTests {
     #if DEBUG
-    private static let count = 50_000
+        private static let count = 50_000
     #else
-    /// As many as the main chain has.
-    private static let count = 900_000
+        /// As many as the main chain has.
+        private static let count = 900_000
     #endif
 
     @Test("opens as many headers as the main chain has in half a second")
     func load() throws {
         let directory = try TemporaryDirectory()
-        let headers = RegtestMiner.bytes(Self.count, spacing: 500)
+        let headers = HeaderMiner.bytes(Self.count, spacing: 500)
         do {
             let data = try DataDirectory(path: directory.path)
             var chain = HeaderChain(network: .regtest, salt: 1)
@@ -33,7 +33,7 @@ struct LoadTimeTests {
         }
         print("opened \(Self.count) headers in \(best)")
         #if !DEBUG
-        #expect(best < .milliseconds(500))
+            #expect(best < .milliseconds(500))
         #endif
     }
 }

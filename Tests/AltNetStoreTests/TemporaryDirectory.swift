@@ -9,7 +9,8 @@ final class TemporaryDirectory: Sendable {
 
     init() throws {
         let url = FileManager.default.temporaryDirectory.appendingPathComponent("altnet-test-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            at: url, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         self.path = url.path
     }
 
@@ -25,7 +26,8 @@ final class TemporaryDirectory: Sendable {
     func write(_ bytes: [UInt8], to name: String) {
         let path = "\(self.path)/\(name)"
         try? FileManager.default.createDirectory(
-            atPath: URL(fileURLWithPath: path).deletingLastPathComponent().path, withIntermediateDirectories: true)
+            atPath: URL(fileURLWithPath: path).deletingLastPathComponent().path, withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700])
         #expect(FileManager.default.createFile(atPath: path, contents: Data(bytes)))
     }
 }

@@ -20,11 +20,13 @@ struct LinkBehindDetectorTests {
 
     /// Blocks that are missing from a height on, the first of them proven some seconds after the start.
     private func missing(_ blocks: UInt32, from height: UInt32, since: Int64, by link: String = "b") -> Missing {
-        Missing(blocks: blocks, firstHeight: height, firstHash: self.hash(height), since: self.at(since), provenBy: link)
+        Missing(
+            blocks: blocks, firstHeight: height, firstHash: self.hash(height), since: self.at(since), provenBy: link)
     }
 
     private func incident(
-        _ id: Int64 = 1, _ subject: String = "a", blocks: UInt32, from height: UInt32, since: Int64, by link: String = "b",
+        _ id: Int64 = 1, _ subject: String = "a", blocks: UInt32, from height: UInt32, since: Int64,
+        by link: String = "b",
         opened: Int64, updated: Int64? = nil, closed: Int64? = nil, _ ending: Incident.Ending? = nil
     ) -> Incident {
         Incident(
@@ -146,11 +148,15 @@ struct LinkBehindDetectorTests {
                 == [.setTimer(self.at(100))])
         #expect(
             detector.onTimer(now: self.at(100))
-                == [.open(self.incident(1, "b", blocks: 2, from: 100, since: 40, opened: 100)), .setTimer(self.at(110))])
+                == [
+                    .open(self.incident(1, "b", blocks: 2, from: 100, since: 40, opened: 100)), .setTimer(self.at(110)),
+                ])
     }
 
     /// The same observations to the detector and to a model that keeps for each link only what is missing since when.
-    @Test("opens, and closes, once for every time a link is behind for longer than the grace", arguments: 1...20 as ClosedRange<UInt64>)
+    @Test(
+        "opens, and closes, once for every time a link is behind for longer than the grace",
+        arguments: 1...20 as ClosedRange<UInt64>)
     func manyLinks(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         var detector = self.detector(grace: .seconds(30))
@@ -203,8 +209,10 @@ struct LinkBehindDetectorTests {
                 state[subject] = nil
                 try take(detector.onObservation(of: subject, missing: nil, now: now))
             default:
-                var missing = state[subject] ?? Missing(
-                    blocks: 0, firstHeight: 100, firstHash: self.hash(100), since: now, provenBy: "c")
+                var missing =
+                    state[subject]
+                    ?? Missing(
+                        blocks: 0, firstHeight: 100, firstHash: self.hash(100), since: now, provenBy: "c")
                 missing.blocks += UInt32.random(in: 1...3, using: &generator)
                 state[subject] = missing
                 try take(detector.onObservation(of: subject, missing: missing, now: now))

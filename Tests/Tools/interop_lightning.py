@@ -528,6 +528,8 @@ def on_end_of_input(*_) -> None:
 def end_with_input() -> None:
     """Interrupts the main thread, whatever it waits for, when standard input ends."""
     signal.signal(signal.SIGUSR1, on_end_of_input)
+    # Whoever started us may have had it blocked, as Swift's threads do, and children inherit that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1, signal.SIGALRM})
 
     def watch() -> None:
         while os.read(0, 4096):

@@ -37,7 +37,7 @@
 //
 // LIMITS
 //
-// A message larger than 8 MiB ends the call (RESOURCE_EXHAUSTED). The orchestrator reads no more than the driver's
+// A message larger than 8 MiB ends the call. The orchestrator reads no more than the driver's
 // budget of messages and bytes; beyond it the stream's flow control makes the driver wait. A driver may have 125 links
 // and, over each, 16 unanswered requests. Numbers that name nothing (a closed link, an answered request) are ignored,
 // because both sides speak at once. Everything else that breaks a rule below ends the call with INVALID_ARGUMENT and a

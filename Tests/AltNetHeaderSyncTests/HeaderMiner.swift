@@ -3,7 +3,7 @@
 import AltNetBitcoin
 
 /// Makes headers that are valid on regtest, where every second nonce is proof enough.
-enum RegtestMiner {
+enum HeaderMiner {
     /// A header on another one; `salt` makes siblings differ.
     static func header(
         on previous: BlockHash, time: UInt32, salt: UInt64 = 0, version: Int32 = 0x2000_0000,
