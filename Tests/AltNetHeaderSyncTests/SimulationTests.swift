@@ -109,7 +109,8 @@ struct SimulationTests {
             for (number, role) in world.roles {
                 let reason = world.simulation.disconnected[LinkID(number)]?.code
                 #expect(
-                    world.simulation.requests(to: number, inLast: 1200) <= (role == .flooding ? 400 : 125),
+                    world.simulation.requests(to: number, inLast: 1200)
+                        <= (role == .flooding || role == .mad ? 400 : 125),
                     "seed \(seed): \(role)")
                 switch role {
                 case .honest, .withholding, .dripping, .forked:
