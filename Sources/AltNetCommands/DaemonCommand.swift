@@ -33,6 +33,8 @@ public struct DaemonCommand: AsyncParsableCommand {
 
     public func run() async throws {
         signal(SIGPIPE, SIG_IGN)
+        // A file that may not grow is an error like a full disk, not the end.
+        signal(SIGXFSZ, SIG_IGN)
         // What a node follows is its owner's business: whatever we or our drivers create, others cannot read.
         umask(0o077)
         var flags: [String: String] = [:]

@@ -28,7 +28,9 @@ struct RegtestCommand: AsyncParsableCommand {
         @Option(help: "Write to this file instead, starting after the genesis.", completion: .file())
         var output: String?
 
-        @Option(help: "A number that makes the headers the same every time, given --spacing too. Default: others every time.")
+        @Option(
+            help:
+                "A number that makes the headers the same every time, given --spacing too. Default: others every time.")
         var seed: UInt64?
 
         @Option(

@@ -198,9 +198,14 @@ public struct HeaderSync: Sendable {
         _ link: LinkID, header: BlockHeader, now: MonotonicInstant, wallClock: WallClockTime
     ) -> [Directive] {
         guard let state = self.links[link] else { return [] }
-        if let node = self.chain.find(header.hash) {
+        let hash = header.hash
+        if let node = self.chain.find(hash) {
             return self.show(link, node) + self.onTimer(now: now)
         }
+        // Whatever it builds on, it must have cost work: else anybody could make us ask without end.
+        guard let target = header.bits.target, target <= self.chain.network.proofOfWorkLimitTarget,
+            hash.number <= target
+        else { return self.disconnect(link, .invalidHeaders, "a tip without proof of work, \(hash)") }
         guard self.chain.find(header.previous) != nil, state.presync == nil else {
             // We lack what it builds on: ask at once.
             self.links[link]?.nextProbe = now

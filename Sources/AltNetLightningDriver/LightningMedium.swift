@@ -28,7 +28,8 @@ struct LightningMedium: StreamMedium {
     private let configuration: LightningSession.Configuration
 
     init(network: Network, key: NodePrivateKey, isProxied: Bool) {
-        self.configuration = LightningSession.Configuration(privateKey: key, network: network, serves: [.headers, .tips])
+        self.configuration = LightningSession.Configuration(
+            privateKey: key, network: network, serves: [.headers, .tips])
         self.identity = key.publicKey.description
         self.capabilities = DriverCapabilities(
             requests: Set(ObjectKind.allCases).subtracting([.tips]), serves: [.headers],

@@ -246,11 +246,12 @@ public actor Orchestrator: DriverHostDelegate {
     }
 
     private func append(_ headers: [UInt8]) {
+        // After one failure the file no longer has the tree's order: nothing may follow.
+        guard self.storeFailure == nil else { return }
         do throws(StoreError) {
             try self.store.append(headers)
             self.flusher.requestFlush()
         } catch {
-            guard self.storeFailure == nil else { return }
             self.storeFailure = error
             self.logger.critical("headers can no longer be stored", metadata: ["error": "\(error)"])
             self.onFatal(error)

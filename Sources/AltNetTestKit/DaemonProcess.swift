@@ -19,13 +19,15 @@ public final class DaemonProcess: Sendable {
     /// - Parameters:
     ///   - settings: as for `altnetd --set`.
     ///   - dataDirectory: one that was used before, or a new one.
+    ///   - maximumFileKilobytes: no file may grow beyond this, as on a full disk.
     public static func start(
         network: String = "regtest", settings: [String: String] = [:], arguments: [String] = [],
-        dataDirectory: String? = nil, programs: String = Programs.directory
+        dataDirectory: String? = nil, programs: String = Programs.directory, maximumFileKilobytes: Int? = nil
     ) async throws -> DaemonProcess {
         let daemon = try DaemonProcess(
             network: network, settings: settings, arguments: arguments,
-            dataDirectory: dataDirectory ?? TemporaryDirectory.make(), programs: programs)
+            dataDirectory: dataDirectory ?? TemporaryDirectory.make(), programs: programs,
+            maximumFileKilobytes: maximumFileKilobytes)
         try await Condition.wait("altnetd answers") {
             guard daemon.isRunning else { throw Condition.Failure("altnetd ended: \(daemon.log)") }
             return (try? await daemon.control.status()) != nil
@@ -34,16 +36,21 @@ public final class DaemonProcess: Sendable {
     }
 
     private init(
-        network: String, settings: [String: String], arguments: [String], dataDirectory: String, programs: String
+        network: String, settings: [String: String], arguments: [String], dataDirectory: String, programs: String,
+        maximumFileKilobytes: Int?
     ) throws {
         self.dataDirectory = dataDirectory
         self.control = ControlClient(socketPath: "\(dataDirectory)/\(network)/run/control.sock")
         self.logPath = "\(dataDirectory)/log-\(UUID().uuidString)"
         _ = FileManager.default.createFile(atPath: self.logPath, contents: nil)
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: "\(programs)/altnetd")
+        process.executableURL = URL(fileURLWithPath: "/bin/bash")
+        let limit = maximumFileKilobytes.map { "ulimit -f \($0); " } ?? ""
         process.arguments =
-            ["--network", network, "--data-directory", dataDirectory] + arguments
+            [
+                "-c", limit + "exec \"$@\"", "altnetd", "\(programs)/altnetd", "--network", network, "--data-directory",
+                dataDirectory,
+            ] + arguments
             + settings.sorted { $0.key < $1.key }.flatMap { ["--set", "\($0.key)=\($0.value)"] }
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle(forWritingAtPath: self.logPath)
@@ -57,6 +64,8 @@ public final class DaemonProcess: Sendable {
     }
 
     public var isRunning: Bool { self.process.withLock { $0.isRunning } }
+    /// The status that the daemon ended with; only once it has.
+    public var exitStatus: Int32 { self.process.withLock { $0.terminationStatus } }
     public var processID: Int32 { self.process.withLock { $0.processIdentifier } }
 
     /// What the daemon logged.

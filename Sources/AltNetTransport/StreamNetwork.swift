@@ -151,7 +151,9 @@ public enum NetworkFailure {
         switch error {
         case let error as NIOConnectionError:
             if let first = error.connectionErrors.first { return Self.describe(first.error) }
-            if error.dnsAError != nil || error.dnsAAAAError != nil { return "the name \(error.host) cannot be resolved" }
+            if error.dnsAError != nil || error.dnsAAAAError != nil {
+                return "the name \(error.host) cannot be resolved"
+            }
             return "\(error.host) cannot be reached"
         case let error as IOError: return String(cString: strerror(error.errnoCode))
         case ChannelError.connectTimeout: return "no answer in time"

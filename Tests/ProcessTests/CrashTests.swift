@@ -79,6 +79,34 @@ struct CrashTests {
         #expect(FileManager.default.contentsEqual(atPath: exported, andPath: file))
     }
 
+    @Test("nor does a full disk: the daemon says so, stops in order, and goes on when there is room")
+    func fullDisk() async throws {
+        let file = TemporaryDirectory.make() + "/chain"
+        _ = try await Programs.run("altnet", ["regtest", "mine", "--count", "20000", "--output", file])
+        let headers = Array(try Data(contentsOf: URL(fileURLWithPath: file)))
+        let daemon = try await DaemonProcess.start(maximumFileKilobytes: 400)
+        var acknowledged: UInt32 = 0
+        var failure: String?
+        while failure == nil, let piece = Self.piece(of: headers, after: acknowledged) {
+            do {
+                acknowledged = try await daemon.control.importHeaders(piece).chain.height
+            } catch {
+                failure = error.description
+            }
+        }
+        #expect(failure?.contains("headers.dat") == true, "\(failure ?? "no failure")")
+        #expect(failure?.contains("File too large") == true, "\(failure ?? "no failure")")
+        #expect(acknowledged > 4000)
+        try await Condition.wait("altnetd stops") { !daemon.isRunning }
+        #expect(daemon.exitStatus == 1)
+        #expect(daemon.log.contains("File too large"))
+        let again = try await DaemonProcess.start(dataDirectory: daemon.dataDirectory)
+        let height = try await again.control.status().chain.height
+        #expect(height >= acknowledged)
+        let rest = try #require(Self.piece(of: headers, after: height))
+        #expect(try await again.control.importHeaders(rest).added == 100)
+    }
+
     @Test("and its drivers end with the daemon")
     func orphans() async throws {
         let daemon = try await DaemonProcess.start(settings: ["drivers.lightning.listen": "127.0.0.1:0"])
