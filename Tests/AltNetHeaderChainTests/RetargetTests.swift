@@ -71,6 +71,10 @@ struct RetargetTests {
         for height in 1...UInt32(4 * 2016 + 100) {
             let pace = paces[Int(height / 2016) % paces.count]
             var time = Self.time(after: reference.times, pace: pace, using: &generator)
+            if height % 2016 == 2015, seed > 1 {
+                // An exception at the end of a period, where BIP 94 differs from what was before it.
+                time = reference.times[Int(height) - 1] + 1201
+            }
             if let earliest = reference.earliestTime, time < earliest {
                 #expect(throws: HeaderRule.timewarp(earliest: earliest, found: time), "seed \(seed)") {
                     let bits = reference.bits(time: time)
