@@ -165,7 +165,8 @@ let package = Package(
                 "AltNetTestKit", crypto,
             ]),
 
-        // Tests, from the inside out. `AltNetTestKit` runs real processes; nothing else imports it.
+        // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests
+        // and benchmarks import them.
         .target(name: "AltNetTestKit", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetControl"]),
         .testTarget(name: "AltNetBaseTests", dependencies: ["AltNetBase"]),
         .testTarget(name: "AltNetBitcoinTests", dependencies: ["AltNetBase", "AltNetBitcoin"]),
@@ -173,11 +174,16 @@ let package = Package(
             name: "AltNetLightningTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects"]),
         .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetNoise"]),
+        .target(name: "HeaderTestSupport", dependencies: ["AltNetBitcoin"], path: "Tests/HeaderTestSupport"),
         .testTarget(
-            name: "AltNetHeaderChainTests", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain"]),
+            name: "AltNetHeaderChainTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "HeaderTestSupport"]),
         .testTarget(
             name: "AltNetHeaderSyncTests",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetObjects"]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetObjects",
+                "HeaderTestSupport",
+            ]),
         .testTarget(
             name: "AltNetBitcoinSessionTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetObjects"]),
@@ -189,7 +195,13 @@ let package = Package(
             ]),
         .testTarget(
             name: "AltNetStoreTests",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetStore", "AltNetWatchdog"]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetStore", "AltNetWatchdog",
+                "HeaderTestSupport",
+                grdb,
+            ]),
+        .testTarget(
+            name: "AltNetWatchdogTests", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetWatchdog"]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetObjects"]),

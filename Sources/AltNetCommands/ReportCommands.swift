@@ -134,14 +134,17 @@ enum DriverText {
     static func of(_ driver: DriverReport) -> String {
         var lines = [
             "\(driver.name)  \(driver.state)\(driver.reason.map { ": \($0)" } ?? "")"
-                + (driver.restarts > 0 ? "  (\(driver.restarts) restarts)" : "")
+                + (driver.restarts > 0 ? "  (restarted \(driver.restarts)×)" : "")
         ]
         lines.append("    program    \(driver.program)\(driver.software.map { "  (\($0))" } ?? "")")
         if let identity = driver.identity { lines.append("    identity   \(identity)") }
         for address in driver.listening { lines.append("    listening  \(address)") }
         if driver.state == "attached" {
-            lines.append("    asks for   \(driver.requests.joined(separator: ", "))")
-            lines.append("    serves     \(driver.serves.joined(separator: ", "))")
+            let nothing = ["nothing"]
+            lines.append(
+                "    asks for   \((driver.requests.isEmpty ? nothing : driver.requests).joined(separator: ", "))")
+            lines.append(
+                "    serves     \((driver.serves.isEmpty ? nothing : driver.serves).joined(separator: ", "))")
             lines.append(
                 "    medium     \(driver.latency ?? ""), \(driver.bandwidth ?? "") a second, \(driver.cost ?? ""), "
                     + "exposure \(driver.exposure ?? "")")

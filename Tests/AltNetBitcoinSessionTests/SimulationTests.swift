@@ -7,23 +7,6 @@ import Testing
 
 @testable import AltNetBitcoinSession
 
-/// A repeatable source of randomness: a failing test prints the seed.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        self.state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = self.state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 /// Two sessions on one simulated connection: latency, arbitrary cuts, no losses, as TCP has it.
 struct TwoPeers {
     enum Event {
@@ -48,11 +31,11 @@ struct TwoPeers {
     private var order = 0
     private var timers: [MonotonicInstant?] = [nil, nil]
     private var lastDelivery = [MonotonicInstant.zero, .zero]
-    private var generator: SeededGenerator
+    private var generator: SeededRandom
     private let latency: ClosedRange<Int>
 
     init(seed: UInt64, chains: [SampleChain], latencyMilliseconds: ClosedRange<Int>) {
-        self.generator = SeededGenerator(seed: seed)
+        self.generator = SeededRandom(seed: seed)
         self.latency = latencyMilliseconds
         self.chains = chains
         self.sessions = [
@@ -227,7 +210,7 @@ struct SimulationTests {
 struct SessionFuzzTests {
     @Test("survives damaged conversations and ends at most once", arguments: 1...150 as ClosedRange<UInt64>)
     func damage(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let chain = SampleChain(length: 12)
         let conversation: [P2PMessage] = [
             .version(.sample), .wtxidrelay, .sendaddrv2, .verack, .sendheaders, .ping(1),

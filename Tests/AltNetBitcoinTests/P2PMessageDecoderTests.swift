@@ -48,7 +48,7 @@ struct P2PMessageDecoderTests {
 
     @Test("reads the same whatever the cuts", arguments: 1...50 as ClosedRange<UInt64>)
     func randomCuts(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         var rest = P2PSamples.stream[...]
         var pieces: [[UInt8]] = []
         while !rest.isEmpty {
@@ -159,7 +159,7 @@ struct P2PMessageDecoderTests {
 
     @Test("survives any damage and ends in a named error or goes on", arguments: 1...200 as ClosedRange<UInt64>)
     func mutations(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         var bytes = P2PSamples.stream
         for _ in 0..<Int.random(in: 1...8, using: &generator) {
             let index = Int.random(in: 0..<bytes.count, using: &generator)
@@ -180,7 +180,7 @@ struct P2PMessageDecoderTests {
 
     @Test("survives payloads of any bytes in every message", arguments: 1...100 as ClosedRange<UInt64>)
     func randomPayloads(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         for sample in P2PSamples.messages {
             var payload = sample.payload
             for _ in 0..<Int.random(in: 0...6, using: &generator) where !payload.isEmpty {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import AltNetBase
 import AltNetBitcoin
 import Testing
 
@@ -34,7 +35,7 @@ struct UInt256Tests {
         }
     }
 
-    private static func random(using generator: inout SeededGenerator) -> UInt256 {
+    private static func random(using generator: inout SeededRandom) -> UInt256 {
         let number = UInt256(generator.next(), generator.next(), generator.next(), generator.next())
         // Small numbers and numbers with empty limbs are where mistakes hide.
         return number >> Int.random(in: 0..<256, using: &generator)
@@ -49,7 +50,7 @@ struct UInt256Tests {
 
     @Test("agrees with arithmetic on single bits", arguments: [UInt64(1), 2, 3, 2026])
     func model(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         for _ in 0..<300 {
             let left = Self.random(using: &generator)
             let right = Self.random(using: &generator)
@@ -66,7 +67,7 @@ struct UInt256Tests {
 
     @Test("divides with a remainder smaller than the divisor", arguments: [UInt64(4), 5, 6])
     func division(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         for _ in 0..<300 {
             let dividend = Self.random(using: &generator)
             let divisor = Self.random(using: &generator).addingSaturating(UInt256(1))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import AltNetBase
 import AltNetConfiguration
 import FoundationEssentials
 import Testing
@@ -66,7 +67,7 @@ struct ExampleFileTests {
 
     @Test(arguments: UInt64(1)...8)
     func `Random damage never crashes`(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let original = Array(self.uncommented.utf8)
         let scraps = [
             "[", "]", "{", "}", "\"", "'", "\"\"\"", "'''", "=", ".", ",", "\n", "\\", "\\u0000", "\0", "#", "nan",

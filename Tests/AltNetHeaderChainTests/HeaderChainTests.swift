@@ -2,6 +2,7 @@
 
 import AltNetBase
 import AltNetBitcoin
+import HeaderTestSupport
 import Testing
 
 @testable import AltNetHeaderChain
@@ -120,7 +121,7 @@ struct HeaderChainTests {
     func index() {
         var index = HeaderIndex(salt: 0x1234_5678_9abc_def0)
         var hashes: [BlockHash] = []
-        var generator = SeededGenerator(seed: 7)
+        var generator = SeededRandom(seed: 7)
         for number in 0..<5000 as Range<UInt32> {
             // Hashes of equal low words, as somebody who grinds them would make.
             let hash = BlockHash(number: UInt256(UInt64(number % 7), generator.next(), 0, UInt64(number)))
@@ -146,7 +147,7 @@ struct HeaderChainModelTests {
     }
 
     /// A random tree as branches, each on a header of an earlier one.
-    private static func branches(using generator: inout SeededGenerator) -> [Branch] {
+    private static func branches(using generator: inout SeededRandom) -> [Branch] {
         var pool = [Network.regtest.genesis]
         return (0..<Int.random(in: 1...9, using: &generator)).map { number in
             // Mostly near the end, so that long competitions are common.
@@ -163,7 +164,7 @@ struct HeaderChainModelTests {
     @Test("has the same best chain, changes, forks, answers and cursors", arguments: 0..<30 as Range<UInt64>)
     func trees(group: UInt64) throws {
         for seed in group * 40..<(group + 1) * 40 {
-            var generator = SeededGenerator(seed: seed)
+            var generator = SeededRandom(seed: seed)
             var waiting = Self.branches(using: &generator)
             var model = NaiveChain(Network.regtest.genesis)
             var chain = HeaderChain(network: .regtest, salt: generator.next())
@@ -212,7 +213,7 @@ struct HeaderChainModelTests {
     }
 
     private static func compareAnswers(
-        _ chain: HeaderChain, with model: NaiveChain, seed: UInt64, using generator: inout SeededGenerator
+        _ chain: HeaderChain, with model: NaiveChain, seed: UInt64, using generator: inout SeededRandom
     ) throws {
         for hash in model.order {
             let node = try #require(chain.find(hash))
@@ -261,7 +262,7 @@ struct HeaderChainModelTests {
         "makes everybody answer one of two locators who has anything above what is known",
         arguments: [1, 2] as [UInt64])
     func locators(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let chain = try Self.line(3000)
         let tops = Array(0...70) + (0..<30).map { _ in UInt32.random(in: 71...3000, using: &generator) }
         for top in tops {

@@ -2,6 +2,7 @@
 
 import AltNetBase
 import AltNetBitcoin
+import HeaderTestSupport
 import Testing
 
 @testable import AltNetHeaderChain
@@ -115,7 +116,7 @@ struct HeaderCursorTests {
 
     @Test("wants a time after the median of the eleven headers before", arguments: [1, 2, 3, 5, 10, 11, 12, 13, 30])
     func timeTooOld(count: Int) throws {
-        var generator = SeededGenerator(seed: UInt64(count))
+        var generator = SeededRandom(seed: UInt64(count))
         // Times that jump about, each after the median so far.
         var headers: [BlockHeader] = []
         for _ in 0..<count {
@@ -195,7 +196,7 @@ struct HeaderCursorTests {
 struct MedianTimesTests {
     @Test("is the median of the last eleven, whatever their order", arguments: 1...20 as ClosedRange<UInt64>)
     func random(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let first = UInt32.random(in: 0...20, using: &generator)
         var times = [first]
         var window = MedianTimes(genesisTime: first)

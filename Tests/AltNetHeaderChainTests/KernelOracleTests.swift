@@ -3,6 +3,7 @@
 import AltNetBase
 import AltNetBitcoin
 import Foundation
+import HeaderTestSupport
 import Testing
 
 @testable import AltNetHeaderChain
@@ -67,7 +68,7 @@ struct KernelOracleTests {
     private static func sequence(
         seed: UInt64, now: WallClockTime, into chain: inout HeaderChain
     ) -> [Case] {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         var pool = [Network.regtest.genesis]
         return (0..<10).map { position in
             let from = Bool.random(using: &generator) ? pool.count - 1 : 0
@@ -84,7 +85,7 @@ struct KernelOracleTests {
 
     private static func header(
         _ kind: Spoiling, on parent: BlockHeader, chain: HeaderChain, now: WallClockTime, salt: UInt64,
-        using generator: inout SeededGenerator
+        using generator: inout SeededRandom
     ) -> BlockHeader {
         let median = chain.find(parent.hash).map { chain.cursor(at: $0).medianTimePast } ?? parent.time
         var header = BlockHeader(

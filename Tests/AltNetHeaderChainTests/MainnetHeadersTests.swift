@@ -3,6 +3,7 @@
 import AltNetBase
 import AltNetBitcoin
 import Foundation
+import HeaderTestSupport
 import Testing
 
 @testable import AltNetHeaderChain

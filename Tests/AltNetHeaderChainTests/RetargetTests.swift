@@ -42,7 +42,7 @@ struct RetargetTests {
     }
 
     /// The times of a random chain: mostly near ten minutes, some late, some early, whole stretches fast or slow.
-    private static func time(after times: [UInt32], pace: UInt32, using generator: inout SeededGenerator) -> UInt32 {
+    private static func time(after times: [UInt32], pace: UInt32, using generator: inout SeededRandom) -> UInt32 {
         let last = times[times.count - 1]
         let earliest = ReferenceRules.medianTimePast(times) + 1
         switch UInt32.random(in: 0..<20, using: &generator) {
@@ -60,7 +60,7 @@ struct RetargetTests {
         "agrees with the reference on every header of random chains, and refuses every other bits",
         arguments: [Network.main, .testnet3, .testnet4, .signet], [1, 2, 3] as [UInt64])
     func random(network: Network, seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         var reference = ReferenceRules(network)
         var cursor = HeaderCursor(genesisOf: network)
         var chain = HeaderChain(network: network, salt: seed)

@@ -3,6 +3,7 @@
 import AltNetBase
 import AltNetBitcoin
 import AltNetHeaderChain
+import HeaderTestSupport
 import Testing
 
 @testable import AltNetHeaderSync
@@ -20,7 +21,7 @@ struct HeaderPresyncTests {
     }
 
     private static func key(_ seed: UInt64) -> [UInt8] {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         return (0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) }
     }
 
@@ -180,7 +181,7 @@ struct HeaderPresyncTests {
 struct BitQueueTests {
     @Test("gives back the bits it was given, first in first out", arguments: [0, 1, 63, 64, 65, 1000])
     func order(count: Int) {
-        var generator = SeededGenerator(seed: UInt64(count))
+        var generator = SeededRandom(seed: UInt64(count))
         let bits = (0..<count).map { _ in Bool.random(using: &generator) }
         var queue = BitQueue()
         for bit in bits { queue.append(bit) }

@@ -4,6 +4,7 @@ import AltNetBase
 import AltNetBitcoin
 import AltNetHeaderChain
 import AltNetObjects
+import HeaderTestSupport
 import Testing
 
 @testable import AltNetHeaderSync
@@ -38,7 +39,7 @@ struct HeaderSyncTests {
 
     @Test("finds out exactly where a link stands, whatever the distance", arguments: [1, 2, 3] as [UInt64])
     func everyDistance(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let chain = try SharedChains.long.tree()
         var simulation = Simulation(seed: seed, chain: chain)
         var heights: [Int] = (0..<33).map { 20_000 - Int(seed) * 33 + $0 }

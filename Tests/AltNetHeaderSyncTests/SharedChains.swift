@@ -3,6 +3,7 @@
 import AltNetBase
 import AltNetBitcoin
 import AltNetHeaderChain
+import HeaderTestSupport
 import Testing
 
 /// A chain of headers after regtest's genesis with its index, mined and hashed once; a prefix costs nothing.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 
+import AltNetBase
 import AltNetBitcoin
 import AltNetObjects
+import HeaderTestSupport
 
 /// A peer with a chain of its own, which it keeps the slow way.
 struct SimulatedPeer {
@@ -51,7 +53,7 @@ struct SimulatedPeer {
     }
 
     private func nonsense(seed: UInt64) -> [UInt8] {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         var bytes: [UInt8] = []
         for _ in 0..<Int.random(in: 0...3, using: &generator) where self.chain.count > 0 {
             let first = Int.random(in: 1...self.chain.count, using: &generator)

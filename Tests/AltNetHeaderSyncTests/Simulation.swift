@@ -45,7 +45,7 @@ struct Simulation {
     /// How many requests each link got, and when the last ones were made.
     private(set) var requests: [LinkID: [MonotonicInstant]] = [:]
     private(set) var mostHeld: [LinkID: Int] = [:]
-    private var generator: SeededGenerator
+    private var generator: SeededRandom
     private var queue: [(at: MonotonicInstant, number: Int, event: Event)] = []
     private var timer: MonotonicInstant?
     private var nextNumber = 0
@@ -54,7 +54,7 @@ struct Simulation {
 
     init(seed: UInt64, minimumWork: UInt64 = 0, chain: HeaderChain? = nil) {
         self.seed = seed
-        self.generator = SeededGenerator(seed: seed)
+        self.generator = SeededRandom(seed: seed)
         var configuration = HeaderSync.Configuration(network: .regtest)
         configuration.minimumWork = UInt256(minimumWork)
         let empty = HeaderChain(network: .regtest, salt: seed)

@@ -3,6 +3,7 @@
 import AltNetBitcoin
 import AltNetHeaderChain
 import Glibc
+import HeaderTestSupport
 import Testing
 
 @testable import AltNetStore

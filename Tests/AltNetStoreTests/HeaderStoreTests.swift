@@ -4,6 +4,7 @@ import AltNetBase
 import AltNetBitcoin
 import AltNetHeaderChain
 import Glibc
+import HeaderTestSupport
 import Testing
 
 @testable import AltNetStore
@@ -122,7 +123,7 @@ struct HeaderStoreTests {
         }
         _ = try Self.write(batches, to: directory)
         try Self.open(directory) { store, _ in
-            var generator = SeededGenerator(seed: 1)
+            var generator = SeededRandom(seed: 1)
             try expect([], in: store)
             try expect(Array(0..<UInt32(all.count)), in: store)
             for _ in 0..<200 {
@@ -211,7 +212,7 @@ struct HeaderStoreTests {
         let original = try TemporaryDirectory()
         let (_, ends) = try Self.write(Self.batches(), to: original)
         let bytes = original.file("data/headers.dat")
-        var generator = SeededGenerator(seed: 11)
+        var generator = SeededRandom(seed: 11)
         // Every bit of the preamble and of all heads, and some of every header.
         var places = Set(0..<HeaderStore.preambleSize).union(ends[..<6].flatMap { Array($0..<$0 + 16) })
         for start in ends[..<6] {

@@ -3,6 +3,7 @@
 import AltNetBitcoin
 import AltNetHeaderChain
 import AltNetStore
+import HeaderTestSupport
 import Testing
 
 @Suite("HeaderStore at full size", .serialized)

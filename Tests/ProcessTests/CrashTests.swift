@@ -94,12 +94,12 @@ struct CrashTests {
                 failure = error.description
             }
         }
-        #expect(failure?.contains("headers.dat") == true, "\(failure ?? "no failure")")
-        #expect(failure?.contains("File too large") == true, "\(failure ?? "no failure")")
+        // The answer may be lost: the daemon stops at once. Its log says why in any case.
+        #expect(failure != nil)
         #expect(acknowledged > 4000)
         try await Condition.wait("altnetd stops") { !daemon.isRunning }
         #expect(daemon.exitStatus == 1)
-        #expect(daemon.log.contains("File too large"))
+        #expect(daemon.log.contains("headers.dat: File too large"), "\(daemon.log)")
         let again = try await DaemonProcess.start(dataDirectory: daemon.dataDirectory)
         let height = try await again.control.status().chain.height
         #expect(height >= acknowledged)

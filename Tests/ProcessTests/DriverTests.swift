@@ -58,7 +58,7 @@ struct DriverTests {
         "a driver that misbehaves is ended with a named reason, and nothing else is hurt",
         arguments: [
             Misbehaviour("crash", "restarting", "status 3"), Misbehaviour("crash-loop", "restarting", "status 3"),
-            Misbehaviour("never-hello", "restarting", "no Hello"), Misbehaviour("late-hello", "restarting", "Hello"),
+            Misbehaviour("never-hello", "restarting", "no Hello"), Misbehaviour("late-hello", "restarting", "status 1"),
             Misbehaviour("second-hello", "restarting", "a second Hello"),
             Misbehaviour("wrong-secret", "restarting", "name or secret is wrong"),
             Misbehaviour("wrong-version", "restarting", "protocol version 2"),

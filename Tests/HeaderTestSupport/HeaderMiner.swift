@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 
-import AltNetBitcoin
+public import AltNetBitcoin
 
 /// Makes headers that are valid on regtest, where every second nonce is proof enough.
-enum HeaderMiner {
+public enum HeaderMiner {
     /// A header on another one; `salt` makes siblings differ.
-    static func header(
+    public static func header(
         on previous: BlockHash, time: UInt32, salt: UInt64 = 0, version: Int32 = 0x2000_0000,
         bits: CompactTarget = Network.regtest.proofOfWorkLimit
     ) -> BlockHeader {
@@ -15,7 +15,7 @@ enum HeaderMiner {
     }
 
     /// The same header with the next nonce that proves its work, or that does not.
-    static func mined(_ header: BlockHeader, isProven: Bool = true) -> BlockHeader {
+    public static func mined(_ header: BlockHeader, isProven: Bool = true) -> BlockHeader {
         let limit = Network.regtest.proofOfWorkLimitTarget
         var bytes = header.bytes
         var nonce = header.nonce
@@ -30,7 +30,7 @@ enum HeaderMiner {
     }
 
     /// Consecutive headers on another one, `spacing` seconds apart.
-    static func chain(
+    public static func chain(
         _ count: Int, on parent: BlockHeader = Network.regtest.genesis, spacing: UInt32 = 600, salt: UInt64 = 0
     ) -> [BlockHeader] {
         Self.bytes(count, on: parent, spacing: spacing, salt: salt).withUnsafeBytes { bytes in
@@ -41,7 +41,7 @@ enum HeaderMiner {
     }
 
     /// The same as they travel: made in place, because tests want hundreds of thousands.
-    static func bytes(
+    public static func bytes(
         _ count: Int, on parent: BlockHeader = Network.regtest.genesis, spacing: UInt32 = 600, salt: UInt64 = 0
     ) -> [UInt8] {
         let limit = Network.regtest.proofOfWorkLimitTarget.limbs.3
@@ -75,7 +75,7 @@ enum HeaderMiner {
 
 extension [BlockHeader] {
     /// The headers as they travel and as they are stored.
-    var bytes: [UInt8] {
+    public var bytes: [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(self.count * BlockHeader.size)
         for header in self { header.append(to: &bytes) }
