@@ -74,6 +74,8 @@ public actor DriverHost {
         unlink(self.socketPath)
         var configuration = HTTP2ServerTransport.Posix.Config.defaults
         configuration.rpc.maxRequestPayloadSize = DriverProtocol.maximumMessageSize
+        configuration.http2.maxFrameSize = DriverProtocol.frameSize
+        configuration.http2.targetWindowSize = DriverProtocol.windowSize
         let server = GRPCServer(
             transport: .http2NIOPosix(
                 address: .unixDomainSocket(path: self.socketPath), transportSecurity: .plaintext,

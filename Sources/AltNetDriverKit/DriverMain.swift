@@ -60,7 +60,11 @@ public enum DriverMain {
                 name: start.name, secret: start.secret, software: software, capabilities: driver.capabilities,
                 identity: driver.identity))
         let transport = try HTTP2ClientTransport.Posix(
-            target: .unixDomainSocket(path: start.socket), transportSecurity: .plaintext)
+            target: .unixDomainSocket(path: start.socket), transportSecurity: .plaintext,
+            config: .defaults {
+                $0.http2.maxFrameSize = DriverProtocol.frameSize
+                $0.http2.targetWindowSize = DriverProtocol.windowSize
+            })
         var options = CallOptions.defaults
         options.maxRequestMessageBytes = DriverProtocol.maximumMessageSize
         options.maxResponseMessageBytes = DriverProtocol.maximumMessageSize

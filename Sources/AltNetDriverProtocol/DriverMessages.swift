@@ -8,6 +8,12 @@ public enum DriverProtocol {
     public static let version: UInt32 = 1
     /// The largest message on the stream, in bytes: a block of the largest weight and as much again.
     public static let maximumMessageSize = 8 * 1024 * 1024
+    /// The largest HTTP/2 frame that both of our ends accept, in bytes: an answer full of headers takes one frame instead
+    /// of forty. Others may use smaller ones.
+    public static let frameSize = 1024 * 1024
+    /// What one end may send before the other has read it, in bytes: two full answers, so that one is read while the
+    /// next is on its way. More than this never waits inside gRPC.
+    public static let windowSize = 2 * 1024 * 1024
     /// The most links that one driver may have at once: as many as Bitcoin Core has connections by default.
     public static let maximumLinks = 125
     /// The most unanswered requests over one link, in each direction.

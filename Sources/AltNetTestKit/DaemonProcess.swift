@@ -158,7 +158,8 @@ public enum TemporaryDirectory {
     public static func make() -> String {
         // Short, because Unix socket paths must be.
         let path = "/tmp/altnet-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
-        try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        try? FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         let isFirst = Self.made.withLock { made in
             made.append(path)
             return made.count == 1

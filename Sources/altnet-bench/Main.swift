@@ -12,7 +12,16 @@ internal import Foundation
 ///     altnet-bench [headers] [noise] [store] [sync]        all four without arguments
 @main
 struct Bench {
-    static func main() async throws {
+    static func main() async {
+        do {
+            try await Self.run()
+        } catch {
+            FileHandle.standardError.write(Data("bench: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    private static func run() async throws {
         let wanted = CommandLine.arguments.dropFirst()
         func runs(_ name: String) -> Bool { wanted.isEmpty || wanted.contains(name) }
         if runs("headers") { try HeaderBench.run() }
