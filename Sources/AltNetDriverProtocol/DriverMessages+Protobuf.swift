@@ -19,27 +19,32 @@ extension DriverEvent {
         case .hello(let hello):
             self = .hello(try DriverHello(hello))
         case .listening(let listening):
-            guard listening.addresses.count <= 16 else { throw DriverProtocolError("more than 16 listening addresses") }
+            guard listening.addresses.count <= DriverProtocol.maximumListeningAddresses else {
+                throw DriverProtocolError("more than \(DriverProtocol.maximumListeningAddresses) listening addresses")
+            }
             self = .listening(
                 try listening.addresses.checkedMap { address throws(DriverProtocolError) in
-                    try Text.checked(address, "an address", limit: 200)
+                    try Text.checked(address, "an address", limit: DriverProtocol.maximumIdentityLength)
                 })
         case .linkOpened(let opened):
             let agent = UntrustedText(opened.agent)
             let peer = LinkPeer(
-                identity: try Text.checked(opened.identity, "an identity", limit: 200), agent: agent,
+                identity: try Text.checked(opened.identity, "an identity", limit: DriverProtocol.maximumIdentityLength),
+                agent: agent,
                 claimedHeight: opened.hasClaimedHeight ? opened.claimedHeight : nil,
                 serves: try Self.kinds(opened.requests))
             self = .linkOpened(
                 try DriverLink(checked: opened.link),
                 DriverLinkDescription(
-                    target: try Text.checked(opened.target, "a target", limit: 500),
-                    remote: try Text.checked(opened.remote, "a remote", limit: 500), peer: peer))
+                    target: try Text.checked(opened.target, "a target", limit: DriverProtocol.maximumPlaceLength),
+                    remote: try Text.checked(opened.remote, "a remote", limit: DriverProtocol.maximumPlaceLength),
+                    peer: peer))
         case .linkClosed(let closed):
             self = .linkClosed(try DriverLink(checked: closed.link), try DisconnectReason(closed.reason))
         case .targetFailed(let failed):
             self = .targetFailed(
-                try Text.checked(failed.target, "a target", limit: 500), try DisconnectReason(failed.reason),
+                try Text.checked(failed.target, "a target", limit: DriverProtocol.maximumPlaceLength),
+                try DisconnectReason(failed.reason),
                 retryIn: .milliseconds(Int64(clamping: min(failed.retryInMilliseconds, 86_400_000))))
         case .request(let request):
             self = .request(
@@ -141,9 +146,10 @@ extension DriverHello {
         guard hello.hasCapabilities else { throw DriverProtocolError("Hello without capabilities") }
         self.init(
             name: hello.name, secret: hello.secret, protocolVersion: hello.protocolVersion,
-            software: try Text.checked(hello.software, "the software's name", limit: 100),
+            software: try Text.checked(
+                hello.software, "the software's name", limit: DriverProtocol.maximumSoftwareLength),
             capabilities: try DriverCapabilities(hello.capabilities),
-            identity: try Text.checked(hello.identity, "the identity", limit: 200))
+            identity: try Text.checked(hello.identity, "the identity", limit: DriverProtocol.maximumIdentityLength))
     }
 
     var protobuf: Altnet_Driver_V1_Hello {
@@ -163,14 +169,17 @@ extension DisconnectReason {
         guard let code = Code(rawValue: reason.code) else {
             throw DriverProtocolError("an unknown reason code \(UntrustedText(reason.code))")
         }
-        guard reason.detail.utf8.count <= 1000 else { throw DriverProtocolError("a reason of more than 1,000 bytes") }
+        guard reason.detail.utf8.count <= DriverProtocol.maximumReasonLength else {
+            throw DriverProtocolError("a reason of more than \(DriverProtocol.maximumReasonLength) bytes")
+        }
         self.init(code, UntrustedText(reason.detail).description)
     }
 
     var protobuf: Altnet_Driver_V1_Reason {
         .with {
             $0.code = self.code.rawValue
-            $0.detail = String(self.detail.prefix(250))
+            // A character has at most four bytes, so this many always fit.
+            $0.detail = String(self.detail.prefix(DriverProtocol.maximumReasonLength / 4))
         }
     }
 }

@@ -18,6 +18,14 @@ public enum DriverProtocol {
     public static let maximumLinks = 125
     /// The most unanswered requests over one link, in each direction.
     public static let maximumOpenRequests = 16
+    /// The most addresses that a driver says it listens on.
+    static let maximumListeningAddresses = 16
+    /// The longest texts, in bytes: name and version of a driver's software; a key or an address that listens; a target
+    /// or where a remote is, which a Lightning key and a long host name fit in; why something ended.
+    static let maximumSoftwareLength = 100
+    static let maximumIdentityLength = 200
+    static let maximumPlaceLength = 500
+    static let maximumReasonLength = 1000
     /// How long a driver may take from its start to its first message.
     public static let helloDeadline: Duration = .seconds(10)
     /// The pause between two pings to a driver.

@@ -7,6 +7,7 @@ public import AltNetBitcoin
 ///
 /// - Sees: a link that withholds blocks, one that is stuck, one whose remote follows a branch with less work; every
 ///   block that is missing is proven, because its header passed all rules with its proof of work.
+/// - Is shown only links that the operator asked for: a stranger who connects may be behind as much as they like.
 /// - Cannot see: withholding by all links at once, and a link that announces headers but keeps the blocks to itself.
 /// - Parameters: ``Configuration/grace``, how long a header may have been proven on one link before others must have
 ///   it. On the real network nodes hear of a block within seconds of each other.

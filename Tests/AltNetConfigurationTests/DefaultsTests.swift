@@ -68,7 +68,7 @@ struct DefaultsTests {
 
     @Test(arguments: [
         ("/srv/altnet/", "/srv/altnet"), ("~/altnet", "/home/anna/altnet"), ("~", "/home/anna"),
-        ("altnet", "/work/altnet"), ("./altnet", "/work/altnet"), ("/", "/"),
+        ("altnet", "/srv/altnet"), ("./altnet", "/srv/altnet"), ("/", "/"),
     ])
     func `Paths become absolute`(written: String, meant: String) throws {
         #expect(try parse("data_directory = '\(written)'").dataDirectory == meant)

@@ -6,7 +6,7 @@ import Testing
 /// The environment of a person who has set nothing of ours.
 let plainEnvironment = ["HOME": "/home/anna", "PATH": "/usr/bin"]
 
-/// Reads a file's text for a person with a home directory, who works in `/work`.
+/// Reads a file's text for a person with a home directory, who works in `/srv`.
 func parse(
     _ text: String = "",
     environment: [String: String] = [:],
@@ -16,7 +16,7 @@ func parse(
         text,
         environment: plainEnvironment.merging(environment) { $1 },
         flags: flags,
-        currentDirectory: "/work"
+        currentDirectory: "/srv"
     )
 }
 

@@ -11,7 +11,7 @@ enum PythonTools {
     static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().path
     static let python = "\(repository)/.build/venv/bin/python3"
-    static let isInstalled = FileManager.default.isExecutableFile(atPath: python)
+    static let isInstalled = FileManager.default.fileExists(atPath: "\(repository)/.build/venv/.installed")
 
     static func tool(_ name: String) -> String { "\(self.repository)/Tests/Tools/\(name)" }
 }
