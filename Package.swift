@@ -206,6 +206,9 @@ let package = Package(
             name: "AltNetConfigurationTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetObjects"]),
         .testTarget(
+            name: "AltNetDriverHostTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects"]),
+        .testTarget(
             name: "ProcessTests",
             dependencies: [
                 "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning", "altnetd",

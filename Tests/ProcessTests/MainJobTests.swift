@@ -69,6 +69,44 @@ struct MainJobTests {
         for daemon in [alice, bob, mallory] { #expect(try await daemon.stop() == 0) }
     }
 
+    @Test("a link to a remote that was away comes back by itself", arguments: ["bitcoin", "lightning"])
+    func reconnect(driver: String) async throws {
+        let address = "127.0.0.1:\(try FreePort.find())"
+        let settings = ["drivers.\(driver).listen": address, "drivers.\(driver).connect": ""]
+        let bob = try await DaemonProcess.start(settings: settings)
+        let alice = try await DaemonProcess.start(
+            settings: ["drivers.\(driver).connect": try await bob.listening(driver)])
+        try await Condition.wait("the link stands") { try await alice.control.links().contains { $0.state == "open" } }
+        try await bob.kill()
+        try await Condition.wait("the link is gone") {
+            try await alice.control.links().contains { $0.state == "unreachable" }
+        }
+        let again = try await DaemonProcess.start(settings: settings, dataDirectory: bob.dataDirectory)
+        try await Condition.wait("the link is back") { try await alice.control.links().contains { $0.state == "open" } }
+        #expect(try await again.control.links().count == 1)
+    }
+
+    @Test("a node key that others can read is refused, with what to do")
+    func openKey() async throws {
+        let daemon = try await DaemonProcess.start(settings: ["drivers.lightning.listen": "127.0.0.1:0"])
+        let identity = try await daemon.listening("lightning").prefix(66)
+        try await daemon.stop()
+        let key = "\(daemon.dataDirectory)/regtest/drivers/lightning/node.key"
+        #expect(try FileManager.default.attributesOfItem(atPath: key)[.posixPermissions] as? Int == 0o600)
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: key)
+        let refused = try await DaemonProcess.start(
+            settings: ["drivers.lightning.enabled": "true"], dataDirectory: daemon.dataDirectory)
+        let reason = try await Condition.value("the driver says why") {
+            try await refused.control.drivers().first { $0.state == "failed" }?.reason
+        }
+        #expect(reason == "\(key) can be read by others; run: chmod 600 \(key)")
+        try await refused.stop()
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: key)
+        let mended = try await DaemonProcess.start(
+            settings: ["drivers.lightning.listen": "127.0.0.1:0"], dataDirectory: daemon.dataDirectory)
+        #expect(try await mended.listening("lightning").hasPrefix(identity))
+    }
+
     @Test(
         "2,633 real mainnet headers travel from Bob to Alice over the Lightning link",
         .enabled(if: SharedData.mainnetHeaders != nil, SharedData.missing))
