@@ -94,7 +94,7 @@ let package = Package(
         // Shells: sockets and processes around the state machines.
         .target(
             name: "AltNetTransport",
-            dependencies: ["AltNetBase", logging, nioCore, nioPosix, nioSOCKS]),
+            dependencies: ["AltNetBase", nioCore, nioPosix, nioSOCKS]),
 
         // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
         .target(
@@ -115,8 +115,8 @@ let package = Package(
         .target(
             name: "AltNetDriverHost",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetDriverProtocol", "AltNetObjects", grpcCore, grpcTransport,
-                logging, subprocess, systemPackage,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", grpcCore, grpcTransport, logging, subprocess,
+                systemPackage,
             ]),
         .target(
             name: "AltNetBitcoinDriver",
@@ -167,7 +167,7 @@ let package = Package(
 
         // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests
         // and benchmarks import them.
-        .target(name: "AltNetTestKit", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetControl"]),
+        .target(name: "AltNetTestKit", dependencies: ["AltNetControl"]),
         .testTarget(name: "AltNetBaseTests", dependencies: ["AltNetBase"]),
         .testTarget(name: "AltNetBitcoinTests", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .testTarget(
