@@ -95,6 +95,9 @@ let package = Package(
         .target(
             name: "AltNetTransport",
             dependencies: ["AltNetBase", nioCore, nioPosix, nioSOCKS]),
+        .target(
+            name: "AltNetNode",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects", logging]),
 
         // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
         .target(
