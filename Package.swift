@@ -20,6 +20,7 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSOCKS = Target.Dependency.product(name: "NIOSOCKS", package: "swift-nio-extras")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -142,11 +143,21 @@ let package = Package(
             name: "AltNetControl",
             dependencies: ["AltNetBase", asyncHTTPClient, nioCore, nioHTTP1]),
         .target(
+            name: "AltNetWeb",
+            dependencies: [
+                "AltNetBase", "AltNetControl", crypto, httpTypes, hummingbird, logging, nioCore, nioHTTPTypes,
+                serviceLifecycle,
+            ],
+            resources: [
+                .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),
+                .embedInCode("Dashboard/dashboard.css"),
+            ]),
+        .target(
             name: "AltNetOrchestrator",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
                 "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetObjects", "AltNetStore",
-                "AltNetWatchdog", httpTypes, hummingbird, logging, nioCore, serviceLifecycle,
+                "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore, serviceLifecycle,
             ]),
         .target(
             name: "AltNetCommands",

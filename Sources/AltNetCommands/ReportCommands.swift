@@ -110,7 +110,7 @@ struct IncidentsCommand: AsyncParsableCommand {
                     \(incident.id)  \(incident.closed == nil ? "OPEN" : "closed")  \(incident.explanation)
                        missing since \(incident.since), reported \(incident.opened)\
                     \(incident.closed.map { ", closed \($0)" } ?? "")
-                       first missing block \(incident.firstMissingHash)
+                       first missing block \(incident.firstMissingHash ?? "-")
                     """
                 }.joined(separator: "\n")
         }

@@ -11,6 +11,10 @@ public enum ControlInterface {
     public static let maximumRequestBytes = 65_536
     /// The most incidents in one answer.
     public static let maximumIncidents = 1_000
+    /// The most deliveries of alerts in one answer: what an operator looks through by eye.
+    public static let maximumAlerts = 1_000
+    /// The most blocks in one answer: two weeks, which is as long as it is remembered who proved them.
+    public static let maximumBlocks = 2_016
 }
 
 /// A moment, in JSON as RFC 3339 text in UTC with milliseconds.
@@ -54,6 +58,8 @@ public struct StatusReport: Hashable, Sendable, Codable {
     public var openIncidents: Int
     /// Why headers cannot be stored at the moment; absent when all is well.
     public var storeFailure: String?
+    /// Where HTTP is served on loopback, such as `http://127.0.0.1:9733`; absent when it is turned off.
+    public var http: String?
 
     public init(
         software: String, network: String, processID: Int32, started: Timestamp, dataDirectory: String,
@@ -122,6 +128,14 @@ public struct LinkReport: Hashable, Sendable, Codable {
     public var presyncHeight: UInt32?
     /// The link's chain has too little work to be kept.
     public var isLowWork: Bool
+    /// How long the last answer took.
+    public var latencyMilliseconds: Double?
+    /// How much later than elsewhere blocks are first shown here, as the watchdog estimates it.
+    public var latenessSeconds: Double?
+    /// The remote's clock relative to ours; positive when it is ahead.
+    public var clockOffsetSeconds: Double?
+    /// `/16` of IPv4, `/32` of IPv6, `onion`, `i2p`, `local`, or the driver's name.
+    public var networkGroup: String?
 
     public init(driver: String, state: String) {
         self.driver = driver
@@ -214,45 +228,6 @@ public struct TipReport: Hashable, Sendable, Codable {
         self.isBest = isBest
         self.forkHeight = forkHeight
         self.followers = followers
-    }
-}
-
-/// One of `GET /v1/incidents`.
-public struct IncidentReport: Hashable, Sendable, Codable {
-    public var id: Int64
-    public var kind: String
-    /// The link that it is about.
-    public var subject: String
-    public var missingBlocks: UInt32
-    public var firstMissingHeight: UInt32
-    public var firstMissingHash: String
-    public var since: Timestamp
-    public var provenBy: String
-    public var opened: Timestamp
-    public var updated: Timestamp
-    public var closed: Timestamp?
-    public var ending: String?
-    /// The same in one sentence.
-    public var explanation: String
-
-    public init(
-        id: Int64, kind: String, subject: String, missingBlocks: UInt32, firstMissingHeight: UInt32,
-        firstMissingHash: String, since: Timestamp, provenBy: String, opened: Timestamp, updated: Timestamp,
-        closed: Timestamp?, ending: String?, explanation: String
-    ) {
-        self.id = id
-        self.kind = kind
-        self.subject = subject
-        self.missingBlocks = missingBlocks
-        self.firstMissingHeight = firstMissingHeight
-        self.firstMissingHash = firstMissingHash
-        self.since = since
-        self.provenBy = provenBy
-        self.opened = opened
-        self.updated = updated
-        self.closed = closed
-        self.ending = ending
-        self.explanation = explanation
     }
 }
 

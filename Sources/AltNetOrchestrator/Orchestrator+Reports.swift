@@ -96,12 +96,14 @@ extension Orchestrator {
     func incidentReports(_ limit: Int) throws(StoreError) -> [IncidentReport] {
         try self.latestIncidents(limit).map { incident in
             IncidentReport(
-                id: incident.id, kind: incident.kind.rawValue, subject: incident.subject,
-                missingBlocks: incident.missingBlocks, firstMissingHeight: incident.firstMissingHeight,
-                firstMissingHash: incident.firstMissingHash.description, since: Timestamp(incident.since),
-                provenBy: incident.provenBy, opened: Timestamp(incident.opened), updated: Timestamp(incident.updated),
-                closed: incident.closed.map(Timestamp.init), ending: incident.ending?.rawValue,
-                explanation: incident.explanation)
+                id: incident.id, kind: incident.kind.rawValue, severity: "warning", subject: incident.subject,
+                explanation: incident.explanation,
+                behind: IncidentReport.Behind(
+                    blocks: incident.missingBlocks, firstMissingHeight: incident.firstMissingHeight,
+                    firstMissingHash: incident.firstMissingHash.description, provenBy: incident.provenBy),
+                since: Timestamp(incident.since), opened: Timestamp(incident.opened),
+                updated: Timestamp(incident.updated), closed: incident.closed.map(Timestamp.init),
+                ending: incident.ending?.rawValue)
         }
     }
 
