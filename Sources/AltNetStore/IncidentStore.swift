@@ -65,6 +65,41 @@ public struct IncidentStore: Sendable {
                 table.column("ending", .text)
             }
         }
+        migrator.registerMigration("2 evidence") { database in
+            // The columns of the first version cannot be empty, so the table is made anew. What was known of a missing
+            // block becomes a `Behind` without the work, which was not kept.
+            try database.create(table: "incident2") { table in
+                table.primaryKey("id", .integer)
+                table.column("kind", .text).notNull()
+                table.column("severity", .text).notNull()
+                table.column("subject", .text).notNull()
+                table.column("explanation", .text).notNull()
+                table.column("behind", .text)
+                table.column("measures", .text).notNull()
+                table.column("evidence", .text).notNull()
+                table.column("actions", .text).notNull()
+                table.column("since", .integer).notNull()
+                table.column("opened", .integer).notNull()
+                table.column("updated", .integer).notNull()
+                table.column("closed", .integer)
+                table.column("ending", .text)
+            }
+            try database.execute(
+                sql: """
+                    INSERT INTO incident2 SELECT id, kind, 'warning', subject,
+                    CASE ending WHEN 'caught-up' THEN subject || ' has caught up; it was '
+                        WHEN 'link-closed' THEN subject || ' closed while it was '
+                        WHEN 'stopped' THEN 'altnetd stopped while ' || subject || ' was '
+                        ELSE subject || ' is ' END
+                    || missingBlocks || CASE missingBlocks WHEN 1 THEN ' block' ELSE ' blocks' END || ' behind',
+                    json_object('blocks', missingBlocks, 'firstMissing',
+                        json_object('hash', firstMissingHash, 'height', firstMissingHeight, 'work', '0'),
+                        'provenBy', provenBy, 'provenAt', since),
+                    '[]', '{"headers":[],"statements":[]}', '[]', since, opened, updated, closed, ending FROM incident
+                    """)
+            try database.drop(table: "incident")
+            try database.rename(table: "incident2", to: "incident")
+        }
         return migrator
     }
 
@@ -90,7 +125,14 @@ public struct IncidentStore: Sendable {
     /// The latest incidents, newest first.
     public func latest(_ limit: Int) throws(StoreError) -> [Incident] {
         try self.perform("read") { database in
-            try Row.order(Column("id").desc).limit(limit).fetchAll(database).compactMap(\.incident)
+            try Row.order(Column("id").desc).limit(limit).fetchAll(database).map { try $0.incident() }
+        }
+    }
+
+    /// The incident of a number, or `nil` when there is none, or none any more.
+    public func one(_ id: Int64) throws(StoreError) -> Incident? {
+        try self.perform("read") { database in
+            try Row.fetchOne(database, key: id)?.incident()
         }
     }
 
@@ -113,49 +155,77 @@ public struct IncidentStore: Sendable {
         }
     }
 
-    /// An incident as the database keeps it; times in milliseconds.
+    /// An incident as the database keeps it: times in milliseconds, what has parts as JSON.
     private struct Row: Codable, FetchableRecord, PersistableRecord {
         static let databaseTableName = "incident"
 
         var id: Int64
         var kind: String
+        var severity: String
         var subject: String
-        var missingBlocks: UInt32
-        var firstMissingHeight: UInt32
-        var firstMissingHash: String
+        var explanation: String
+        var behind: String?
+        var measures: String
+        var evidence: String
+        var actions: String
         var since: Int64
-        var provenBy: String
         var opened: Int64
         var updated: Int64
         var closed: Int64?
         var ending: String?
 
-        init(_ incident: Incident) {
+        init(_ incident: Incident) throws {
             self.id = incident.id
             self.kind = incident.kind.rawValue
-            self.subject = incident.subject
-            self.missingBlocks = incident.missingBlocks
-            self.firstMissingHeight = incident.firstMissingHeight
-            self.firstMissingHash = incident.firstMissingHash.description
+            self.severity = incident.severity.rawValue
+            self.subject = incident.subject.name
+            self.explanation = incident.explanation
+            self.behind = try incident.behind.map(Self.text)
+            self.measures = try Self.text(incident.measures)
+            self.evidence = try Self.text(incident.evidence)
+            self.actions = try Self.text(incident.actions)
             self.since = incident.since.milliseconds
-            self.provenBy = incident.provenBy
             self.opened = incident.opened.milliseconds
             self.updated = incident.updated.milliseconds
             self.closed = incident.closed?.milliseconds
             self.ending = incident.ending?.rawValue
         }
 
-        var incident: Incident? {
-            guard let kind = Incident.Kind(rawValue: self.kind), let hash = BlockHash(hex: self.firstMissingHash) else {
-                return nil
+        func incident() throws -> Incident {
+            guard let kind = Incident.Kind(rawValue: self.kind),
+                let severity = Incident.Severity(rawValue: self.severity)
+            else { throw Self.unreadable(self.id, "kind or severity") }
+            let ending = try self.ending.map { text in
+                guard let ending = Incident.Ending(rawValue: text) else { throw Self.unreadable(self.id, "ending") }
+                return ending
             }
             return Incident(
-                id: self.id, kind: kind, subject: self.subject, missingBlocks: self.missingBlocks,
-                firstMissingHeight: self.firstMissingHeight, firstMissingHash: hash,
-                since: WallClockTime(milliseconds: self.since), provenBy: self.provenBy,
-                opened: WallClockTime(milliseconds: self.opened), updated: WallClockTime(milliseconds: self.updated),
-                closed: self.closed.map(WallClockTime.init(milliseconds:)),
-                ending: self.ending.flatMap(Incident.Ending.init(rawValue:)))
+                id: self.id, kind: kind, severity: severity, subject: Subject(self.subject),
+                explanation: self.explanation, behind: try self.behind.map { try self.value($0, "behind") },
+                measures: try self.value(self.measures, "measures"),
+                evidence: try self.value(self.evidence, "evidence"), actions: try self.value(self.actions, "actions"),
+                since: WallClockTime(milliseconds: self.since), opened: WallClockTime(milliseconds: self.opened),
+                updated: WallClockTime(milliseconds: self.updated),
+                closed: self.closed.map(WallClockTime.init(milliseconds:)), ending: ending)
+        }
+
+        private static func text(_ value: some Encodable) throws -> String {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(value), as: UTF8.self)
+        }
+
+        private func value<Value: Decodable>(_ text: String, _ column: String) throws -> Value {
+            do {
+                return try JSONDecoder().decode(Value.self, from: Data(text.utf8))
+            } catch {
+                throw Self.unreadable(self.id, column)
+            }
+        }
+
+        /// What stands in the file is not what this program writes.
+        private static func unreadable(_ id: Int64, _ column: String) -> DatabaseError {
+            DatabaseError(resultCode: .SQLITE_CORRUPT, message: "incident \(id) has no readable \(column)")
         }
     }
 }
