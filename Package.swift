@@ -138,7 +138,9 @@ let package = Package(
         // Orchestrator: the composition root, its configuration and its control interface.
         .target(
             name: "AltNetConfiguration",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects", configuration, toml]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetObjects", "AltNetWatchdog", configuration, toml,
+            ]),
         .target(
             name: "AltNetControl",
             dependencies: ["AltNetBase", asyncHTTPClient, nioCore, nioHTTP1]),
@@ -156,8 +158,9 @@ let package = Package(
             name: "AltNetOrchestrator",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
-                "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetObjects", "AltNetStore",
-                "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore, serviceLifecycle,
+                "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetObjects",
+                "AltNetStore", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore,
+                serviceLifecycle,
             ]),
         .target(
             name: "AltNetCommands",
@@ -218,7 +221,9 @@ let package = Package(
             name: "AltNetWatchdogTests", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetWatchdog"]),
         .testTarget(
             name: "AltNetConfigurationTests",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetObjects"]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetObjects", "AltNetWatchdog",
+            ]),
         .testTarget(
             name: "AltNetDriverHostTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects"]),

@@ -206,7 +206,7 @@ struct HeaderTransfer {
         mutating func add(_ headers: [UInt8]) async throws -> ImportReport {
             let (added, rejection, directives) = self.sync.onImport(
                 headers, now: .zero, wallClock: WallClockTime(seconds: Int64(time(nil))))
-            for case .store(_, let accepted) in directives { try self.store.append(accepted) }
+            for case .store(_, let accepted, _) in directives { try self.store.append(accepted) }
             try self.store.synchronize()
             return ImportReport(added: added, rejection: rejection, chain: self.sync.chain)
         }

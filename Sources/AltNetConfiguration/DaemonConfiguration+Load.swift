@@ -54,7 +54,9 @@ extension DaemonConfiguration {
         _ currentDirectory: String?
     ) throws(ConfigurationError) -> DaemonConfiguration {
         var schema = Schema(
-            programs: try DriverNames.programs(file: file, environment: environment, flags: flags)
+            programs: try DriverNames.programs(file: file, environment: environment, flags: flags),
+            alerts: try TableNames.names(below: Schema.alertSinks, what: "alert", file: file, flags: flags),
+            ports: try TableNames.names(below: Schema.splicedPorts, what: "spliced port", file: file, flags: flags)
         )
         let fileLayer = try Layer(file: file, schema: &schema)
         let environmentLayer = try Layer(environment: environment, schema: &schema)
@@ -81,7 +83,12 @@ extension DaemonConfiguration {
             ) { LogLevel(rawValue: $0) },
             chain: try settings.chain(network),
             sync: try settings.sync(),
-            watchdog: try settings.watchdog(),
+            watchdog: try settings.watchdog(network),
+            node: try settings.node(network),
+            policy: try settings.policy(),
+            http: try settings.http(),
+            splice: try settings.splice(ports: schema.ports),
+            alerts: try settings.alerts(schema.alerts),
             drivers: []
         )
         for name in schema.programs.keys.sorted() {
@@ -130,9 +137,9 @@ extension DaemonConfiguration {
 
 extension Settings {
     /// A day: waiting longer is the same as not at all.
-    private static let longest = 86400.0
+    static let longest = 86400.0
     /// The shortest time between requests, one twentieth of a second: a test's patience, and not yet a flood.
-    private static let shortest = 0.05
+    static let shortest = 0.05
     /// Above any height that this program will see, and far from where heights overflow.
     private static let maximumStartHeight: UInt32 = 100_000_000
 
@@ -154,16 +161,6 @@ extension Settings {
                 SettingPath("sync", "idle_probe_seconds"),
                 default: defaults.idleProbe,
                 in: range
-            )
-        )
-    }
-
-    fileprivate func watchdog() throws(ConfigurationError) -> DaemonConfiguration.Watchdog {
-        DaemonConfiguration.Watchdog(
-            grace: try self.seconds(
-                SettingPath("watchdog", "grace_seconds"),
-                default: DaemonConfiguration.Watchdog().grace,
-                in: 0...Self.longest
             )
         )
     }

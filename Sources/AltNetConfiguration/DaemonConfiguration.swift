@@ -22,6 +22,16 @@ public struct DaemonConfiguration: Hashable, Sendable {
     public var sync: Sync
     /// When the watchdog barks.
     public var watchdog: Watchdog
+    /// The operator's own node.
+    public var node: Node
+    /// What is done about incidents.
+    public var policy: PolicySettings
+    /// The HTTP interface on loopback.
+    public var http: HTTP
+    /// Connections of the node that travel over links.
+    public var splice: Splice
+    /// Who is told of incidents, in the order of their names.
+    public var alerts: [Alert]
     /// The drivers, in the order of their names; those that are not enabled too.
     public var drivers: [Driver]
 
@@ -34,7 +44,12 @@ public struct DaemonConfiguration: Hashable, Sendable {
         logLevel: LogLevel = .info,
         chain: Chain? = nil,
         sync: Sync = Sync(),
-        watchdog: Watchdog = Watchdog(),
+        watchdog: Watchdog? = nil,
+        node: Node? = nil,
+        policy: PolicySettings = PolicySettings(),
+        http: HTTP = HTTP(),
+        splice: Splice = Splice(),
+        alerts: [Alert] = [],
         drivers: [Driver]? = nil
     ) {
         self.network = network
@@ -43,7 +58,12 @@ public struct DaemonConfiguration: Hashable, Sendable {
         self.logLevel = logLevel
         self.chain = chain ?? Chain(network: network)
         self.sync = sync
-        self.watchdog = watchdog
+        self.watchdog = watchdog ?? Watchdog(network: network)
+        self.node = node ?? Node(network: network)
+        self.policy = policy
+        self.http = http
+        self.splice = splice
+        self.alerts = alerts
         self.drivers = drivers ?? Driver.defaults(network: network)
     }
 
@@ -104,17 +124,6 @@ extension DaemonConfiguration {
             self.requestTimeout = requestTimeout
             self.behindProbe = behindProbe
             self.idleProbe = idleProbe
-        }
-    }
-
-    /// When the watchdog barks.
-    public struct Watchdog: Hashable, Sendable {
-        /// How long a link may lag behind a proven header before that is an incident.
-        public var grace: Duration
-
-        /// The given time, or the default.
-        public init(grace: Duration = .seconds(30)) {
-            self.grace = grace
         }
     }
 

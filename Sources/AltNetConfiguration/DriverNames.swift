@@ -32,7 +32,7 @@ enum DriverNames {
         }
         var programs: [String: String] = [:]
         for (name, place) in named.sorted(by: { $0.key < $1.key }) {
-            try Self.check(name, place)
+            try Self.check(name, of: "driver", place)
             programs[name] = try Self.program(of: name, file, environment, flags, place)
         }
         for (name, program) in Self.namedByEnvironment(environment, besides: programs) { programs[name] = program }
@@ -51,7 +51,14 @@ enum DriverNames {
 
     private static func defaultProgram(of name: String) -> String { "altnet-\(name)" }
 
-    private static func check(_ name: String, _ place: ConfigurationError.Place) throws(ConfigurationError) {
+    /// Refuses a name that is not fit for file names, log lines and command lines.
+    ///
+    /// - Parameter what: what is named so.
+    static func check(
+        _ name: String,
+        of what: String,
+        _ place: ConfigurationError.Place
+    ) throws(ConfigurationError) {
         let isValid =
             (1...Self.maximumLength).contains(name.utf8.count)
             && name.utf8.allSatisfy { byte in
@@ -66,7 +73,7 @@ enum DriverNames {
             throw ConfigurationError(
                 .invalidValue,
                 place,
-                "the driver's name \(Readable.quoted(name)) must have 1 to \(Self.maximumLength) characters of a to z,"
+                "the \(what)'s name \(Readable.quoted(name)) must have 1 to \(Self.maximumLength) characters of a to z,"
                     + " 0 to 9, `-` and `_`"
             )
         }

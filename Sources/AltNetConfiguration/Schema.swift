@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetWatchdog
 internal import Configuration
 
 /// What a key's value must be.
@@ -72,10 +73,14 @@ enum DriverProgram: Hashable, Sendable {
     }
 }
 
-/// The keys that a configuration may have, given its drivers.
+/// The keys that a configuration may have, given the names that the operator chose.
 struct Schema: Sendable {
     /// The programs of the drivers, by the drivers' names.
     let programs: [String: String]
+    /// The names of the alerts' sinks.
+    let alerts: [String]
+    /// The names of the spliced ports.
+    let ports: [String]
     /// The keys.
     private(set) var kinds: [SettingPath: ValueKind] = [:]
     /// The tables whose keys are known.
@@ -84,16 +89,41 @@ struct Schema: Sendable {
     private(set) var freeTables: Set<SettingPath> = []
 
     static let drivers = SettingPath("drivers")
+    static let alertSinks = SettingPath("alerts")
+    static let splicedPorts = SettingPath("splice", "ports")
 
-    init(programs: [String: String]) {
+    init(programs: [String: String], alerts: [String] = [], ports: [String] = []) {
         self.programs = programs
+        self.alerts = alerts
+        self.ports = ports
         self.add(.root, ["network": .text, "data_directory": .text, "runtime_directory": .text, "log_level": .text])
         self.add(SettingPath("chain"), ["start": .text, "minimum_work": .text])
         self.add(
             SettingPath("sync"),
             ["request_timeout_seconds": .real, "behind_probe_seconds": .real, "idle_probe_seconds": .real]
         )
-        self.add(SettingPath("watchdog"), ["grace_seconds": .real])
+        self.add(
+            SettingPath("watchdog"),
+            ["grace_seconds": .real, "expected_interval_seconds": .real, "record": .flag]
+        )
+        self.add(
+            SettingPath("node"),
+            [
+                "kind": .text, "url": .text, "cookie_file": .text, "user": .text, "password": .text,
+                "allow_remote": .flag, "follow": .text, "zmq": .text, "poll_seconds": .real, "allow": .texts,
+                "library": .text,
+            ]
+        )
+        self.add(SettingPath("policy"), ["dry_run": .flag, "spare_links": .texts])
+        for kind in Incident.Kind.allCases { self.kinds[SettingPath("policy", kind.rawValue)] = .texts }
+        self.add(SettingPath("http"), ["listen": .text, "metrics_without_token": .flag])
+        self.add(SettingPath("splice"), ["accept": .text])
+        self.add(Self.splicedPorts, [:])
+        for name in ports {
+            self.add(Self.splicedPorts.appending(name), ["listen": .text, "driver": .text, "target": .text])
+        }
+        self.add(Self.alertSinks, [:])
+        for name in alerts { self.add(Self.alertSinks.appending(name), AlertKind.keys) }
         self.add(Self.drivers, [:])
         for (name, program) in programs {
             let table = Self.drivers.appending(name)

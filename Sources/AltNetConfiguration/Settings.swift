@@ -7,7 +7,7 @@ struct Settings: Sendable {
     private let reader: ConfigReader
     private let layers: [Layer]
     /// What relative paths and `~` stand for.
-    private let home: String?
+    let home: String?
     private let currentDirectory: String
 
     /// - Parameter layers: The sources, the one that wins first.

@@ -100,7 +100,7 @@ extension HeaderSync {
         let (nodes, change) = self.chain.insert(run)
         let end = skipped + run.headers.count * BlockHeader.size
         let stored = skipped == 0 && end == headers.count ? headers : Array(headers[skipped..<end])
-        var directives: [Directive] = [.store(nodes: nodes, headers: stored)]
+        var directives: [Directive] = [.store(nodes: nodes, headers: stored, source: source)]
         if change != .unchanged { directives.append(.tipChanged(change, source: source)) }
         return (rejection, .accepted(last: HeaderNode(nodes.upperBound - 1)), directives)
     }

@@ -44,8 +44,9 @@ public struct HeaderSync: Sendable {
     public enum Directive: Hashable, Sendable {
         /// Send this request over the link; its answer comes back with the same number.
         case request(LinkID, id: UInt64, ObjectRequest)
-        /// Append these raw headers to the store: they became the nodes `nodes`, in this order.
-        case store(nodes: Range<UInt32>, headers: [UInt8])
+        /// Append these raw headers to the store: they became the nodes `nodes`, in this order. `source` is the link
+        /// that brought them, `nil` for the operator.
+        case store(nodes: Range<UInt32>, headers: [UInt8], source: LinkID?)
         /// The best chain changed; `source` is the link that brought it, `nil` for the operator.
         case tipChanged(TipChange, source: LinkID?)
         /// What a link has shown changed.
@@ -213,6 +214,12 @@ public struct HeaderSync: Sendable {
         }
         return self.onHeaders(link, header.bytes, isAnswer: false, now: now, wallClock: wallClock)
             + self.onTimer(now: now)
+    }
+
+    /// A link has news that it did not bring along: it is asked at once. An unknown one is ignored.
+    public mutating func onNews(_ link: LinkID, now: MonotonicInstant) -> [Directive] {
+        self.links[link]?.nextProbe = now
+        return self.onTimer(now: now)
     }
 
     /// Time has passed.

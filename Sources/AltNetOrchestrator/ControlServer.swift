@@ -57,7 +57,7 @@ struct ControlServer: Sendable {
             guard (1...ControlInterface.maximumIncidents).contains(Int(limit)) else {
                 throw Refusal(.badRequest, "limit must be from 1 to \(ControlInterface.maximumIncidents)")
             }
-            return try Self.json(await self.orchestrator.incidentReports(Int(limit)))
+            return try Self.json(await self.orchestrator.incidentReports(Int(limit), onlyOpen: false))
         }
         version.get("drivers") { _, _ in try Self.json(await self.operations.drivers()) }
         version.post("drivers") { request, _ in

@@ -10,6 +10,7 @@ public import AltNetHeaderChain
 internal import AltNetHeaderSync
 internal import AltNetObjects
 internal import AltNetStore
+internal import AltNetWatchdog
 internal import Glibc
 internal import HTTPTypes
 public import Logging
@@ -66,7 +67,11 @@ public struct Daemon: Service, CustomStringConvertible {
         self.orchestrator = try Orchestrator(
             chain: chain, store: store, incidents: try IncidentStore(in: self.directory),
             parts: Orchestrator.Parts(
-                sync: sync, grace: configuration.watchdog.grace, seed: UInt64.random(in: 0...UInt64.max)),
+                sync: sync,
+                watchdog: Watchdog.Configuration(
+                    grace: configuration.watchdog.grace, expectedInterval: configuration.watchdog.expectedInterval),
+                policy: configuration.policy, node: nil, nodeSettings: configuration.node,
+                seed: UInt64.random(in: 0...UInt64.max)),
             logger: logger, onFatal: { continuation.yield($0) })
         self.host = DriverHost(
             socketPath: configuration.driversSocket, network: configuration.network.rawValue,

@@ -7,6 +7,7 @@ internal import AltNetDriverHost
 internal import AltNetDriverProtocol
 public import AltNetHeaderChain
 internal import AltNetHeaderSync
+internal import AltNetNode
 internal import AltNetObjects
 internal import AltNetStore
 internal import AltNetWatchdog
@@ -55,7 +56,7 @@ extension Orchestrator {
         return reports
     }
 
-    private func report(_ link: Link) -> LinkReport {
+    func report(_ link: Link) -> LinkReport {
         var report = LinkReport(driver: link.driver, state: "open")
         report.id = link.id.number
         report.target = link.description.target.isEmpty ? nil : link.description.target
@@ -73,17 +74,24 @@ extension Orchestrator {
         }
         if let missing = self.sync.missing(of: link.id) {
             report.missingBlocks = missing.count
-            report.missingSince = self.missing(of: link, missing).map { Timestamp($0.since) }
+            if missing.count > 0 {
+                // Nobody was behind before there was a link to be behind on.
+                report.missingSince = Timestamp(max(self.proven.proof(of: missing.firstHeight).at, link.since))
+            }
         }
+        report.latenessSeconds = self.watchdog.lateness(of: link.subject)?.inSeconds
+        report.latencyMilliseconds = self.latencies[link.id].map { $0.inSeconds * 1000 }
+        report.networkGroup = self.facts(of: link).networkGroup
         return report
     }
 
     var tipReports: [TipReport] {
         let chain = self.sync.chain
         var followers: [HeaderNode: [String]] = [chain.tip: ["self"]]
+        if let tip = self.node.state?.bestBlock.flatMap(chain.find) { followers[tip, default: []].append("node") }
         for link in self.links.values.sorted(by: { $0.id < $1.id }) {
             guard let tip = self.sync.view(of: link.id)?.tip else { continue }
-            followers[tip, default: []].append(link.subject)
+            followers[tip, default: []].append(link.subject.name)
         }
         return followers.sorted { chain.work(of: $0.key) > chain.work(of: $1.key) }.map { tip, names in
             TipReport(
@@ -93,18 +101,9 @@ extension Orchestrator {
         }
     }
 
-    func incidentReports(_ limit: Int) throws(StoreError) -> [IncidentReport] {
-        try self.latestIncidents(limit).map { incident in
-            IncidentReport(
-                id: incident.id, kind: incident.kind.rawValue, severity: "warning", subject: incident.subject,
-                explanation: incident.explanation,
-                behind: IncidentReport.Behind(
-                    blocks: incident.missingBlocks, firstMissingHeight: incident.firstMissingHeight,
-                    firstMissingHash: incident.firstMissingHash.description, provenBy: incident.provenBy),
-                since: Timestamp(incident.since), opened: Timestamp(incident.opened),
-                updated: Timestamp(incident.updated), closed: incident.closed.map(Timestamp.init),
-                ending: incident.ending?.rawValue)
-        }
+    func incidentReports(_ limit: Int, onlyOpen: Bool) throws(StoreError) -> [IncidentReport] {
+        guard onlyOpen else { return try self.incidents.latest(limit).map(IncidentReport.init) }
+        return self.watchdog.open.reversed().prefix(limit).map(IncidentReport.init)
     }
 
     func importReport(_ headers: [UInt8]) async throws(StoreError) -> ImportReport {

@@ -2,29 +2,45 @@
 
 internal import AltNetBase
 public import AltNetBitcoin
+public import AltNetConfiguration
+internal import AltNetControl
 public import AltNetDriverHost
 public import AltNetDriverProtocol
 public import AltNetHeaderChain
 public import AltNetHeaderSync
+public import AltNetNode
 internal import AltNetObjects
 public import AltNetStore
 public import AltNetWatchdog
+public import AltNetWeb
 public import Logging
 
-/// The daemon's heart: listens to all drivers, keeps the header chain, lets the watchdog look, answers questions.
+/// The daemon's heart: listens to all drivers and the node, keeps the header chain, lets the watchdog look, carries out
+/// the policy, answers questions.
 ///
 /// It decides nothing itself. What to ask of which link is ``HeaderSync``'s word, what is an incident is
-/// ``LinkBehindDetector``'s; the orchestrator carries both out.
+/// ``Watchdog``'s, what to do about it is ``Policy``'s; the orchestrator carries them out.
 public actor Orchestrator: DriverHostDelegate {
     /// What the orchestrator works with.
     public struct Parts: Sendable {
         public var sync: HeaderSync.Configuration
-        public var grace: Duration
+        public var watchdog: Watchdog.Configuration
+        public var policy: DaemonConfiguration.PolicySettings
+        /// `nil` where the header chain is all there is.
+        public var node: (any NodeInterface)?
+        public var nodeSettings: DaemonConfiguration.Node
         public var seed: UInt64
 
-        public init(sync: HeaderSync.Configuration, grace: Duration, seed: UInt64) {
+        public init(
+            sync: HeaderSync.Configuration, watchdog: Watchdog.Configuration,
+            policy: DaemonConfiguration.PolicySettings, node: (any NodeInterface)?,
+            nodeSettings: DaemonConfiguration.Node, seed: UInt64
+        ) {
             self.sync = sync
-            self.grace = grace
+            self.watchdog = watchdog
+            self.policy = policy
+            self.node = node
+            self.nodeSettings = nodeSettings
             self.seed = seed
         }
     }
@@ -38,8 +54,9 @@ public actor Orchestrator: DriverHostDelegate {
         let since: WallClockTime
 
         /// How incidents name it: driver and target, so that a link that comes back is the same subject.
-        var subject: String {
-            "\(self.driver) \(self.description.target.isEmpty ? self.description.remote : self.description.target)"
+        var subject: Subject {
+            let remote = self.description.target.isEmpty ? self.description.remote : self.description.target
+            return Subject("\(self.driver) \(remote)")
         }
     }
 
@@ -53,17 +70,32 @@ public actor Orchestrator: DriverHostDelegate {
 
     let logger: Logger
     let store: HeaderStore
-    private let incidents: IncidentStore
-    private(set) var sync: HeaderSync
-    private var detector: LinkBehindDetector
+    let incidents: IncidentStore
+    let parts: Parts
+    var sync: HeaderSync
+    var watchdog: Watchdog
+    var witness = ChainWitness()
     private(set) var proven: ProvenHeaders
     private(set) var links: [LinkID: Link] = [:]
     private(set) var driverStates: [String: DriverState] = [:]
+    /// How long each link took for its last answer.
+    private(set) var latencies: [LinkID: Duration] = [:]
+    /// When each link was asked last.
+    private var asked: [LinkID: MonotonicInstant] = [:]
     private var nextLink: UInt64 = 1
-    private var host: DriverHost?
+    private(set) var host: DriverHost?
     private var syncTimer: Task<Void, Never>?
-    private var detectorTimer: Task<Void, Never>?
+    var watchdogTimer: Task<Void, Never>?
     private var announcedTip: HeaderNode = .start
+    /// Where everybody hears of what happens who looks on.
+    let events = EventHub()
+    /// Incidents that are open, as they were last told.
+    var severities: [Int64: Incident.Severity] = [:]
+    /// Incidents that opened since the start.
+    var incidentCounts: [IncidentCount: UInt64] = [:]
+    var node = NodeWatch()
+    var repair = Repair()
+    var blocks = BlockRequests()
     private let flusher: Flusher
     private(set) var storeFailure: StoreError?
     private let onFatal: @Sendable (StoreError) -> Void
@@ -81,8 +113,8 @@ public actor Orchestrator: DriverHostDelegate {
         self.incidents = incidents
         self.proven = ProvenHeaders(startedAt: .system)
         try incidents.closeLeftovers()
-        self.detector = LinkBehindDetector(
-            configuration: LinkBehindDetector.Configuration(grace: parts.grace), nextID: try incidents.nextID())
+        self.parts = parts
+        self.watchdog = Watchdog(configuration: parts.watchdog, nextID: try incidents.nextID())
         self.sync = HeaderSync(chain: chain, configuration: parts.sync, seed: parts.seed)
         self.onFatal = onFatal
     }
@@ -90,13 +122,15 @@ public actor Orchestrator: DriverHostDelegate {
     /// MUST be called once before the first driver is attached.
     public func setHost(_ host: DriverHost) {
         self.host = host
+        self.observeChain()
     }
 
     /// Ends timers, and closes what is open. Drivers must be gone.
     public func stop() {
         self.syncTimer?.cancel()
-        self.detectorTimer?.cancel()
-        self.carryOut(self.detector.onStop(now: .system))
+        self.watchdogTimer?.cancel()
+        self.repair.feeding?.cancel()
+        self.carryOut(self.watchdog.onStop(now: .system))
         do throws(StoreError) {
             try self.store.synchronize()
         } catch {
@@ -134,9 +168,15 @@ public actor Orchestrator: DriverHostDelegate {
         case .targetFailed(let target, let reason, _):
             self.noteFailure(driver, target, reason)
         case .request(let number, let id, let request):
-            await self.host?.send(.answer(number, id: id, self.answer(request)), to: driver)
+            guard case .headers = request else { return self.ask(request, of: driver, number, id: id) }
+            await self.host?.send(.answer(number, id: id, self.headers(answering: request)), to: driver)
+        case .answer(_, let id, let answer) where BlockRequests.isOurs(id):
+            self.blocks.resolve(id, with: answer)
         case .answer(let number, let id, let answer):
             guard let link = self.driverStates[driver]?.links[number] else { return }
+            if let asked = self.asked.removeValue(forKey: link) {
+                self.latencies[link] = MonotonicInstant.system - asked
+            }
             await self.carryOut(
                 self.sync.onAnswer(link, id: id, answer, now: .system, wallClock: .system))
         case .announcement(let number, .tip(let header, _)):
@@ -178,20 +218,34 @@ public actor Orchestrator: DriverHostDelegate {
         self.logger.log(
             level: description.target.isEmpty ? .debug : .info, "link opened",
             metadata: ["link": "\(id)", "driver": "\(driver)", "remote": "\(description.remote)"])
+        self.publish(link, .opened)
+        self.observe(.opened(link.subject, self.facts(of: link)), of: link)
         guard description.peer.serves.contains(.headers) else { return }
         await self.carryOut(self.sync.onLinkOpened(id, now: .system))
     }
 
+    /// Gives the node a place among those that are asked for headers.
+    func openNodeLink() async -> LinkID {
+        let id = LinkID(self.nextLink)
+        self.nextLink += 1
+        await self.carryOut(self.sync.onLinkOpened(id, now: .system))
+        return id
+    }
+
     private func close(_ id: LinkID) async {
         guard let link = self.links.removeValue(forKey: id) else { return }
+        self.blocks.close(id)
+        self.asked[id] = nil
+        self.latencies[id] = nil
+        self.publish(link, .closed)
         await self.carryOut(self.sync.onLinkClosed(id, now: .system))
         // Another link to the same remote may go on under the same name.
         guard !self.links.values.contains(where: { $0.subject == link.subject }) else { return }
-        self.carryOut(self.detector.onClosed(link.subject, now: .system))
+        self.observe(.closed(link.subject), of: link)
     }
 
-    /// What a remote asks of us. Only headers are there: the embedded chain has nothing else.
-    private func answer(_ request: ObjectRequest) -> ObjectAnswer {
+    /// What a remote asks of our header chain.
+    private func headers(answering request: ObjectRequest) -> ObjectAnswer {
         guard case .headers(let locator, let stop, _, let limit) = request else { return .refused(.unsupported) }
         let found = self.sync.chain.heights(
             after: locator, stop: stop, limit: min(limit, ObjectRequest.maximumHeaders))
@@ -211,34 +265,45 @@ public actor Orchestrator: DriverHostDelegate {
 
     // MARK: - Carrying out
 
-    private func carryOut(_ directives: [HeaderSync.Directive]) async {
+    func carryOut(_ directives: [HeaderSync.Directive]) async {
         // Before anything waits: in the file the headers must stand in the order in which the tree took them.
-        for case .store(_, let headers) in directives { self.append(headers) }
+        for case .store(let nodes, let headers, let source) in directives {
+            self.append(headers)
+            self.witness.note(nodes, by: self.subject(of: source))
+        }
         var changedLinks: Set<LinkID> = []
-        var bestChanged = false
         for directive in directives {
             switch directive {
             case .request(let id, let number, let request): await self.send(request, id: number, over: id)
             case .store: break
-            case .tipChanged(let change, let source):
-                bestChanged = true
-                self.note(change, source: source)
+            case .tipChanged(let change, let source): self.note(change, source: source)
             case .viewChanged(let id): changedLinks.insert(id)
-            case .disconnect(let id, let reason):
-                guard let link = self.links[id] else { continue }
-                self.logger.warning(
-                    "link broke the rules",
-                    metadata: ["link": "\(id)", "remote": "\(link.description.remote)", "reason": "\(reason)"])
-                await self.host?.send(.closeLink(link.number, reason), to: link.driver)
+            case .disconnect(let id, let reason): await self.disconnect(id, reason)
             case .setTimer(let moment): self.setSyncTimer(moment)
             }
         }
-        for id in bestChanged ? Array(self.links.keys) : Array(changedLinks) { self.observe(id) }
+        self.observeChain()
+        for id in changedLinks { self.observeView(of: id) }
         await self.announceTip()
     }
 
+    private func disconnect(_ id: LinkID, _ reason: DisconnectReason) async {
+        if id == self.node.link {
+            // What our own node says breaks the rules that we know: it follows others, or is damaged.
+            self.logger.error("the node's headers break the rules", metadata: ["reason": "\(reason)"])
+            self.node.link = nil
+        }
+        guard let link = self.links[id] else { return }
+        self.logger.warning(
+            "link broke the rules",
+            metadata: ["link": "\(id)", "remote": "\(link.description.remote)", "reason": "\(reason)"])
+        await self.host?.send(.closeLink(link.number, reason), to: link.driver)
+    }
+
     private func send(_ request: ObjectRequest, id: UInt64, over link: LinkID) async {
+        if link == self.node.link { return self.askNode(request, id: id, link) }
         guard let state = self.links[link], let host = self.host else { return }
+        self.asked[link] = .system
         guard let refused = await host.send(.request(state.number, id: id, request), to: state.driver) else { return }
         let directives = self.sync.onAnswer(
             link, id: refused.id, .refused(refused.refusal), now: .system, wallClock: .system)
@@ -260,7 +325,7 @@ public actor Orchestrator: DriverHostDelegate {
 
     private func note(_ change: TipChange, source: LinkID?) {
         let chain = self.sync.chain
-        let name = source.flatMap { self.links[$0]?.subject } ?? "the operator"
+        let name = self.subject(of: source).name
         switch change {
         case .unchanged: return
         case .extended(let joined):
@@ -298,60 +363,6 @@ public actor Orchestrator: DriverHostDelegate {
         else { return nil }
         return .tip(header: header, height: self.sync.chain.tipHeight)
     }
-
-    // MARK: - The watchdog
-
-    /// Tells the watchdog what a link has not shown.
-    private func observe(_ id: LinkID) {
-        // Whoever connects to us may be behind as much as they like: only what the operator relies on is watched.
-        guard let link = self.links[id], !link.description.target.isEmpty, let missing = self.sync.missing(of: id)
-        else { return }
-        self.carryOut(
-            self.detector.onObservation(of: link.subject, missing: self.missing(of: link, missing), now: .system))
-    }
-
-    func missing(of link: Link, _ missing: (count: UInt32, firstHeight: UInt32)) -> LinkBehindDetector.Missing? {
-        guard missing.count > 0, let first = self.sync.chain.best(at: missing.firstHeight) else { return nil }
-        let proof = self.proven.proof(of: missing.firstHeight)
-        return LinkBehindDetector.Missing(
-            blocks: missing.count, firstHeight: missing.firstHeight, firstHash: self.sync.chain.hash(of: first),
-            // Nobody was behind before there was a link to be behind on.
-            since: max(proof.at, link.since), provenBy: proof.by)
-    }
-
-    private func carryOut(_ directives: [LinkBehindDetector.Directive]) {
-        for directive in directives {
-            switch directive {
-            case .open(let incident):
-                self.logger.warning(
-                    "incident opened", metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
-                self.save(incident)
-            case .update(let incident): self.save(incident)
-            case .close(let incident):
-                self.logger.notice(
-                    "incident closed", metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
-                self.save(incident)
-            case .setTimer(let time):
-                self.detectorTimer?.cancel()
-                self.detectorTimer = Task {
-                    do { try await Task.sleep(for: max(.milliseconds(1), time - .system)) } catch { return }
-                    self.carryOut(self.detector.onTimer(now: .system))
-                }
-            }
-        }
-    }
-
-    private func save(_ incident: Incident) {
-        do throws(StoreError) {
-            try self.incidents.save(incident)
-        } catch {
-            self.logger.error("incident could not be stored", metadata: ["error": "\(error)"])
-        }
-    }
-
-    var openIncidents: Int { self.detector.open.count }
-
-    func latestIncidents(_ limit: Int) throws(StoreError) -> [Incident] { try self.incidents.latest(limit) }
 
     // MARK: - The operator
 

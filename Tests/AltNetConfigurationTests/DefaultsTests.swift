@@ -9,7 +9,10 @@ import Testing
 struct DefaultsTests {
     @Test func `Without anything, the daemon watches the operator's own node on the main network`() throws {
         let configuration = try parse()
-        #expect(configuration == DaemonConfiguration(dataDirectory: "/home/anna/.local/share/altnet"))
+        #expect(
+            configuration
+                == DaemonConfiguration(
+                    dataDirectory: "/home/anna/.local/share/altnet", node: .init(network: .main, home: "/home/anna")))
         #expect(configuration.network == .main)
         #expect(configuration.networkDirectory == "/home/anna/.local/share/altnet/main")
         #expect(configuration.runtimeDirectory == "/home/anna/.local/share/altnet/main/run")

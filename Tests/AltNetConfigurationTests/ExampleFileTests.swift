@@ -22,7 +22,7 @@ struct ExampleFileTests {
         self.text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             guard line.hasPrefix("# ") else { return line }
             let rest = line.dropFirst(2)
-            let key = rest.prefix { $0.isLowercase || $0 == "_" }
+            let key = rest.prefix { $0.isLowercase || $0 == "_" || $0 == "-" }
             return rest.hasPrefix("[") || (!key.isEmpty && rest.dropFirst(key.count).hasPrefix(" = ")) ? rest : line
         }
         .joined(separator: "\n")
@@ -52,6 +52,14 @@ struct ExampleFileTests {
             }
         }
         configuration.drivers[1].settings["connect"] = nil
+        #expect(configuration.alerts.map(\.name) == ["mail", "pager", "script", "system"])
+        #expect(configuration.splice.ports.map(\.name) == ["lightning"])
+        #expect(configuration.policy.spareLinks == [.init(driver: "bitcoin", target: "203.0.113.5:8333")])
+        configuration.alerts = []
+        configuration.splice = .init()
+        configuration.policy.spareLinks = []
+        configuration.node.zmq = nil
+        configuration.node.library = nil
         #expect(try configuration == parse())
     }
 
@@ -59,7 +67,10 @@ struct ExampleFileTests {
         "network", "data_directory", "runtime_directory", "log_level", "start", "minimum_work",
         "request_timeout_seconds", "behind_probe_seconds", "idle_probe_seconds", "grace_seconds", "program", "enabled",
         "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "serve_only", "user_agent",
-        "key_file",
+        "key_file", "expected_interval_seconds", "record", "kind", "url", "allow_remote", "cookie_file", "follow",
+        "zmq", "poll_seconds", "allow", "library", "dry_run", "spare_links", "node-behind", "metrics_without_token",
+        "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",
+        "from", "sendmail",
     ])
     func `Every option is in it`(key: String) {
         #expect(self.text.contains("\n# \(key) = "))

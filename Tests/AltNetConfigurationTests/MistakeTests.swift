@@ -205,7 +205,7 @@ struct MistakeTests {
     @Test(
         arguments: [
             ("ALTNET_NETWRK", "x", Code.unknownKey, "there is no key for this variable; did you mean ALTNET_NETWORK?"),
-            ("ALTNET_SOMETHING", "x", .unknownKey, "there is no key for this variable"),
+            ("ALTNET_UNHEARD_OF", "x", .unknownKey, "there is no key for this variable"),
             (
                 "ALTNET_DRIVERS_BITCOIN_LISEN", "x", .unknownKey,
                 "there is no key for this variable; did you mean ALTNET_DRIVERS_BITCOIN_LISTEN?"

@@ -147,7 +147,7 @@ struct Simulation {
                 self.inFlight[link] = id
                 guard let arrival = self.arrival(link) else { continue }
                 self.enqueue(arrival, .asked(link, id: id, request))
-            case .store(let nodes, let headers):
+            case .store(let nodes, let headers, _):
                 #expect(nodes.count * 80 == headers.count, "seed \(self.seed)")
                 #expect(Int(nodes.lowerBound) == self.stored.count / 80 + 1, "seed \(self.seed)")
                 self.stored += headers

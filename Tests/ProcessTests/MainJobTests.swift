@@ -46,7 +46,7 @@ struct MainJobTests {
         }
         #expect(incident.kind == "link-behind")
         #expect(incident.subject.hasPrefix("bitcoin 127.0.0.1:"))
-        #expect(incident.provenBy.hasPrefix("lightning "))
+        #expect(incident.provenBy?.hasPrefix("lightning ") == true)
         #expect(incident.firstMissingHeight == 301)
         #expect(incident.closed == nil)
         #expect(incident.since.time <= incident.opened.time)

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+internal import AltNetDriverHost
+internal import AltNetDriverProtocol
+internal import AltNetHeaderChain
+internal import AltNetHeaderSync
+internal import AltNetNode
+internal import AltNetObjects
+internal import AltNetWatchdog
+internal import Logging
+
+/// What the orchestrator knows of the operator's node.
+struct NodeWatch: Sendable {
+    /// What the node said last; `nil` until it has said anything.
+    var state: NodeState?
+    /// Under which number its headers are asked for, like those of any link.
+    var link: LinkID?
+    /// The tip that the watchdog was told of.
+    var toldTip: BlockHash?
+    /// What is read from the node for others at the moment.
+    var reads = 0
+
+    /// The most objects that are read from the node for others at once: a block takes megabytes, and the node's own work
+    /// comes first.
+    static let maximumReads = 4
+}
+
+extension Orchestrator {
+    /// Follows the node until the task is cancelled; returns at once where there is none.
+    func followNode() async {
+        await self.parts.node?.run { event in
+            switch event {
+            case .state(let state): await self.onNode(state)
+            }
+        }
+    }
+
+    private func onNode(_ state: NodeState) async {
+        let before = self.node.state
+        self.node.state = state
+        self.observe(.node(NodeFacts(state)))
+        if before?.peers != state.peers { self.observe(.nodePeers(state.peers.map(NodePeerFacts.init))) }
+        self.publishNode()
+        guard state.reach == .reachable else {
+            guard let link = self.node.link else { return }
+            self.node.link = nil
+            self.node.toldTip = nil
+            self.observe(.shows(.node, nil))
+            return await self.carryOut(self.sync.onLinkClosed(link, now: .system))
+        }
+        if let link = self.node.link {
+            if before?.bestBlock != state.bestBlock, !self.knows(state.bestBlock) {
+                await self.carryOut(self.sync.onNews(link, now: .system))
+            }
+        } else {
+            self.node.link = await self.openNodeLink()
+        }
+        self.observeNodeTip()
+        for branch in state.invalidBranches where before?.invalidBranches.contains(branch) != true {
+            self.observeInvalid(branch)
+        }
+    }
+
+    private func knows(_ hash: BlockHash?) -> Bool { hash.flatMap(self.sync.chain.find) != nil }
+
+    /// Tells the watchdog where the node's validated chain ends, as soon as we have that header too.
+    func observeNodeTip() {
+        guard let state = self.node.state, state.reach == .reachable, let best = state.bestBlock,
+            best != self.node.toldTip, let found = self.sync.chain.find(best)
+        else { return }
+        self.node.toldTip = best
+        self.observe(.shows(.node, self.sync.chain.point(found)))
+    }
+
+    private func observeInvalid(_ branch: NodeBranch) {
+        let found = self.sync.chain.find(branch.hash)
+        let point =
+            found.map(self.sync.chain.point) ?? ChainPoint(hash: branch.hash, height: branch.height, work: .zero)
+        self.observe(
+            .nodeRefuses(point, branchLength: branch.branchLength, isHeaderValidForUs: found != nil))
+    }
+
+    /// How many blocks of the best chain the node has not validated, and the height of the first; `nil` while that is
+    /// not known.
+    var nodeMissing: (count: UInt32, firstHeight: UInt32)? {
+        guard let found = self.node.state?.bestBlock.flatMap(self.sync.chain.find) else { return nil }
+        let fork = self.sync.chain.height(of: self.sync.chain.fork(of: found))
+        return (self.sync.chain.tipHeight - fork, fork + 1)
+    }
+
+    /// Asks the node for headers, as any link is asked.
+    func askNode(_ request: ObjectRequest, id: UInt64, _ link: LinkID) {
+        guard let node = self.parts.node else { return }
+        Task {
+            let answer = await node.answer(request)
+            await self.carryOut(
+                self.sync.onAnswer(link, id: id, answer, now: .system, wallClock: .system))
+        }
+    }
+
+    /// Answers what a remote asks of us beside headers: the node has it, or nobody.
+    func ask(_ request: ObjectRequest, of driver: String, _ link: DriverLink, id: UInt64) {
+        Task {
+            let answer = await self.read(request)
+            await self.host?.send(.answer(link, id: id, answer), to: driver)
+        }
+    }
+
+    private func read(_ request: ObjectRequest) async -> ObjectAnswer {
+        switch request {
+        case .block: break
+        // Of a transaction the node may know more than it tells strangers: whether it is its own.
+        case .headers, .transaction, .filters, .filterHeaders, .addresses: return .refused(.unsupported)
+        }
+        guard let node = self.parts.node, self.node.state?.reach == .reachable else { return .refused(.notFound) }
+        guard self.node.reads < NodeWatch.maximumReads else { return .refused(.busy) }
+        self.node.reads += 1
+        defer { self.node.reads -= 1 }
+        return await node.answer(request)
+    }
+}
+
+extension NodeFacts {
+    init(_ state: NodeState) {
+        let reach: Reach =
+            switch state.reach {
+            case .reachable: .reachable
+            case .unreachable(let why): .unreachable(why)
+            case .refused(let why): .refused(why)
+            case .wrongNetwork(let why): .wrongNetwork(why)
+            }
+        self.init(reach: reach, isSyncing: state.isSyncing, blocks: state.blocks, headers: state.headers)
+    }
+}
+
+extension NodePeerFacts {
+    init(_ peer: NodePeer) {
+        self.init(
+            address: peer.address, networkGroup: NetworkGroup.of(peer.address), isInbound: peer.isInbound,
+            clockOffset: .seconds(peer.clockOffset))
+    }
+}

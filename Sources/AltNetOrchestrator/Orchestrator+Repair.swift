@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+internal import AltNetConfiguration
+internal import AltNetControl
+internal import AltNetDriverHost
+internal import AltNetDriverProtocol
+internal import AltNetHeaderChain
+internal import AltNetHeaderSync
+internal import AltNetNode
+internal import AltNetWatchdog
+internal import Logging
+
+/// What is being done about incidents.
+struct Repair {
+    /// Gives headers and blocks to the node while it runs.
+    var feeding: Task<Void, Never>?
+    /// The incident that the feeding is for.
+    var incident: Int64 = 0
+    /// Feeding does not begin again before this moment: what was given takes effect first, and what failed would fail
+    /// again at once.
+    var pausedUntil = MonotonicInstant.zero
+    /// Why feeding failed the last time: the same reason is not written down again.
+    var lastFailure: String?
+
+    static let pauseAfterSuccess: Duration = .seconds(1)
+    static let pauseAfterFailure: Duration = .seconds(15)
+
+    /// The most headers that are given to the node at once. Each is a call; what is above waits for the next turn.
+    static let maximumHeaders: UInt32 = 2000
+}
+
+extension Orchestrator {
+    /// Carries out the policy for an incident that opened, became critical, or changed.
+    func act(on incident: Incident, isNew: Bool) {
+        for step in self.parts.policy.policy.steps(for: incident) {
+            switch step.action {
+            case .alert:
+                if isNew { self.tell(incident, .opened) }
+            case .feedHeaders, .feedBlocks:
+                // More may be missing than when it opened.
+                if !step.isDryRun { self.feed(for: incident) } else if isNew { self.plan(step.action, incident) }
+            case .openLinks, .addSplicedPeer, .dropPeers:
+                guard isNew else { continue }
+                if step.isDryRun { self.plan(step.action, incident) } else { self.perform(step.action, incident) }
+            }
+        }
+    }
+
+    /// Writes down what would have been done.
+    private func plan(_ action: Policy.Action, _ incident: Incident) {
+        let detail: String =
+            switch action {
+            case .feedHeaders, .feedBlocks:
+                "would give the node what it misses: \(self.nodeMissing?.count ?? 0) blocks"
+            case .addSplicedPeer: "would connect the node to a spliced peer"
+            case .dropPeers: "would disconnect \(self.withholdingPeers(incident).count) of the node's peers"
+            case .openLinks, .alert: "would be done"
+            }
+        self.note(action, .planned, "\(detail); policy.dry_run is on", incident.id)
+    }
+
+    private func perform(_ action: Policy.Action, _ incident: Incident) {
+        Task {
+            switch action {
+            case .openLinks: await self.openSpareLinks(incident.id)
+            case .addSplicedPeer: await self.addSplicedPeer(incident.id)
+            case .dropPeers: await self.dropPeers(incident)
+            case .feedHeaders, .feedBlocks, .alert: break
+            }
+        }
+    }
+
+    func note(_ action: Policy.Action, _ outcome: ActionRecord.Outcome, _ detail: String, _ incident: Int64) {
+        self.logger.notice(
+            "action",
+            metadata: [
+                "incident": "\(incident)", "action": "\(action.rawValue)", "outcome": "\(outcome.rawValue)",
+                "detail": "\(detail)",
+            ])
+        self.carryOut(
+            self.watchdog.note(
+                ActionRecord(at: .system, action: action.rawValue, outcome: outcome, detail: detail), on: incident))
+    }
+
+    // MARK: - Links
+
+    private func openSpareLinks(_ incident: Int64) async {
+        let spare = self.parts.policy.spareLinks
+        guard !spare.isEmpty else { return }
+        var opened: [String] = []
+        for link in spare where self.driverStates[link.driver] != nil {
+            guard
+                !self.links.values.contains(where: { $0.driver == link.driver && $0.description.target == link.target })
+            else { continue }
+            await self.host?.send(.openTarget(link.target), to: link.driver)
+            opened.append("\(link.driver) \(link.target)")
+        }
+        if opened.isEmpty {
+            let missing = spare.filter { self.driverStates[$0.driver] == nil }
+            guard !missing.isEmpty else { return }
+            self.note(.openLinks, .failed, "no driver named \(missing[0].driver) is attached", incident)
+        } else {
+            self.note(.openLinks, .done, "connecting to \(opened.joined(separator: ", "))", incident)
+        }
+    }
+
+    // MARK: - The node's peers
+
+    private func addSplicedPeer(_ incident: Int64) async {
+        guard let node = self.parts.node else { return }
+        guard let address = await self.splicedAddress() else {
+            return self.note(.addSplicedPeer, .failed, "no spliced port has a link at the moment", incident)
+        }
+        do throws(NodeError) {
+            try await node.perform(.addPeer(address), because: "incident \(incident)")
+            self.note(.addSplicedPeer, .done, "the node connects to \(address)", incident)
+        } catch {
+            self.note(.addSplicedPeer, .failed, "\(error)", incident)
+        }
+    }
+
+    /// The node's outbound peers that have not shown it what is missing. Those that connected to it do it no harm: a
+    /// node trusts its outbound peers for news.
+    private func withholdingPeers(_ incident: Incident) -> [NodePeer] {
+        guard let first = incident.behind?.firstMissing.height else { return [] }
+        return (self.node.state?.peers ?? []).filter { peer in
+            !peer.isInbound && (peer.syncedHeaders ?? first) < first
+        }
+    }
+
+    private func dropPeers(_ incident: Incident) async {
+        guard let node = self.parts.node else { return }
+        let peers = self.withholdingPeers(incident)
+        guard !peers.isEmpty else { return }
+        var dropped = 0
+        for peer in peers {
+            do throws(NodeError) {
+                try await node.perform(.disconnectPeer(peer.address), because: "incident \(incident.id)")
+                dropped += 1
+            } catch {
+                return self.note(.dropPeers, .failed, "\(error)", incident.id)
+            }
+        }
+        self.note(
+            .dropPeers, .done, "disconnected \(dropped) outbound peers that had not shown the missing blocks",
+            incident.id)
+    }
+
+    // MARK: - Headers and blocks
+
+    /// Starts to give the node what it misses, unless that is under way.
+    private func feed(for incident: Incident) {
+        guard self.repair.feeding == nil, self.repair.pausedUntil <= .system, let node = self.parts.node,
+            let missing = self.nodeMissing, missing.count > 0
+        else { return }
+        let actions = self.parts.policy.policy.table[incident.kind] ?? []
+        self.repair.incident = incident.id
+        self.repair.feeding = Task {
+            var failure: String?
+            if actions.contains(.feedHeaders) { failure = await self.feedHeaders(to: node) }
+            if actions.contains(.feedBlocks) { failure = await self.feedBlocks(to: node) ?? failure }
+            await self.endFeeding(failure)
+        }
+    }
+
+    /// Feeding has come to its end; while the incident is open it begins again later.
+    private func endFeeding(_ failure: String?) async {
+        self.repair.feeding = nil
+        self.repair.lastFailure = failure
+        let pause = failure == nil ? Repair.pauseAfterSuccess : Repair.pauseAfterFailure
+        self.repair.pausedUntil = .system + pause
+        do { try await Task.sleep(for: pause) } catch { return }
+        guard let incident = self.watchdog.open.first(where: { $0.id == self.repair.incident }) else { return }
+        self.act(on: incident, isNew: false)
+    }
+
+    private func noteFailure(_ action: Policy.Action, _ failure: String) -> String {
+        if failure != self.repair.lastFailure { self.note(action, .failed, failure, self.repair.incident) }
+        return failure
+    }
+
+    /// - Returns: why it failed, if it did.
+    private func feedHeaders(to node: any NodeInterface) async -> String? {
+        let incident = self.repair.incident
+        guard let missing = self.nodeMissing, missing.count > 0 else { return nil }
+        let heights = missing.firstHeight..<missing.firstHeight + min(missing.count, Repair.maximumHeaders)
+        do {
+            let headers = try self.headers(heights)
+            for start in stride(from: 0, to: headers.count, by: BlockHeader.size) {
+                try Task.checkCancellation()
+                try await node.perform(
+                    .submitHeader(Array(headers[start..<start + BlockHeader.size])), because: "incident \(incident)")
+            }
+            self.note(
+                .feedHeaders, .done, "gave the node \(heights.count) headers from height \(heights.lowerBound)",
+                incident)
+            return nil
+        } catch is CancellationError {
+            return nil
+        } catch {
+            return self.noteFailure(.feedHeaders, "\(error)")
+        }
+    }
+
+    /// Gives the node block after block, until it has all or no link brings the next one.
+    ///
+    /// - Returns: why it failed, if it did.
+    private func feedBlocks(to node: any NodeInterface) async -> String? {
+        let incident = self.repair.incident
+        guard let first = self.nodeMissing?.firstHeight else { return nil }
+        var next = first
+        var failure: String?
+        // The end of the best chain may move, or the chain be reorganised, while we are at it.
+        while !Task.isCancelled, let found = self.sync.chain.best(at: next) {
+            let hash = self.sync.chain.hash(of: found)
+            guard let block = await self.fetchBlock(hash, height: next) else {
+                failure = "no link brought block \(next)"
+                break
+            }
+            guard self.sync.chain.best(at: next) == found else { break }
+            do throws(NodeError) {
+                try await node.perform(.submitBlock(block), because: "incident \(incident)")
+            } catch {
+                failure = "\(error)"
+                break
+            }
+            next += 1
+        }
+        guard !Task.isCancelled else { return nil }
+        if next > first {
+            self.note(.feedBlocks, .done, "gave the node \(next - first) blocks from height \(first)", incident)
+        }
+        return failure.map { self.noteFailure(.feedBlocks, $0) }
+    }
+}
