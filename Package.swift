@@ -96,9 +96,14 @@ let package = Package(
         .target(
             name: "AltNetTransport",
             dependencies: ["AltNetBase", nioCore, nioPosix, nioSOCKS]),
+        .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+        .systemLibrary(name: "CBitcoinKernel"),
         .target(
             name: "AltNetNode",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects", logging]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetObjects", "CBitcoinKernel", "CZeroMQ", asyncHTTPClient, logging,
+                nioCore, nioHTTP1, nioPosix, subprocess, systemPackage,
+            ]),
 
         // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
         .target(
