@@ -17,6 +17,7 @@ let grpcTransport = Target.Dependency.product(
 let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
@@ -152,8 +153,8 @@ let package = Package(
         .target(
             name: "AltNetWeb",
             dependencies: [
-                "AltNetBase", "AltNetControl", crypto, httpTypes, hummingbird, logging, nioCore, nioHTTPTypes,
-                serviceLifecycle,
+                "AltNetBase", "AltNetControl", crypto, httpTypes, hummingbird, hummingbirdCore, logging, nioCore,
+                nioHTTPTypes, serviceLifecycle,
             ],
             resources: [
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),

@@ -31,7 +31,7 @@ public struct LoginReport: Hashable, Sendable, Codable {
 /// `GET /v1/session`: who the server thinks is asking.
 public struct SessionReport: Hashable, Sendable, Codable {
     public var scope: ControlScope
-    /// What a page must send as `X-CSRF-Token` to change something; absent without a cookie or with read-only scope.
+    /// What a page must send as `X-CSRF-Token` to change something; absent without a session.
     public var csrfToken: String?
 
     public init(scope: ControlScope, csrfToken: String?) {

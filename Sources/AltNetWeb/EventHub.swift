@@ -13,15 +13,23 @@ public final class EventHub: Sendable {
     static let maximumReaders = 64
 
     private struct State {
-        var ring = EventRing()
+        var ring: EventRing
         var readers: [UInt64: AsyncStream<Void>.Continuation] = [:]
         var nextReader: UInt64 = 0
         var isFinished = false
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
-    public init() {}
+    public convenience init() {
+        // A million events a second would be needed to run into the numbers of the next start; below 2^53 until the
+        // year 2255, so that scripts in browsers read them exactly.
+        self.init(after: UInt64(max(0, Date().timeIntervalSince1970)) * 1_000_000)
+    }
+
+    init(after lastID: UInt64) {
+        self.state = Mutex(State(ring: EventRing(after: lastID)))
+    }
 
     /// Tells all event streams. Never waits; may be called from anywhere.
     public func publish(_ event: ControlEvent) {
@@ -48,13 +56,14 @@ public final class EventHub: Sendable {
         for reader in readers { reader.finish() }
     }
 
-    /// The number of the latest event; 0 before the first.
+    /// The number of the latest event.
     var lastID: UInt64 { self.state.withLock { $0.ring.lastID } }
 
-    /// A stream that is woken at each event; `nil` once the hub has finished.
+    /// A stream that is woken at once and at each event; `nil` once the hub has finished.
     func subscribe() -> (wakes: AsyncStream<Void>, id: UInt64)? {
         // One waiting wake is as good as many: the reader reads all that there is.
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        continuation.yield()
         return self.state.withLock { state in
             guard !state.isFinished else { return nil }
             state.nextReader += 1
@@ -63,9 +72,12 @@ public final class EventHub: Sendable {
         }
     }
 
+    /// Ends the stream of that number.
     func unsubscribe(_ id: UInt64) {
-        self.state.withLock { $0.readers[id] = nil }
+        self.state.withLock { $0.readers.removeValue(forKey: id) }?.finish()
     }
+
+    var readers: Int { self.state.withLock { $0.readers.count } }
 
     func read(after id: UInt64, limit: Int) -> EventRing.Reading {
         self.state.withLock { $0.ring.read(after: id, limit: limit) }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-/// The latest events, numbered from 1. A reader holds nothing but the number of the last event that it has.
+/// The latest events, numbered. A reader holds nothing but the number of the last event that it has.
 struct EventRing: Sendable {
     /// Enough for a browser that sleeps for some minutes while many links change.
     static let maximumEvents = 1_024
@@ -24,7 +24,12 @@ struct EventRing: Sendable {
 
     private(set) var events: [Event] = []
     private(set) var bytes = 0
-    private(set) var lastID: UInt64 = 0
+    private(set) var lastID: UInt64
+
+    /// - Parameter lastID: the numbers begin after it; above all that an earlier run of the daemon can have given.
+    init(after lastID: UInt64) {
+        self.lastID = lastID
+    }
 
     mutating func append(name: String, data: String) {
         self.lastID += 1
@@ -40,7 +45,8 @@ struct EventRing: Sendable {
         self.bytes = left
     }
 
-    /// At most `limit` events after a number. A number that we have not given yet is from before a restart: lost.
+    /// At most `limit` events after a number. One that this run has not given is from another run: what came between is
+    /// unknown.
     func read(after id: UInt64, limit: Int) -> Reading {
         let first = self.events.first?.id ?? self.lastID + 1
         guard id <= self.lastID, id + 1 >= first else { return .lost(resumeAfter: self.lastID) }

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+
+internal import HTTPTypes
+internal import NIOCore
+internal import NIOHTTPTypes
+
+/// Closes a connection that takes too long to ask, to send or to read: so slow clients cannot hold connections.
+final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    /// From the end of an answer, or the beginning of the connection, to the end of the next request's headers. Browsers
+    /// keep connections open for longer, and simply open another one.
+    static let headTime = TimeAmount.seconds(20)
+    /// From a request's headers to the end of its body: 4 MB of headers at 1 Mbit/s.
+    static let bodyTime = TimeAmount.seconds(30)
+    /// A client whose system takes nothing for so long reads nothing.
+    static let writeTime = TimeAmount.seconds(20)
+    /// To read the answer to a request whose body we did not want: closing at once would make the client's system throw
+    /// the answer away.
+    static let lingerTime = TimeAmount.seconds(2)
+    /// All headers of a request: a token, a cookie and what browsers add fit many times.
+    static let maximumHeadBytes = 16 * 1024
+    static let maximumHeaders = 100
+
+    private var headTimer: Scheduled<Void>?
+    private var bodyTimer: Scheduled<Void>?
+    private var writeTimer: Scheduled<Void>?
+    /// Requests whose headers came and whose answers have not ended.
+    private var unanswered = 0
+    private var isInBody = false
+    private var isEventStream = false
+    private var closesAfterAnswer = false
+
+    private func close(_ context: ChannelHandlerContext, in time: TimeAmount) -> Scheduled<Void> {
+        context.eventLoop.assumeIsolated().scheduleTask(in: time) { context.close(promise: nil) }
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.headTimer = self.close(context, in: Self.headTime)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        for timer in [self.headTimer, self.bodyTimer, self.writeTimer] { timer?.cancel() }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch self.unwrapInboundIn(data) {
+        case .head:
+            self.unanswered += 1
+            self.isInBody = true
+            self.headTimer?.cancel()
+            self.bodyTimer?.cancel()
+            self.bodyTimer = self.close(context, in: Self.bodyTime)
+        case .body: break
+        case .end:
+            self.isInBody = false
+            self.bodyTimer?.cancel()
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        var isEnd = false
+        switch self.unwrapOutboundIn(data) {
+        case .head(let head):
+            self.isEventStream = head.headerFields[.contentType] == EventStream.contentType
+            if head.headerFields[.connection] == "close" { self.closesAfterAnswer = true }
+        case .body: break
+        case .end:
+            isEnd = true
+            self.isEventStream = false
+            self.unanswered -= 1
+        }
+        context.write(data, promise: promise)
+        guard isEnd else { return }
+        if self.closesAfterAnswer, !self.isInBody {
+            context.flush()
+            context.close(promise: nil)
+        } else if self.isInBody {
+            self.bodyTimer?.cancel()
+            self.bodyTimer = self.close(context, in: Self.lingerTime)
+        } else if self.unanswered == 0 {
+            self.headTimer?.cancel()
+            self.headTimer = self.close(context, in: Self.headTime)
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        self.writeTimer?.cancel()
+        self.writeTimer = context.channel.isWritable ? nil : self.close(context, in: Self.writeTime)
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // Who half-closes after a request may still read a whole answer; nobody half-closes to read events for ever.
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent, self.isEventStream {
+            context.close(promise: nil)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+}
