@@ -86,7 +86,7 @@ extension DaemonConfiguration {
             watchdog: try settings.watchdog(network),
             node: try settings.node(network),
             policy: try settings.policy(),
-            http: try settings.http(),
+            http: try settings.http(network),
             splice: try settings.splice(ports: schema.ports),
             alerts: try settings.alerts(schema.alerts),
             drivers: []

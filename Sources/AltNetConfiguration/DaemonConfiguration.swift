@@ -47,7 +47,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
         watchdog: Watchdog? = nil,
         node: Node? = nil,
         policy: PolicySettings = PolicySettings(),
-        http: HTTP = HTTP(),
+        http: HTTP? = nil,
         splice: Splice = Splice(),
         alerts: [Alert] = [],
         drivers: [Driver]? = nil
@@ -61,7 +61,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
         self.watchdog = watchdog ?? Watchdog(network: network)
         self.node = node ?? Node(network: network)
         self.policy = policy
-        self.http = http
+        self.http = http ?? HTTP(network: network)
         self.splice = splice
         self.alerts = alerts
         self.drivers = drivers ?? Driver.defaults(network: network)

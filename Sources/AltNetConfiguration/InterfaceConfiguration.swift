@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 
+public import AltNetBitcoin
+
 extension DaemonConfiguration {
     /// The HTTP interface: dashboard, REST, metrics.
     public struct HTTP: Hashable, Sendable {
@@ -9,13 +11,26 @@ extension DaemonConfiguration {
         public var metricsWithoutToken: Bool
 
         /// The given values, and the defaults of the others.
-        public init(listen: String? = Self.defaultListen, metricsWithoutToken: Bool = false) {
+        public init(listen: String?, metricsWithoutToken: Bool = false) {
             self.listen = listen
             self.metricsWithoutToken = metricsWithoutToken
         }
 
-        /// A port that nothing usual beside a Bitcoin node takes.
-        public static let defaultListen = "127.0.0.1:8430"
+        /// The defaults of a network. Each has a port of its own, so that daemons of several networks can run side by
+        /// side, and nothing usual beside a Bitcoin node takes it.
+        public init(network: Network) {
+            self.init(listen: "127.0.0.1:\(Self.defaultPort(network))")
+        }
+
+        private static func defaultPort(_ network: Network) -> Int {
+            switch network {
+            case .main: 8430
+            case .testnet3: 18430
+            case .testnet4: 48430
+            case .signet: 38430
+            case .regtest: 18530
+            }
+        }
     }
 
     /// Connections of the node's own protocol that travel over links.
@@ -53,8 +68,8 @@ extension DaemonConfiguration {
 }
 
 extension Settings {
-    func http() throws(ConfigurationError) -> DaemonConfiguration.HTTP {
-        var http = DaemonConfiguration.HTTP()
+    func http(_ network: Network) throws(ConfigurationError) -> DaemonConfiguration.HTTP {
+        var http = DaemonConfiguration.HTTP(network: network)
         let path = SettingPath("http", "listen")
         if let address = self.text(path) { http.listen = address.isEmpty ? nil : try self.loopback(address, path) }
         http.metricsWithoutToken = self.flag(SettingPath("http", "metrics_without_token")) ?? false

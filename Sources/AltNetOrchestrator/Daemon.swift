@@ -11,6 +11,7 @@ internal import AltNetHeaderSync
 internal import AltNetObjects
 internal import AltNetStore
 internal import AltNetWatchdog
+internal import AltNetWeb
 internal import Glibc
 internal import HTTPTypes
 public import Logging
@@ -27,14 +28,14 @@ public struct Daemon: Service, CustomStringConvertible {
         }
     }
 
-    private let configuration: DaemonConfiguration
-    private let programDirectory: String
+    let configuration: DaemonConfiguration
+    let programDirectory: String
     private let logger: Logger
-    private let started = WallClockTime.system
-    private let directory: DataDirectory
-    private let runtimeDirectory: DataDirectory
-    private let orchestrator: Orchestrator
-    private let host: DriverHost
+    let started = WallClockTime.system
+    let directory: DataDirectory
+    let runtimeDirectory: DataDirectory
+    let orchestrator: Orchestrator
+    let host: DriverHost
     private let fatal: AsyncStream<StoreError>
 
     /// Takes the data directory's lock and loads what is stored.
@@ -70,7 +71,9 @@ public struct Daemon: Service, CustomStringConvertible {
                 sync: sync,
                 watchdog: Watchdog.Configuration(
                     grace: configuration.watchdog.grace, expectedInterval: configuration.watchdog.expectedInterval),
-                policy: configuration.policy, node: nil, nodeSettings: configuration.node,
+                policy: configuration.policy,
+                node: try configuration.node.open(network: configuration.network, in: self.directory, logger: logger),
+                nodeSettings: configuration.node,
                 seed: UInt64.random(in: 0...UInt64.max)),
             logger: logger, onFatal: { continuation.yield($0) })
         self.host = DriverHost(
@@ -83,15 +86,29 @@ public struct Daemon: Service, CustomStringConvertible {
 
     public func run() async throws {
         await self.orchestrator.setHost(self.host)
-        let control = ControlServer(
-            socketPath: self.configuration.controlSocket, orchestrator: self.orchestrator, operations: self,
+        let web = WebServer(
+            WebConfiguration(
+                socketPath: self.configuration.controlSocket,
+                listen: try self.configuration.http.listen.map { text throws in try LoopbackAddress(text) },
+                tokenDirectory: self.runtimeDirectory.path,
+                metricsWithoutToken: self.configuration.http.metricsWithoutToken),
+            operations: DaemonOperations(daemon: self), events: self.orchestrator.events,
             logger: Self.quiet(self.logger))
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.host.run { try await self.attachConfigured() } }
                 group.addTask {
-                    try await control.run { self.logger.info("ready", metadata: ["control": "\(control.socketPath)"]) }
+                    try await web.run { dashboard in
+                        var metadata: Logger.Metadata = ["control": "\(self.configuration.controlSocket)"]
+                        if let dashboard { metadata["dashboard"] = "\(dashboard)" }
+                        self.logger.info("ready", metadata: metadata)
+                    }
                     // It stops by itself when it hears that we do; the drivers still have to stop in order.
+                    for await _ in AsyncStream<Never>(Never.self, { _ in }) {}
+                }
+                group.addTask {
+                    await self.orchestrator.followNode()
+                    // Without a node, or when it is followed no longer because we stop, the others go on.
                     for await _ in AsyncStream<Never>(Never.self, { _ in }) {}
                 }
                 group.addTask {
@@ -125,7 +142,7 @@ public struct Daemon: Service, CustomStringConvertible {
         }
     }
 
-    private func attach(_ driver: DaemonConfiguration.Driver) async throws {
+    func attach(_ driver: DaemonConfiguration.Driver) async throws {
         let dataDirectory = self.directory.file("drivers/\(driver.name)")
         try DataDirectory.create(self.directory.file("drivers"))
         try DataDirectory.create(dataDirectory)
@@ -154,113 +171,6 @@ public struct Daemon: Service, CustomStringConvertible {
         var logger = logger
         logger.logLevel = max(logger.logLevel, .warning)
         return logger
-    }
-}
-
-extension Daemon: ControlServer.Operations {
-    func status() async -> StatusReport {
-        await self.orchestrator.statusReport(
-            software: "altnetd \(AltNetVersion.current)", network: self.configuration.network.rawValue,
-            processID: getpid(), started: self.started, dataDirectory: self.directory.path,
-            drivers: await self.host.statuses.count)
-    }
-
-    func drivers() async -> [DriverReport] {
-        var reports: [DriverReport] = []
-        for (specification, status, restarts) in await self.host.statuses {
-            var report = DriverReport(specification, status, restarts: restarts)
-            report.listening = await self.orchestrator.listening(of: specification.name)
-            reports.append(report)
-        }
-        return reports
-    }
-
-    func attach(_ request: AttachRequest) async throws -> DriverReport {
-        var keys = request.settings
-        keys["program"] = request.program
-        let driver = try self.parse(request.name, keys)
-        try await self.attach(driver)
-        guard let report = await self.drivers().first(where: { $0.name == request.name }) else {
-            throw DriverHostError("the driver \(request.name) was detached at the same time")
-        }
-        return report
-    }
-
-    /// Reads the settings of one driver by the rules of the configuration file.
-    private func parse(_ name: String, _ keys: [String: String]) throws -> DaemonConfiguration.Driver {
-        var flags = [
-            "network": self.configuration.network.rawValue, "data_directory": self.configuration.dataDirectory,
-            "runtime_directory": self.configuration.runtimeDirectory, "drivers.\(name).enabled": "true",
-        ]
-        for (key, value) in keys { flags["drivers.\(name).\(key)"] = value }
-        do {
-            let parsed = try DaemonConfiguration.parse("", flags: flags)
-            guard let driver = parsed.drivers.first(where: { $0.name == name }) else {
-                throw ControlServer.Refusal(.badRequest, "\(name) is no name for a driver")
-            }
-            return driver
-        } catch let error as ConfigurationError {
-            throw ControlServer.Refusal(.badRequest, error.sentence)
-        }
-    }
-
-    func detach(_ driver: String) async throws {
-        try await self.host.detach(driver)
-    }
-
-    func openTarget(_ target: String, driver: String) async throws {
-        let program = try await self.requireAttached(driver)
-        // The drivers of ours have one form of target each: a slip of the finger is told at once.
-        if program.hasSuffix("/altnet-bitcoin") || program.hasSuffix("/altnet-lightning") {
-            _ = try self.parse(driver, ["program": program, "connect": target])
-        }
-        await self.host.send(.openTarget(target), to: driver)
-    }
-
-    func closeTarget(_ target: String, driver: String) async throws {
-        _ = try await self.requireAttached(driver)
-        await self.host.send(.closeTarget(target), to: driver)
-        await self.orchestrator.forgetTarget(target, driver: driver)
-    }
-
-    /// The program of a driver that works.
-    private func requireAttached(_ driver: String) async throws -> String {
-        guard let found = await self.host.statuses.first(where: { $0.specification.name == driver }) else {
-            throw DriverHostError("there is no driver named \(driver)")
-        }
-        guard case .attached = found.status else { throw DriverHostError("the driver \(driver) is not attached yet") }
-        return found.specification.program
-    }
-}
-
-extension DriverReport {
-    init(_ specification: DriverSpecification, _ status: DriverStatus, restarts: Int) {
-        self.init(
-            name: specification.name, program: specification.program, state: "", restarts: restarts,
-            messagesPerSecond: specification.messagesPerSecond, bytesPerSecond: specification.bytesPerSecond)
-        self.traffic = specification.traffic.map { $0.map(\.rawValue).sorted() }
-        switch status {
-        case .starting: self.state = "starting"
-        case .stopping: self.state = "stopping"
-        case .failed(let reason):
-            self.state = "failed"
-            self.reason = reason
-        case .restarting(let reason, let pause):
-            self.state = "restarting"
-            self.reason = "\(reason) (again in \(pause.components.seconds) s)"
-        case .attached(let software, let identity, let capabilities):
-            self.state = "attached"
-            self.software = software
-            self.identity = identity.isEmpty ? nil : identity
-            self.requests = capabilities.requests.map(\.rawValue).sorted()
-            self.serves = capabilities.serves.map(\.rawValue).sorted()
-            self.announces = capabilities.announces.map(\.rawValue).sorted()
-            self.direction = capabilities.direction.rawValue
-            self.latency = capabilities.latency.rawValue
-            self.bandwidth = capabilities.bandwidth.rawValue
-            self.cost = capabilities.cost.rawValue
-            self.exposure = capabilities.exposure.rawValue
-        }
     }
 }
 

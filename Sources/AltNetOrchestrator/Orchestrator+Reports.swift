@@ -11,6 +11,7 @@ internal import AltNetNode
 internal import AltNetObjects
 internal import AltNetStore
 internal import AltNetWatchdog
+internal import AltNetWeb
 internal import HTTPTypes
 
 extension ChainReport {
@@ -106,6 +107,16 @@ extension Orchestrator {
         return self.watchdog.open.reversed().prefix(limit).map(IncidentReport.init)
     }
 
+    func incident(_ id: Int64) throws(StoreError) -> Incident? { try self.incidents.one(id) }
+
+    var counters: ControlCounters {
+        ControlCounters(
+            incidents: self.incidentCounts.map { entry in
+                ControlCounters.Incidents(
+                    kind: entry.key.kind.rawValue, severity: entry.key.severity.rawValue, count: entry.value)
+            })
+    }
+
     func importReport(_ headers: [UInt8]) async throws(StoreError) -> ImportReport {
         let (added, rejection) = try await self.importHeaders(headers)
         return ImportReport(added: added, rejection: rejection, chain: self.sync.chain)
@@ -132,7 +143,7 @@ extension Orchestrator {
     func exportHeaders(from height: UInt32, count: UInt32) throws -> [UInt8] {
         let chain = self.sync.chain
         guard height >= chain.startHeight else {
-            throw ControlServer.Refusal(
+            throw ControlRefusal(
                 .badRequest, "the chain starts at \(chain.startHeight), there is no header \(height)")
         }
         let end = min(UInt64(height) + UInt64(count), UInt64(chain.tipHeight) + 1)

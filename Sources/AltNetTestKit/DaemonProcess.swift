@@ -51,7 +51,9 @@ public final class DaemonProcess: Sendable {
                 "-c", limit + "exec \"$@\"", "altnetd", "\(programs)/altnetd", "--network", network, "--data-directory",
                 dataDirectory,
             ] + arguments
-            + settings.sorted { $0.key < $1.key }.flatMap { ["--set", "\($0.key)=\($0.value)"] }
+            // Several daemons at once: none may insist on the usual port.
+            + settings.merging(["http.listen": "127.0.0.1:0"]) { given, _ in given }.sorted { $0.key < $1.key }.flatMap
+        { ["--set", "\($0.key)=\($0.value)"] }
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle(forWritingAtPath: self.logPath)
         process.environment = ["HOME": dataDirectory, "PATH": ProcessInfo.processInfo.environment["PATH"] ?? ""]

@@ -147,7 +147,7 @@ class Altnet(Process):
         self.binaries = binaries
         self.options = ["--network", "regtest", "--data-directory", directory]
         # The daemon's own waits are longer than what is measured here.
-        given = ["sync.behind_probe_seconds=1", *settings]
+        given = ["sync.behind_probe_seconds=1", "http.listen=127.0.0.1:0", *settings]
         arguments = [f"{binaries}/altnetd", *self.options, "--log-level", "debug"]
         super().__init__(
             arguments + [part for setting in given for part in ("--set", setting)], f"{directory}/altnetd.log")
