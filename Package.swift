@@ -165,8 +165,8 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
                 "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetObjects",
-                "AltNetStore", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore,
-                serviceLifecycle,
+                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore,
+                nioPosix, serviceLifecycle,
             ]),
         .target(
             name: "AltNetCommands",

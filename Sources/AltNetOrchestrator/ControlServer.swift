@@ -19,6 +19,7 @@ struct ControlServer: Sendable {
     protocol Operations: Sendable {
         func status() async -> StatusReport
         func drivers() async -> [DriverReport]
+        func splices() async -> [SpliceReport]
         func attach(_ request: AttachRequest) async throws -> DriverReport
         func detach(_ driver: String) async throws
         func openTarget(_ target: String, driver: String) async throws
@@ -59,6 +60,7 @@ struct ControlServer: Sendable {
             }
             return try Self.json(await self.orchestrator.incidentReports(Int(limit), onlyOpen: false))
         }
+        version.get("splices") { _, _ in try Self.json(await self.operations.splices()) }
         version.get("drivers") { _, _ in try Self.json(await self.operations.drivers()) }
         version.post("drivers") { request, _ in
             try Self.json(await self.operations.attach(try await Self.body(of: request)))

@@ -34,6 +34,7 @@ public struct Daemon: Service, CustomStringConvertible {
     private let directory: DataDirectory
     private let runtimeDirectory: DataDirectory
     private let orchestrator: Orchestrator
+    private let splicer: Splicer
     private let host: DriverHost
     private let fatal: AsyncStream<StoreError>
 
@@ -73,9 +74,11 @@ public struct Daemon: Service, CustomStringConvertible {
                 policy: configuration.policy, node: nil, nodeSettings: configuration.node,
                 seed: UInt64.random(in: 0...UInt64.max)),
             logger: logger, onFatal: { continuation.yield($0) })
+        self.splicer = Splicer(configuration.splice, logger: logger)
         self.host = DriverHost(
             socketPath: configuration.driversSocket, network: configuration.network.rawValue,
-            software: "altnetd \(AltNetVersion.current)", delegate: self.orchestrator, logger: logger)
+            software: "altnetd \(AltNetVersion.current)",
+            delegate: SpliceRouter(orchestrator: self.orchestrator, splicer: self.splicer), logger: logger)
     }
 
     /// A short name: the life cycle's log messages hold it, and the configuration is nothing for a log.
@@ -83,6 +86,7 @@ public struct Daemon: Service, CustomStringConvertible {
 
     public func run() async throws {
         await self.orchestrator.setHost(self.host)
+        await self.splicer.start(host: self.host)
         let control = ControlServer(
             socketPath: self.configuration.controlSocket, orchestrator: self.orchestrator, operations: self,
             logger: Self.quiet(self.logger))
@@ -100,6 +104,7 @@ public struct Daemon: Service, CustomStringConvertible {
                 group.addTask {
                     try? await gracefulShutdown()
                     self.logger.info("stopping")
+                    await self.splicer.stop()
                     await self.host.detachAll()
                 }
                 // The first to end, by shutdown or by failure, ends all.
@@ -107,6 +112,7 @@ public struct Daemon: Service, CustomStringConvertible {
                 try await group.next()
             }
         } catch let error as StoreError {
+            await self.splicer.stop()
             await self.host.detachAll()
             await self.orchestrator.stop()
             throw error
@@ -164,6 +170,8 @@ extension Daemon: ControlServer.Operations {
             processID: getpid(), started: self.started, dataDirectory: self.directory.path,
             drivers: await self.host.statuses.count)
     }
+
+    func splices() async -> [SpliceReport] { await self.splicer.reports }
 
     func drivers() async -> [DriverReport] {
         var reports: [DriverReport] = []
