@@ -193,6 +193,7 @@ let package = Package(
         .target(name: "AltNetTestKit", dependencies: ["AltNetControl"]),
         .testTarget(name: "AltNetBaseTests", dependencies: ["AltNetBase"]),
         .testTarget(name: "AltNetBitcoinTests", dependencies: ["AltNetBase", "AltNetBitcoin"]),
+        .testTarget(name: "AltNetObjectsTests", dependencies: ["AltNetBase", "AltNetObjects"]),
         .testTarget(
             name: "AltNetLightningTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects"]),
@@ -233,6 +234,8 @@ let package = Package(
         .testTarget(
             name: "AltNetDriverHostTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects"]),
+        .testTarget(
+            name: "AltNetOrchestratorTests", dependencies: ["AltNetBase", "AltNetObjects", "AltNetOrchestrator"]),
         .testTarget(
             name: "ProcessTests",
             dependencies: [
