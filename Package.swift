@@ -165,8 +165,8 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
                 "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetObjects",
-                "AltNetStore", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore,
-                serviceLifecycle,
+                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore,
+                nioPosix, serviceLifecycle,
             ]),
         .target(
             name: "AltNetCommands",
@@ -193,6 +193,7 @@ let package = Package(
         .target(name: "AltNetTestKit", dependencies: ["AltNetControl"]),
         .testTarget(name: "AltNetBaseTests", dependencies: ["AltNetBase"]),
         .testTarget(name: "AltNetBitcoinTests", dependencies: ["AltNetBase", "AltNetBitcoin"]),
+        .testTarget(name: "AltNetObjectsTests", dependencies: ["AltNetBase", "AltNetObjects"]),
         .testTarget(
             name: "AltNetLightningTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects"]),
@@ -233,6 +234,8 @@ let package = Package(
         .testTarget(
             name: "AltNetDriverHostTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects"]),
+        .testTarget(
+            name: "AltNetOrchestratorTests", dependencies: ["AltNetBase", "AltNetObjects", "AltNetOrchestrator"]),
         .testTarget(
             name: "ProcessTests",
             dependencies: [

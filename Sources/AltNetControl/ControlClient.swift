@@ -37,6 +37,7 @@ public struct ControlClient: Sendable {
     public func status() async throws(ControlError) -> StatusReport { try await self.get("/v1/status") }
     public func links() async throws(ControlError) -> [LinkReport] { try await self.get("/v1/links") }
     public func drivers() async throws(ControlError) -> [DriverReport] { try await self.get("/v1/drivers") }
+    public func splices() async throws(ControlError) -> [SpliceReport] { try await self.get("/v1/splices") }
     public func tips() async throws(ControlError) -> [TipReport] { try await self.get("/v1/tips") }
 
     /// The latest incidents, newest first.

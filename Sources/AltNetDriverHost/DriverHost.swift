@@ -149,8 +149,37 @@ public actor DriverHost {
         case .pass:
             if !attachment.outbox.send(command) { self.end(name, because: "it does not read what it is sent") }
             return nil
-        case .drop: return ObjectRefusalNow(command, .unavailable)
+        case .drop, .refuseStream: return ObjectRefusalNow(command, .unavailable)
         case .refuse(_, _, let refusal): return ObjectRefusalNow(command, refusal)
+        }
+    }
+
+    /// Says something about a stream to a driver. What is about a stream that is gone is dropped.
+    ///
+    /// - Parameter onWritten: called when the driver may hear the next thing about this stream: this one has been
+    ///   written, or was dropped. Never called when the driver's stream ends before.
+    /// - Returns: why a stream that was to be opened is not.
+    public func send(
+        _ message: StreamMessage, of id: StreamID, over link: DriverLink, to name: String,
+        onWritten: @escaping @Sendable () -> Void
+    ) -> StreamRefusal? {
+        guard var attachment = self.drivers[name]?.attachment else { return .unavailable }
+        let command = DriverCommand.stream(link, id, message)
+        // Taken out while it changes, so that its tables are not copied.
+        self.drivers[name]?.attachment = nil
+        let verdict = attachment.session.onCommand(command)
+        self.drivers[name]?.attachment = attachment
+        switch verdict {
+        case .pass:
+            guard attachment.outbox.send(command, onWritten: onWritten) else {
+                self.end(name, because: "it does not read what it is sent")
+                return .unavailable
+            }
+            return nil
+        case .refuseStream(_, _, let refusal): return refusal
+        case .drop, .refuse:
+            onWritten()
+            return nil
         }
     }
 
@@ -322,6 +351,8 @@ public actor DriverHost {
         case .drop: break
         case .refuse(let link, let id, let refusal):
             _ = attachment.outbox.send(.answer(link, id: id, .refused(refusal)))
+        case .refuseStream(let link, let id, let refusal):
+            _ = attachment.outbox.send(.stream(link, id, .refused(refusal)))
         case .pass:
             if case .pong = event { return }
             await self.delegate.driver(name, said: event)

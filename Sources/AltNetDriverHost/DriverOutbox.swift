@@ -10,20 +10,28 @@ final class DriverOutbox: Sendable {
     /// The most messages that may wait.
     static let maximumMessages = 4096
 
-    let commands: AsyncStream<DriverCommand>
-    private let continuation: AsyncStream<DriverCommand>.Continuation
+    struct Waiting: Sendable {
+        let command: DriverCommand
+        let onWritten: (@Sendable () -> Void)?
+    }
+
+    let waiting: AsyncStream<Waiting>
+    private let continuation: AsyncStream<Waiting>.Continuation
     private let waitingBytes = Atomic<Int>(0)
 
     init() {
-        (self.commands, self.continuation) = AsyncStream.makeStream(
+        (self.waiting, self.continuation) = AsyncStream.makeStream(
             bufferingPolicy: .bufferingOldest(Self.maximumMessages))
     }
 
-    /// Queues a message; `false` when there is no room, and then the outbox is closed.
-    func send(_ command: DriverCommand) -> Bool {
+    /// Queues a message; `false` when there is no room, and then the outbox is closed. Calls `onWritten` when the
+    /// message was written to the stream, and never when the stream ends before.
+    func send(_ command: DriverCommand, onWritten: (@Sendable () -> Void)? = nil) -> Bool {
         let weight = command.weight
         let (_, waiting) = self.waitingBytes.add(weight, ordering: .relaxed)
-        guard waiting <= Self.maximumBytes, case .enqueued = self.continuation.yield(command) else {
+        guard waiting <= Self.maximumBytes,
+            case .enqueued = self.continuation.yield(Waiting(command: command, onWritten: onWritten))
+        else {
             self.continuation.finish()
             return false
         }
@@ -31,8 +39,9 @@ final class DriverOutbox: Sendable {
     }
 
     /// A message was written to the stream.
-    func written(_ command: DriverCommand) {
-        self.waitingBytes.subtract(command.weight, ordering: .relaxed)
+    func written(_ waiting: Waiting) {
+        self.waitingBytes.subtract(waiting.command.weight, ordering: .relaxed)
+        waiting.onWritten?()
     }
 
     func close() {

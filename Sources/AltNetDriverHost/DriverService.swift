@@ -26,10 +26,10 @@ struct DriverService: ProtobufOrchestrator.SimpleServiceProtocol {
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
-                    for await command in ticket.outbox.commands {
-                        try await response.write(command.protobuf)
-                        ticket.outbox.written(command)
-                        if command == .stop { return }
+                    for await waiting in ticket.outbox.waiting {
+                        try await response.write(waiting.command.protobuf)
+                        ticket.outbox.written(waiting)
+                        if case .stop = waiting.command { return }
                     }
                 }
                 group.addTask {

@@ -15,6 +15,8 @@ struct DriverSession: Sendable {
         case drop
         /// A request of a kind that this driver may not carry: answer it so.
         case refuse(DriverLink, id: UInt64, ObjectRefusal)
+        /// A stream too many: answer so.
+        case refuseStream(DriverLink, StreamID, StreamRefusal)
     }
 
     private struct Link: Sendable {
@@ -22,6 +24,9 @@ struct DriverSession: Sendable {
         var asked: Set<UInt64> = []
         /// Requests of the remote that we have not answered.
         var asking: Set<UInt64> = []
+        /// Whether the remote takes streams.
+        var takesStreams = false
+        var streams = StreamLedger()
     }
 
     private let capabilities: DriverCapabilities
@@ -49,7 +54,10 @@ struct DriverSession: Sendable {
             guard description.peer.serves.isSubset(of: self.capabilities.requests) else {
                 throw DriverProtocolError("a link that serves what the driver's capabilities do not name")
             }
-            self.links[link] = Link()
+            guard self.capabilities.streams || !description.peer.takesStreams else {
+                throw DriverProtocolError("a link that takes streams, which the driver's capabilities do not name")
+            }
+            self.links[link] = Link(takesStreams: description.peer.takesStreams)
             return .pass
         case .linkClosed(let link, _):
             return self.links.removeValue(forKey: link) == nil ? .drop : .pass
@@ -73,6 +81,15 @@ struct DriverSession: Sendable {
                 throw DriverProtocolError("an announcement of \(announcement.kind), which the capabilities do not name")
             }
             return .pass
+        case .stream(let link, let id, let message):
+            guard self.capabilities.streams else {
+                throw DriverProtocolError("a stream, which the capabilities do not name")
+            }
+            do throws(StreamViolation) {
+                return try self.judge(message, of: id, over: link, from: .remote)
+            } catch {
+                throw DriverProtocolError(error.description)
+            }
         }
     }
 
@@ -94,14 +111,40 @@ struct DriverSession: Sendable {
             let kind = announcement.kind
             guard self.traffic.contains(kind), self.capabilities.announces.contains(kind) else { return .drop }
             return link == .all || self.links[link] != nil ? .pass : .drop
+        case .stream(let link, let id, let message):
+            if case .open = message {
+                guard let state = self.links[link] else { return .refuseStream(link, id, .unavailable) }
+                guard state.takesStreams else { return .refuseStream(link, id, .unsupported) }
+            }
+            // The driver must not be told what breaks the protocol, whatever went wrong on our side.
+            return (try? self.judge(message, of: id, over: link, from: .us)) ?? .drop
+        }
+    }
+
+    private mutating func judge(
+        _ message: StreamMessage, of id: StreamID, over link: DriverLink, from side: StreamSide
+    ) throws(StreamViolation) -> Verdict {
+        guard self.links[link] != nil else { return .drop }
+        var hasRoom = true
+        if case .open = message {
+            hasRoom = self.links.values.reduce(0) { $0 + $1.streams.count } < DriverProtocol.maximumStreams
+        }
+        switch try self.links[link]?.streams.onMessage(message, of: id, from: side, hasRoom: hasRoom) {
+        case .pass: return .pass
+        case .ignore, nil: return .drop
+        case .refuse(let refusal): return .refuseStream(link, id, refusal)
         }
     }
 }
 
 extension DriverEvent {
-    /// How many messages it counts for. A new link costs the orchestrator more than a word over one that stands.
+    /// How many messages it counts for. A new link or stream costs the orchestrator more than a word over one that
+    /// stands.
     var cost: Int {
-        if case .linkOpened = self { 50 } else { 1 }
+        switch self {
+        case .linkOpened, .stream(_, _, .open): 50
+        default: 1
+        }
     }
 
     /// About how many bytes it takes, for budgets.
@@ -112,6 +155,7 @@ extension DriverEvent {
         case .answer(_, _, .addresses(let addresses)): addresses.count * 48
         case .announcement(_, .transaction(let bytes)): bytes.count
         case .announcement(_, .addresses(let addresses)): addresses.count * 48
+        case .stream(_, _, .data(let bytes)): 128 + bytes.count
         default: 128
         }
     }
@@ -124,6 +168,7 @@ extension DriverCommand {
         case .answer(_, _, .headers(let headers)): headers.count
         case .answer(_, _, .objects(_, let objects)): objects.reduce(64) { $0 + $1.count }
         case .announcement(_, .transaction(let bytes)): bytes.count
+        case .stream(_, _, .data(let bytes)): 128 + bytes.count
         default: 128
         }
     }

@@ -12,7 +12,8 @@ extension DriverCapabilities {
             latency: try Self.known(message.latency.rawValue, Latency.allCases, "latency"),
             bandwidth: try Self.known(message.bandwidth.rawValue, Bandwidth.allCases, "bandwidth"),
             cost: try Self.known(message.cost.rawValue, Cost.allCases, "cost"),
-            exposure: try Self.known(message.exposure.rawValue, Exposure.allCases, "exposure"))
+            exposure: try Self.known(message.exposure.rawValue, Exposure.allCases, "exposure"),
+            streams: message.streams)
     }
 
     var protobuf: Altnet_Driver_V1_Capabilities {
@@ -25,6 +26,7 @@ extension DriverCapabilities {
             $0.bandwidth = Self.number(self.bandwidth, Bandwidth.allCases)
             $0.cost = Self.number(self.cost, Cost.allCases)
             $0.exposure = Self.number(self.exposure, Exposure.allCases)
+            $0.streams = self.streams
         }
     }
 

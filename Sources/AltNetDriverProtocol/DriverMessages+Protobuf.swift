@@ -32,7 +32,8 @@ extension DriverEvent {
                 identity: try Text.checked(opened.identity, "an identity", limit: DriverProtocol.maximumIdentityLength),
                 agent: agent,
                 claimedHeight: opened.hasClaimedHeight ? opened.claimedHeight : nil,
-                serves: try Self.kinds(opened.requests))
+                serves: try Self.kinds(opened.requests),
+                takesStreams: opened.streams)
             self = .linkOpened(
                 try DriverLink(checked: opened.link),
                 DriverLinkDescription(
@@ -56,6 +57,9 @@ extension DriverEvent {
                 try DriverLink(checked: announcement.link), try ObjectAnnouncement(announcement))
         case .pong(let pong):
             self = .pong(pong.number)
+        case .stream(let stream):
+            self = .stream(
+                try DriverLink(checked: stream.link), try StreamID(stream), try StreamMessage(stream))
         case nil:
             throw DriverProtocolError("a message without content, or of a kind that this version does not know")
         }
@@ -75,6 +79,7 @@ extension DriverEvent {
                     $0.agent = Data(description.peer.agent.description.utf8)
                     if let height = description.peer.claimedHeight { $0.claimedHeight = height }
                     $0.requests = description.peer.serves.protobuf
+                    $0.streams = description.peer.takesStreams
                 }
             case .linkClosed(let link, let reason):
                 $0.linkClosed = .with {
@@ -91,6 +96,7 @@ extension DriverEvent {
             case .answer(let link, let id, let answer): $0.answer = answer.protobuf(link, id)
             case .announcement(let link, let announcement): $0.announcement = announcement.protobuf(link)
             case .pong(let number): $0.pong = .with { $0.number = number }
+            case .stream(let link, let id, let message): $0.stream = message.protobuf(link, id)
             }
         }
     }
@@ -116,6 +122,9 @@ extension DriverCommand {
             self = .announcement(DriverLink(announcement.link), try ObjectAnnouncement(announcement))
         case .ping(let ping): self = .ping(ping.number)
         case .stop: self = .stop
+        case .stream(let stream):
+            self = .stream(
+                try DriverLink(checked: stream.link), try StreamID(stream), try StreamMessage(stream))
         case nil: throw DriverProtocolError("a message without content, or of a kind that this version does not know")
         }
     }
@@ -136,6 +145,7 @@ extension DriverCommand {
             case .announcement(let link, let announcement): $0.announcement = announcement.protobuf(link)
             case .ping(let number): $0.ping = .with { $0.number = number }
             case .stop: $0.stop = .init()
+            case .stream(let link, let id, let message): $0.stream = message.protobuf(link, id)
             }
         }
     }

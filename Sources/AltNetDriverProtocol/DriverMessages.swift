@@ -18,6 +18,9 @@ public enum DriverProtocol {
     public static let maximumLinks = 125
     /// The most unanswered requests over one link, in each direction.
     public static let maximumOpenRequests = 16
+    /// The most streams over all links of one driver, whoever opened them: with a full window in both directions, they
+    /// hold 32 MiB between the ends.
+    public static let maximumStreams = 64
     /// The most addresses that a driver says it listens on.
     static let maximumListeningAddresses = 16
     /// The longest texts, in bytes: name and version of a driver's software; a key or an address that listens; a target
@@ -91,10 +94,12 @@ public struct DriverCapabilities: Hashable, Sendable {
     public var bandwidth: Bandwidth
     public var cost: Cost
     public var exposure: Exposure
+    /// Whether its links can carry streams.
+    public var streams: Bool
 
     public init(
         requests: Set<ObjectKind>, serves: Set<ObjectKind>, announces: Set<ObjectKind>, direction: Direction,
-        latency: Latency, bandwidth: Bandwidth, cost: Cost, exposure: Exposure
+        latency: Latency, bandwidth: Bandwidth, cost: Cost, exposure: Exposure, streams: Bool = false
     ) {
         self.requests = requests
         self.serves = serves
@@ -104,6 +109,7 @@ public struct DriverCapabilities: Hashable, Sendable {
         self.bandwidth = bandwidth
         self.cost = cost
         self.exposure = exposure
+        self.streams = streams
     }
 }
 
@@ -156,6 +162,7 @@ public enum DriverEvent: Hashable, Sendable {
     case answer(DriverLink, id: UInt64, ObjectAnswer)
     case announcement(DriverLink, ObjectAnnouncement)
     case pong(UInt64)
+    case stream(DriverLink, StreamID, StreamMessage)
 }
 
 /// What the orchestrator says to a driver.
@@ -169,6 +176,7 @@ public enum DriverCommand: Hashable, Sendable {
     case announcement(DriverLink, ObjectAnnouncement)
     case ping(UInt64)
     case stop
+    case stream(DriverLink, StreamID, StreamMessage)
 }
 
 /// A message of the other side that breaks the protocol: which rule, in words.

@@ -41,6 +41,11 @@ public enum BitcoinOverLightning {
     /// Requests that may be sent at once after a silence, and that trickle back every second: enough to fetch all
     /// headers since 2009 in one go. A receiver bears twice as much.
     public static let requests = (burst: 256, perSecond: 16)
+    /// Streams that may be opened at once after a silence, and that trickle back every second: a node that dials again
+    /// and again takes longer than that. A receiver bears twice as much.
+    public static let streamOpenings = (burst: 16, perSecond: 1)
+    /// The bit of ``InitMessage/RecordNumber/servedObjects`` that says that streams are taken.
+    static let streamsBit: UInt16 = 8
 }
 
 /// Why a body cannot be read. Each of these ends the connection.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBase
+public import AltNetObjects
 
 /// Why a decrypted message ends the connection.
 public enum LightningMessageError: Error, Hashable, Sendable {
@@ -30,6 +31,8 @@ public enum LightningMessage: Hashable, Sendable {
     case pong(length: UInt16)
     /// A message of this project's own protocol.
     case bitcoin(BitcoinMessage)
+    /// A message of this project's own protocol about the stream of a number.
+    case stream(number: UInt32, StreamMessage)
     /// A message that is none of our business: of unknown odd type, or gossip. To be ignored.
     case other(type: UInt16)
 
@@ -78,6 +81,9 @@ public enum LightningMessage: Hashable, Sendable {
             case BitcoinMessage.TypeNumber.request, BitcoinMessage.TypeNumber.answer,
                 BitcoinMessage.TypeNumber.announcement:
                 self = .bitcoin(try BitcoinMessage(type: type, &reader))
+            case _ where StreamTypeNumber.all.contains(type):
+                let number: UInt32 = try reader.bigEndian()
+                self = .stream(number: number, try StreamMessage(lightningType: type, &reader))
             default:
                 self = .other(type: type)
             }
@@ -89,7 +95,7 @@ public enum LightningMessage: Hashable, Sendable {
             throw .unknownEvenType(type)
         case .initialization:
             self = .initialization(try InitMessage(features: features, records: reader))
-        case .other, .error, .warning, .ping, .pong, .bitcoin:
+        case .other, .error, .warning, .ping, .pong, .bitcoin, .stream:
             return
         }
     }
@@ -116,6 +122,8 @@ public enum LightningMessage: Hashable, Sendable {
             Self.appendField(Array(repeating: 0, count: Int(length)), to: &bytes)
         case .bitcoin(let message):
             message.append(to: &bytes)
+        case .stream(let number, let message):
+            message.append(number: number, to: &bytes)
         case .other(let type):
             bytes.appendBigEndian(type)
         }

@@ -25,18 +25,22 @@ public struct InitMessage: Hashable, Sendable {
     /// The kinds of Bitcoin object that the sender serves; `nil` when it does not say. Kinds without a meaning here are
     /// dropped.
     public var servedObjects: Set<ObjectKind>?
+    /// Whether the sender takes streams; only together with ``servedObjects``.
+    public var takesStreams: Bool
 
     /// A message of these contents.
     public init(
         features: LightningFeatures,
         networks: [BlockHash] = [],
         remoteAddress: [UInt8]? = nil,
-        servedObjects: Set<ObjectKind>? = nil
+        servedObjects: Set<ObjectKind>? = nil,
+        takesStreams: Bool = false
     ) {
         self.features = features
         self.networks = networks
         self.remoteAddress = remoteAddress
         self.servedObjects = servedObjects
+        self.takesStreams = takesStreams
     }
 
     init(features: LightningFeatures, records: ByteReader) throws(LightningMessageError) {
@@ -55,17 +59,20 @@ public struct InitMessage: Hashable, Sendable {
             BlockHash(bytes: chains[$0..<($0 + 32)])
         }
         var served: Set<ObjectKind>?
+        var takesStreams = false
         if let bitmap = stream.values[RecordNumber.servedObjects] {
             // One encoding only: the shortest.
             guard bitmap.first != 0 else { throw .badRecord(type: type, record: RecordNumber.servedObjects) }
             let bits = LightningFeatures(bytes: bitmap)
             served = Set(ObjectKind.allCases.filter { bits.contains(UInt16($0.lightningNumber)) })
+            takesStreams = bits.contains(BitcoinOverLightning.streamsBit)
         }
         self.init(
             features: features,
             networks: networks,
             remoteAddress: stream.values[RecordNumber.remoteAddress].map(Array.init),
-            servedObjects: served
+            servedObjects: served,
+            takesStreams: takesStreams
         )
     }
 
@@ -78,7 +85,11 @@ public struct InitMessage: Hashable, Sendable {
         stream.set(RecordNumber.remoteAddress, to: self.remoteAddress)
         stream.set(
             RecordNumber.servedObjects,
-            to: self.servedObjects.map { LightningFeatures($0.map { UInt16($0.lightningNumber) }).bytes }
+            to: self.servedObjects.map { served in
+                var bits = LightningFeatures(served.map { UInt16($0.lightningNumber) })
+                if self.takesStreams { bits.insert(BitcoinOverLightning.streamsBit) }
+                return bits.bytes
+            }
         )
         stream.append(to: &bytes)
     }

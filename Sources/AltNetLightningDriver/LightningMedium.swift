@@ -29,14 +29,14 @@ struct LightningMedium: StreamMedium {
 
     init(network: Network, key: NodePrivateKey, isProxied: Bool) {
         self.configuration = LightningSession.Configuration(
-            privateKey: key, network: network, serves: [.headers, .tips])
+            privateKey: key, network: network, serves: [.headers, .tips], takesStreams: true)
         self.identity = key.publicKey.description
         self.capabilities = DriverCapabilities(
             requests: Set(ObjectKind.allCases).subtracting([.tips]), serves: [.headers],
             announces: [.tips, .transactions, .addresses], direction: .both,
             latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
             // A node key is a pseudonym, and without a proxy our address is seen as well.
-            exposure: isProxied ? .pseudonym : .clearnetAddress)
+            exposure: isProxied ? .pseudonym : .clearnetAddress, streams: true)
     }
 
     func outboundSession(to target: Target) -> LightningSession {

@@ -39,7 +39,8 @@ extension LightningSession {
         return InitMessage(
             features: self.configuration.features,
             networks: [self.configuration.network.chainHash],
-            servedObjects: carriesObjects ? self.configuration.serves : nil
+            servedObjects: carriesObjects ? self.configuration.serves : nil,
+            takesStreams: carriesObjects && self.configuration.takesStreams
         )
     }
 
@@ -76,7 +77,7 @@ extension LightningSession {
             case .warning:
                 // Stock software may say so before it gives up on us; the reason is all that is left to learn.
                 break
-            case .error, .ping, .pong, .bitcoin, .other:
+            case .error, .ping, .pong, .bitcoin, .stream, .other:
                 self.close(.protocolViolation, "the first message is not init", &directives)
             }
             return
@@ -99,6 +100,8 @@ extension LightningSession {
         case .bitcoin(let message):
             // Where the feature was not negotiated, the type belongs to somebody else and is odd: ignored.
             if self.peerServes != nil { self.handle(message, now: now, &directives) }
+        case .stream(let number, let message):
+            if self.peerServes != nil { self.handleStream(number, message, now: now, &directives) }
         }
     }
 
@@ -130,6 +133,7 @@ extension LightningSession {
         let feature = BitcoinOverLightning.featureBit
         if offered.offers(feature), message.features.offers(feature) {
             self.peerServes = message.servedObjects ?? Set(ObjectKind.allCases)
+            self.peerTakesStreams = message.takesStreams
         }
         self.setupDeadline = nil
         self.keepAlive = KeepAlive(
@@ -142,7 +146,8 @@ extension LightningSession {
             identity: transport.remote.description,
             agent: UntrustedText(""),
             claimedHeight: nil,
-            serves: self.peerServes ?? []
+            serves: self.peerServes ?? [],
+            takesStreams: self.peerTakesStreams
         )
         directives.append(.established(peer))
     }

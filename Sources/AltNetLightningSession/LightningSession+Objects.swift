@@ -11,13 +11,15 @@ struct Limits: Sendable {
 
     var sentAnnouncements: TokenBucket
     var sentRequests: TokenBucket
+    var sentStreams: TokenBucket
     var receivedAnnouncements: TokenBucket
     var receivedRequests: TokenBucket
+    var receivedStreams: TokenBucket
     var receivedPings: TokenBucket
 
     init(now: MonotonicInstant) {
         let (announcements, requests) = (BitcoinOverLightning.announcements, BitcoinOverLightning.requests)
-        let pings = LightningSession.pings
+        let (streams, pings) = (BitcoinOverLightning.streamOpenings, LightningSession.pings)
         self.sentAnnouncements = TokenBucket(
             burst: announcements.burst,
             perSecond: announcements.perSecond,
@@ -32,6 +34,12 @@ struct Limits: Sendable {
         self.receivedRequests = TokenBucket(
             burst: requests.burst * Self.tolerance,
             perSecond: requests.perSecond * Self.tolerance,
+            now: now
+        )
+        self.sentStreams = TokenBucket(burst: streams.burst, perSecond: streams.perSecond, now: now)
+        self.receivedStreams = TokenBucket(
+            burst: streams.burst * Self.tolerance,
+            perSecond: streams.perSecond * Self.tolerance,
             now: now
         )
         self.receivedPings = TokenBucket(burst: pings.burst, perSecond: pings.perSecond, now: now)

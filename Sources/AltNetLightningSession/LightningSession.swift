@@ -18,7 +18,8 @@ public import AltNetObjects
 /// software, but then has nothing to ask it for.
 ///
 /// Holds at most one incomplete message, what one call of `onBytes` delivered, the incomplete answers to its own
-/// requests (``BitcoinOverLightning/maximumPendingAnswers``) and one incomplete announcement.
+/// requests (``BitcoinOverLightning/maximumPendingAnswers``) and one incomplete announcement. Of streams it holds
+/// nothing but the credit of each: the caller keeps what it cannot send yet.
 public struct LightningSession: LinkSession {
     /// What a session needs to know, and how patient it is.
     public struct Configuration: Sendable {
@@ -30,6 +31,8 @@ public struct LightningSession: LinkSession {
         public var features: LightningFeatures
         /// The kinds of object that we serve; requests for others are refused without asking the caller.
         public var serves: Set<ObjectKind>
+        /// Whether the other side may open streams; the caller answers.
+        public var takesStreams: Bool
         /// How long the three acts of the handshake may take: they are three short messages, and Tor needs seconds.
         public var handshakeTimeout: Duration
         /// How long the other side's `init` may take after the handshake.
@@ -48,6 +51,7 @@ public struct LightningSession: LinkSession {
             network: Network,
             features: LightningFeatures = LightningFeatures([BitcoinOverLightning.featureBit]),
             serves: Set<ObjectKind> = [],
+            takesStreams: Bool = false,
             handshakeTimeout: Duration = .seconds(10),
             initTimeout: Duration = .seconds(10),
             pingInterval: Duration = .seconds(30),
@@ -58,6 +62,7 @@ public struct LightningSession: LinkSession {
             self.network = network
             self.features = features
             self.serves = serves
+            self.takesStreams = takesStreams
             self.handshakeTimeout = handshakeTimeout
             self.initTimeout = initTimeout
             self.pingInterval = pingInterval
@@ -94,6 +99,11 @@ public struct LightningSession: LinkSession {
     var setupDeadline: MonotonicInstant?
     /// What the other side serves; `nil` when it or we do not carry objects.
     var peerServes: Set<ObjectKind>?
+    /// Whether streams can be opened towards the other side.
+    var peerTakesStreams = false
+    var streams = StreamLedger()
+    /// What one call of `onBytes` brought for streams.
+    var streamInput = StreamInput()
     var outbound: OutboundRequests
     var inbound: InboundRequests
     var announcement: PartAssembler?
@@ -163,6 +173,7 @@ public struct LightningSession: LinkSession {
             self.transport?.receive.append(bytes)
         }
         self.readMessages(now: now, &directives)
+        self.deliverStreams(&directives)
         return self.armed(directives)
     }
 
@@ -211,6 +222,18 @@ public struct LightningSession: LinkSession {
         else { return [] }
         var directives: [LinkDirective] = []
         self.send(BitcoinMessage.announcement(body: body).map { .bitcoin($0) }, &directives)
+        return self.armed(directives)
+    }
+
+    /// Our side says something about a stream, which goes out at once. What breaks the rules resets the stream on both
+    /// sides, because its bytes would no longer be complete.
+    public mutating func onStream(
+        _ id: StreamID,
+        _ message: StreamMessage,
+        now: MonotonicInstant
+    ) -> [LinkDirective] {
+        var directives: [LinkDirective] = []
+        self.sendStream(id, message, now: now, &directives)
         return self.armed(directives)
     }
 

@@ -24,6 +24,18 @@ public protocol LinkSession: Sendable {
     mutating func onAnswer(id: UInt64, _ answer: ObjectAnswer, now: MonotonicInstant) -> [LinkDirective]
     /// We have something to tell. What the protocol cannot carry is dropped.
     mutating func onAnnouncement(_ announcement: ObjectAnnouncement, now: MonotonicInstant) -> [LinkDirective]
+    /// Our side says something about a stream. A protocol without streams refuses to open one.
+    mutating func onStream(_ id: StreamID, _ message: StreamMessage, now: MonotonicInstant) -> [LinkDirective]
+}
+
+extension LinkSession {
+    /// What a protocol without streams answers.
+    public mutating func onStream(
+        _ id: StreamID, _ message: StreamMessage, now: MonotonicInstant
+    ) -> [LinkDirective] {
+        guard case .open = message else { return [] }
+        return [.stream(id, .refused(.unsupported))]
+    }
 }
 
 /// What a session asks its shell to do.
@@ -40,6 +52,8 @@ public enum LinkDirective: Hashable, Sendable {
     case answer(id: UInt64, ObjectAnswer)
     /// The other side tells.
     case announcement(ObjectAnnouncement)
+    /// The other side says something about a stream.
+    case stream(StreamID, StreamMessage)
     /// Close the connection after what was written before; always the last directive.
     case disconnect(DisconnectReason)
 }
@@ -54,12 +68,18 @@ public struct LinkPeer: Hashable, Sendable {
     public var claimedHeight: UInt32?
     /// What the other side says it serves.
     public var serves: Set<ObjectKind>
+    /// Whether streams can be opened towards the other side. Its operator may still refuse each of them.
+    public var takesStreams: Bool
 
-    public init(identity: String, agent: UntrustedText, claimedHeight: UInt32?, serves: Set<ObjectKind>) {
+    public init(
+        identity: String, agent: UntrustedText, claimedHeight: UInt32?, serves: Set<ObjectKind>,
+        takesStreams: Bool = false
+    ) {
         self.identity = identity
         self.agent = agent
         self.claimedHeight = claimedHeight
         self.serves = serves
+        self.takesStreams = takesStreams
     }
 }
 

@@ -35,6 +35,7 @@ public struct Daemon: Service, CustomStringConvertible {
     let directory: DataDirectory
     let runtimeDirectory: DataDirectory
     let orchestrator: Orchestrator
+    let splicer: Splicer
     let host: DriverHost
     private let fatal: AsyncStream<StoreError>
 
@@ -76,9 +77,11 @@ public struct Daemon: Service, CustomStringConvertible {
                 nodeSettings: configuration.node,
                 seed: UInt64.random(in: 0...UInt64.max)),
             logger: logger, onFatal: { continuation.yield($0) })
+        self.splicer = Splicer(configuration.splice, logger: logger)
         self.host = DriverHost(
             socketPath: configuration.driversSocket, network: configuration.network.rawValue,
-            software: "altnetd \(AltNetVersion.current)", delegate: self.orchestrator, logger: logger)
+            software: "altnetd \(AltNetVersion.current)",
+            delegate: SpliceRouter(orchestrator: self.orchestrator, splicer: self.splicer), logger: logger)
     }
 
     /// A short name: the life cycle's log messages hold it, and the configuration is nothing for a log.
@@ -86,6 +89,7 @@ public struct Daemon: Service, CustomStringConvertible {
 
     public func run() async throws {
         await self.orchestrator.setHost(self.host)
+        await self.splicer.start(host: self.host)
         let web = WebServer(
             WebConfiguration(
                 socketPath: self.configuration.controlSocket,
@@ -117,6 +121,7 @@ public struct Daemon: Service, CustomStringConvertible {
                 group.addTask {
                     try? await gracefulShutdown()
                     self.logger.info("stopping")
+                    await self.splicer.stop()
                     await self.host.detachAll()
                 }
                 // The first to end, by shutdown or by failure, ends all.
@@ -124,6 +129,7 @@ public struct Daemon: Service, CustomStringConvertible {
                 try await group.next()
             }
         } catch let error as StoreError {
+            await self.splicer.stop()
             await self.host.detachAll()
             await self.orchestrator.stop()
             throw error

@@ -25,7 +25,7 @@ struct DaemonOperations: ControlOperations {
 
     func tips() async -> [TipReport] { await self.daemon.orchestrator.tipReports }
 
-    func splices() async -> [SpliceReport] { [] }
+    func splices() async -> [SpliceReport] { await self.daemon.splicer.reports }
 
     func node() async -> NodeReport { await self.daemon.orchestrator.nodeReport }
 

@@ -156,7 +156,7 @@ public actor Orchestrator: DriverHostDelegate {
 
     public func driver(_ driver: String, said event: DriverEvent) async {
         switch event {
-        case .hello, .pong: break
+        case .hello, .pong, .stream: break  // Streams are the splicer's.
         case .listening(let addresses): self.driverStates[driver]?.listening = addresses
         case .linkOpened(let number, let description): await self.open(driver, number, description)
         case .linkClosed(let number, let reason):

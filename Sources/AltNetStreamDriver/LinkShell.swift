@@ -3,6 +3,7 @@
 internal import AltNetBase
 internal import AltNetObjects
 internal import AltNetTransport
+internal import Synchronization
 
 /// Carries out what one session directs: the only place where a session meets a socket, a clock and the orchestrator.
 struct LinkShell<Session: LinkSession>: Sendable {
@@ -13,6 +14,8 @@ struct LinkShell<Session: LinkSession>: Sendable {
         case request(id: UInt64, ObjectRequest)
         case answer(id: UInt64, ObjectAnswer)
         case announcement(ObjectAnnouncement)
+        /// The ``StreamInbox`` has something.
+        case streams
         case close(DisconnectReason)
     }
 
@@ -22,6 +25,7 @@ struct LinkShell<Session: LinkSession>: Sendable {
         case request(id: UInt64, ObjectRequest)
         case answer(id: UInt64, ObjectAnswer)
         case announcement(ObjectAnnouncement)
+        case stream(StreamID, StreamMessage)
     }
 
     /// How many inputs may wait for a session. Bytes wait in the socket, and requests and answers are few by the
@@ -33,6 +37,7 @@ struct LinkShell<Session: LinkSession>: Sendable {
     let connection: StreamConnection
     let inputs: AsyncStream<Input>
     let continuation: AsyncStream<Input>.Continuation
+    let streams: StreamInbox
     let output: @Sendable (Output) async -> Void
 
     /// Runs the session to its end, and says why it ended.
@@ -57,6 +62,7 @@ struct LinkShell<Session: LinkSession>: Sendable {
                 case .request(let id, let request): await self.output(.request(id: id, request))
                 case .answer(let id, let answer): await self.output(.answer(id: id, answer))
                 case .announcement(let announcement): await self.output(.announcement(announcement))
+                case .stream(let id, let message): await self.output(.stream(id, message))
                 case .disconnect(let reason): return reason
                 }
             }
@@ -73,6 +79,13 @@ struct LinkShell<Session: LinkSession>: Sendable {
             case .request(let id, let request): directives = session.onRequest(id: id, request, now: .now)
             case .answer(let id, let answer): directives = session.onAnswer(id: id, answer, now: .now)
             case .announcement(let announcement): directives = session.onAnnouncement(announcement, now: .now)
+            case .streams:
+                // One thing at a time, and then behind whatever else came meanwhile: objects go first.
+                guard let (id, message) = self.streams.next({ self.continuation.deliver(.streams) }) else {
+                    directives = []
+                    continue
+                }
+                directives = session.onStream(id, message, now: .now)
             case .close(let reason): return reason
             }
         }
@@ -88,6 +101,49 @@ struct LinkShell<Session: LinkSession>: Sendable {
         } catch {
             return DisconnectReason(.closed, UntrustedText("writing failed: \(error)").description)
         }
+    }
+}
+
+/// What our side says about a link's streams and the session has not heard yet. Bytes wait here while the remote takes
+/// none: at most a window for each stream, because the ends keep their credit.
+final class StreamInbox: Sendable {
+    private struct State {
+        var queue = StreamQueue()
+        /// Whether a ``LinkShell/Input/streams`` waits for the session.
+        var isAnnounced = false
+    }
+
+    /// The most bytes that may wait: full windows of all streams that a link may have.
+    static let maximumBytes = 2 * StreamLimits.maximumPerLink * StreamLimits.window
+    /// The most streams that may wait: several times as many as a link may have, because those that are gone already
+    /// still have to say so.
+    static let maximumStreams = 8 * StreamLimits.maximumPerLink
+
+    private let state = Mutex(State())
+
+    /// Queues a message, and calls `announce` unless the session knows that there is something; `false` when there is
+    /// no room for it.
+    func add(_ message: StreamMessage, of id: StreamID, announce: () -> Void) -> Bool {
+        let (isNew, hasRoom) = self.state.withLock { state in
+            state.queue.add(message, of: id)
+            defer { state.isAnnounced = true }
+            let hasRoom =
+                state.queue.waitingBytes <= Self.maximumBytes && state.queue.count <= Self.maximumStreams
+            return (!state.isAnnounced, hasRoom)
+        }
+        if isNew { announce() }
+        return hasRoom
+    }
+
+    /// Takes the next message, and calls `announce` when more wait.
+    func next(_ announce: () -> Void) -> (id: StreamID, message: StreamMessage)? {
+        let (next, isMore) = self.state.withLock { state in
+            let next = state.queue.next()
+            state.isAnnounced = !state.queue.isEmpty
+            return (next, state.isAnnounced)
+        }
+        if isMore { announce() }
+        return next
     }
 }
 

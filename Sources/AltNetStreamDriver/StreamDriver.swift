@@ -29,6 +29,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         let target: String
         let remote: String
         let inputs: AsyncStream<Shell.Input>.Continuation
+        let streams: StreamInbox
         var isEstablished = false
     }
 
@@ -100,6 +101,13 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             }
             for (link, state) in self.links where state.isEstablished {
                 self.pass(.announcement(announcement), to: link)
+            }
+        case .stream(let link, let id, let message):
+            guard let state = self.links[link] else { return }
+            guard state.streams.add(message, of: id, announce: { state.inputs.deliver(.streams) }) else {
+                return self.pass(
+                    .close(DisconnectReason(.limitExceeded, "more waits for streams than they may hold")),
+                    to: link)
             }
         case .welcome, .ping, .stop: break  // The kit deals with these.
         }
@@ -199,8 +207,11 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         }
         let link = DriverLink(self.nextLink)
         self.nextLink += 1
-        self.links[link] = Link(target: target, remote: connection.remote, inputs: continuation)
-        let shell = Shell(connection: connection, inputs: inputs, continuation: continuation) { output in
+        let streams = StreamInbox()
+        self.links[link] = Link(target: target, remote: connection.remote, inputs: continuation, streams: streams)
+        let shell = Shell(
+            connection: connection, inputs: inputs, continuation: continuation, streams: streams
+        ) { output in
             await self.forward(output, of: link, orchestrator)
         }
         var session = session
@@ -229,6 +240,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             self.links[link]?.isEstablished = true
             var peer = peer
             peer.serves.formIntersection(self.capabilities.requests)
+            peer.takesStreams = peer.takesStreams && self.capabilities.streams
             await orchestrator.send(
                 .linkOpened(link, DriverLinkDescription(target: state.target, remote: state.remote, peer: peer)))
             if let tip = self.latestTip { self.pass(.announcement(tip), to: link) }
@@ -237,6 +249,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         case .announcement(let announcement):
             guard !self.settings.servesOnly else { return }
             await orchestrator.send(.announcement(link, announcement))
+        case .stream(let id, let message): await orchestrator.send(.stream(link, id, message))
         }
     }
 }

@@ -56,6 +56,10 @@ struct SimulatedLink {
         self.absorb(self.sessions[side].onAnnouncement(announcement, now: self.now), from: side)
     }
 
+    mutating func say(_ side: Int, _ id: StreamID, _ message: StreamMessage) {
+        self.absorb(self.sessions[side].onStream(id, message, now: self.now), from: side)
+    }
+
     /// Runs for a while; `reply` may answer each event.
     mutating func run(
         for duration: Duration,
@@ -115,7 +119,7 @@ struct SimulatedLink {
             case .disconnect:
                 self.events.append(Event(at: self.now, side: side, directive: directive))
                 self.isClosed[side] = true
-            case .established, .request, .answer, .announcement:
+            case .established, .request, .answer, .announcement, .stream:
                 self.events.append(Event(at: self.now, side: side, directive: directive))
             }
         }

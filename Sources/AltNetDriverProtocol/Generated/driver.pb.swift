@@ -379,6 +379,151 @@ package nonisolated enum Altnet_Driver_V1_Exposure: SwiftProtobuf.Enum, Swift.Ca
 
 }
 
+/// What a stream is for. Where it comes out is not the opener's choice but that of the other side's operator.
+package nonisolated enum Altnet_Driver_V1_StreamPurpose: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+
+  /// Bitcoin's P2P protocol.
+  case bitcoinP2P // = 1
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .bitcoinP2P
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .bitcoinP2P: return 1
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Altnet_Driver_V1_StreamPurpose] = [
+    .unspecified,
+    .bitcoinP2P,
+  ]
+
+}
+
+package nonisolated enum Altnet_Driver_V1_StreamRefusal: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+
+  /// The other side's operator accepts no streams.
+  case notAccepted // = 1
+
+  /// The purpose is unknown, or the remote takes no streams.
+  case unsupported // = 2
+
+  /// Too many streams.
+  case busy // = 3
+
+  /// The node there cannot be reached, or the link is gone.
+  case unavailable // = 4
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .notAccepted
+    case 2: self = .unsupported
+    case 3: self = .busy
+    case 4: self = .unavailable
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .notAccepted: return 1
+    case .unsupported: return 2
+    case .busy: return 3
+    case .unavailable: return 4
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Altnet_Driver_V1_StreamRefusal] = [
+    .unspecified,
+    .notAccepted,
+    .unsupported,
+    .busy,
+    .unavailable,
+  ]
+
+}
+
+package nonisolated enum Altnet_Driver_V1_StreamReset: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+
+  /// The connection at the sender's end broke.
+  case closed // = 1
+
+  /// The sender no longer wants the stream.
+  case cancelled // = 2
+
+  /// The stream stood still for too long.
+  case timedOut // = 3
+
+  /// A message about the stream broke the rules.
+  case violation // = 4
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .closed
+    case 2: self = .cancelled
+    case 3: self = .timedOut
+    case 4: self = .violation
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .closed: return 1
+    case .cancelled: return 2
+    case .timedOut: return 3
+    case .violation: return 4
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Altnet_Driver_V1_StreamReset] = [
+    .unspecified,
+    .closed,
+    .cancelled,
+    .timedOut,
+    .violation,
+  ]
+
+}
+
 /// What a driver says.
 package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -468,6 +613,15 @@ package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
     set {message = .pong(newValue)}
   }
 
+  /// A remote says something about a stream. Only from a driver whose capabilities name streams.
+  package var stream: Altnet_Driver_V1_Stream {
+    get {
+      if case .stream(let v)? = message {return v}
+      return Altnet_Driver_V1_Stream()
+    }
+    set {message = .stream(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -489,6 +643,8 @@ package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
     case announcement(Altnet_Driver_V1_Announcement)
     /// The answer to a Ping, with its number.
     case pong(Altnet_Driver_V1_Pong)
+    /// A remote says something about a stream. Only from a driver whose capabilities name streams.
+    case stream(Altnet_Driver_V1_Stream)
 
   }
 
@@ -585,6 +741,15 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
     set {message = .stop(newValue)}
   }
 
+  /// Say this about a stream to a link's remote. Only to a driver whose capabilities name streams.
+  package var stream: Altnet_Driver_V1_Stream {
+    get {
+      if case .stream(let v)? = message {return v}
+      return Altnet_Driver_V1_Stream()
+    }
+    set {message = .stream(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -607,6 +772,8 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
     case ping(Altnet_Driver_V1_Ping)
     /// Close everything and exit.
     case stop(Altnet_Driver_V1_Stop)
+    /// Say this about a stream to a link's remote. Only to a driver whose capabilities name streams.
+    case stream(Altnet_Driver_V1_Stream)
 
   }
 
@@ -674,6 +841,9 @@ package nonisolated struct Altnet_Driver_V1_Capabilities: Sendable {
 
   package var exposure: Altnet_Driver_V1_Exposure = .unspecified
 
+  /// Whether its links can carry streams; see Stream.
+  package var streams: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -739,6 +909,9 @@ package nonisolated struct Altnet_Driver_V1_LinkOpened: Sendable {
 
   /// What may be asked of this remote; a subset of Capabilities.requests.
   package var requests: [Altnet_Driver_V1_ObjectKind] = []
+
+  /// Whether streams can be opened towards this remote; only with Capabilities.streams.
+  package var streams: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1223,6 +1396,140 @@ package nonisolated struct Altnet_Driver_V1_Tip: Sendable {
   package init() {}
 }
 
+/// A stream carries raw bytes both ways between the node beside the orchestrator and the node behind a link's remote. Both
+/// the orchestrator and the remote may open one; the driver passes on what they say, in order, and nothing else.
+///
+///   opener  open ────────────────▶
+///           ◀──────────────────── opened, or refused: then there is no stream
+///           data, credit, end ◀──▶ data, credit, end
+///
+/// A stream is gone when it was refused, when both sides have said end, when either has said reset, or with its link.
+/// What still comes about a stream that is gone is ignored; about one that was never opened, it ends the call.
+///
+/// Flow control goes from end to end. In each direction the sender begins with a credit of 262,144 bytes, which its data
+/// use up. The receiver grants more when the socket at its end has taken bytes, never more than it got. So a driver holds
+/// at most 262,144 bytes of each stream and direction, and must not grant credit of its own. Whoever sends more than it
+/// has credit for breaks the protocol.
+///
+/// Objects go first: a driver SHOULD NOT let objects or pings wait behind more than one piece of a stream.
+package nonisolated struct Altnet_Driver_V1_Stream: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var link: UInt64 = 0
+
+  /// Even when the orchestrator opened the stream, odd when the remote did. Over one link each side's numbers only grow.
+  package var stream: UInt32 = 0
+
+  package var what: Altnet_Driver_V1_Stream.OneOf_What? = nil
+
+  /// The sender wants a stream. At most 8 streams of each side may be open over a link; more are refused as busy.
+  package var `open`: Altnet_Driver_V1_StreamPurpose {
+    get {
+      if case .open(let v)? = what {return v}
+      return .unspecified
+    }
+    set {what = .open(newValue)}
+  }
+
+  /// The answer to open.
+  package var opened: Altnet_Driver_V1_StreamOpened {
+    get {
+      if case .opened(let v)? = what {return v}
+      return Altnet_Driver_V1_StreamOpened()
+    }
+    set {what = .opened(newValue)}
+  }
+
+  /// The other answer to open.
+  package var refused: Altnet_Driver_V1_StreamRefusal {
+    get {
+      if case .refused(let v)? = what {return v}
+      return .unspecified
+    }
+    set {what = .refused(newValue)}
+  }
+
+  /// 1 to 32,768 bytes, after opened and before the sender's end.
+  package var data: Data {
+    get {
+      if case .data(let v)? = what {return v}
+      return Data()
+    }
+    set {what = .data(newValue)}
+  }
+
+  /// The receiver's end has taken so many bytes.
+  package var credit: UInt32 {
+    get {
+      if case .credit(let v)? = what {return v}
+      return 0
+    }
+    set {what = .credit(newValue)}
+  }
+
+  /// Nothing more comes from the sender; the other direction goes on.
+  package var end: Altnet_Driver_V1_StreamEnd {
+    get {
+      if case .end(let v)? = what {return v}
+      return Altnet_Driver_V1_StreamEnd()
+    }
+    set {what = .end(newValue)}
+  }
+
+  /// The stream is gone, with everything that is on its way.
+  package var reset: Altnet_Driver_V1_StreamReset {
+    get {
+      if case .reset(let v)? = what {return v}
+      return .unspecified
+    }
+    set {what = .reset(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_What: Equatable, Sendable {
+    /// The sender wants a stream. At most 8 streams of each side may be open over a link; more are refused as busy.
+    case `open`(Altnet_Driver_V1_StreamPurpose)
+    /// The answer to open.
+    case opened(Altnet_Driver_V1_StreamOpened)
+    /// The other answer to open.
+    case refused(Altnet_Driver_V1_StreamRefusal)
+    /// 1 to 32,768 bytes, after opened and before the sender's end.
+    case data(Data)
+    /// The receiver's end has taken so many bytes.
+    case credit(UInt32)
+    /// Nothing more comes from the sender; the other direction goes on.
+    case end(Altnet_Driver_V1_StreamEnd)
+    /// The stream is gone, with everything that is on its way.
+    case reset(Altnet_Driver_V1_StreamReset)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_StreamOpened: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_StreamEnd: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct Altnet_Driver_V1_Ping: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1285,9 +1592,21 @@ nonisolated extension Altnet_Driver_V1_Exposure: SwiftProtobuf._ProtoNameProvidi
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EXPOSURE_UNSPECIFIED\0\u{1}EXPOSURE_CLEARNET_ADDRESS\0\u{1}EXPOSURE_PSEUDONYM\0\u{1}EXPOSURE_NONE\0")
 }
 
+nonisolated extension Altnet_Driver_V1_StreamPurpose: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STREAM_PURPOSE_UNSPECIFIED\0\u{1}STREAM_PURPOSE_BITCOIN_P2P\0")
+}
+
+nonisolated extension Altnet_Driver_V1_StreamRefusal: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STREAM_REFUSAL_UNSPECIFIED\0\u{1}STREAM_REFUSAL_NOT_ACCEPTED\0\u{1}STREAM_REFUSAL_UNSUPPORTED\0\u{1}STREAM_REFUSAL_BUSY\0\u{1}STREAM_REFUSAL_UNAVAILABLE\0")
+}
+
+nonisolated extension Altnet_Driver_V1_StreamReset: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STREAM_RESET_UNSPECIFIED\0\u{1}STREAM_RESET_CLOSED\0\u{1}STREAM_RESET_CANCELLED\0\u{1}STREAM_RESET_TIMED_OUT\0\u{1}STREAM_RESET_VIOLATION\0")
+}
+
 nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FromDriver"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}listening\0\u{3}link_opened\0\u{3}link_closed\0\u{3}target_failed\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}pong\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}listening\0\u{3}link_opened\0\u{3}link_closed\0\u{3}target_failed\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}pong\0\u{1}stream\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1412,6 +1731,19 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
           self.message = .pong(v)
         }
       }()
+      case 10: try {
+        var v: Altnet_Driver_V1_Stream?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stream(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stream(v)
+        }
+      }()
       default: break
       }
     }
@@ -1459,6 +1791,10 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
       guard case .pong(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
     }()
+    case .stream?: try {
+      guard case .stream(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1473,7 +1809,7 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ToDriver"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{3}open_target\0\u{3}close_target\0\u{3}close_link\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}ping\0\u{1}stop\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{3}open_target\0\u{3}close_target\0\u{3}close_link\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}ping\0\u{1}stop\0\u{1}stream\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1598,6 +1934,19 @@ nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftPro
           self.message = .stop(v)
         }
       }()
+      case 10: try {
+        var v: Altnet_Driver_V1_Stream?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stream(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stream(v)
+        }
+      }()
       default: break
       }
     }
@@ -1644,6 +1993,10 @@ nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftPro
     case .stop?: try {
       guard case .stop(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .stream?: try {
+      guard case .stream(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     }()
     case nil: break
     }
@@ -1718,7 +2071,7 @@ nonisolated extension Altnet_Driver_V1_Hello: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Capabilities"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0\u{1}serves\0\u{1}announces\0\u{1}direction\0\u{1}latency\0\u{1}bandwidth\0\u{1}cost\0\u{1}exposure\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0\u{1}serves\0\u{1}announces\0\u{1}direction\0\u{1}latency\0\u{1}bandwidth\0\u{1}cost\0\u{1}exposure\0\u{1}streams\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1734,6 +2087,7 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
       case 6: try { try decoder.decodeSingularEnumField(value: &self.bandwidth) }()
       case 7: try { try decoder.decodeSingularEnumField(value: &self.cost) }()
       case 8: try { try decoder.decodeSingularEnumField(value: &self.exposure) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self.streams) }()
       default: break
       }
     }
@@ -1764,6 +2118,9 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
     if self.exposure != .unspecified {
       try visitor.visitSingularEnumField(value: self.exposure, fieldNumber: 8)
     }
+    if self.streams != false {
+      try visitor.visitSingularBoolField(value: self.streams, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1776,6 +2133,7 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
     if lhs.bandwidth != rhs.bandwidth {return false}
     if lhs.cost != rhs.cost {return false}
     if lhs.exposure != rhs.exposure {return false}
+    if lhs.streams != rhs.streams {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1843,7 +2201,7 @@ nonisolated extension Altnet_Driver_V1_Listening: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LinkOpened"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}target\0\u{1}remote\0\u{1}identity\0\u{1}agent\0\u{3}claimed_height\0\u{1}requests\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}target\0\u{1}remote\0\u{1}identity\0\u{1}agent\0\u{3}claimed_height\0\u{1}requests\0\u{1}streams\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1858,6 +2216,7 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
       case 5: try { try decoder.decodeSingularBytesField(value: &self.agent) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self._claimedHeight) }()
       case 7: try { try decoder.decodeRepeatedEnumField(value: &self.requests) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.streams) }()
       default: break
       }
     }
@@ -1889,6 +2248,9 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
     if !self.requests.isEmpty {
       try visitor.visitPackedEnumField(value: self.requests, fieldNumber: 7)
     }
+    if self.streams != false {
+      try visitor.visitSingularBoolField(value: self.streams, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1900,6 +2262,7 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
     if lhs.agent != rhs.agent {return false}
     if lhs._claimedHeight != rhs._claimedHeight {return false}
     if lhs.requests != rhs.requests {return false}
+    if lhs.streams != rhs.streams {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2706,6 +3069,181 @@ nonisolated extension Altnet_Driver_V1_Tip: SwiftProtobuf.Message, SwiftProtobuf
   package static func ==(lhs: Altnet_Driver_V1_Tip, rhs: Altnet_Driver_V1_Tip) -> Bool {
     if lhs.header != rhs.header {return false}
     if lhs.height != rhs.height {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_Stream: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Stream"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}stream\0\u{1}open\0\u{1}opened\0\u{1}refused\0\u{1}data\0\u{1}credit\0\u{1}end\0\u{1}reset\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.link) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.stream) }()
+      case 3: try {
+        var v: Altnet_Driver_V1_StreamPurpose?
+        try decoder.decodeSingularEnumField(value: &v)
+        if let v = v {
+          if self.what != nil {try decoder.handleConflictingOneOf()}
+          self.what = .open(v)
+        }
+      }()
+      case 4: try {
+        var v: Altnet_Driver_V1_StreamOpened?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .opened(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .opened(v)
+        }
+      }()
+      case 5: try {
+        var v: Altnet_Driver_V1_StreamRefusal?
+        try decoder.decodeSingularEnumField(value: &v)
+        if let v = v {
+          if self.what != nil {try decoder.handleConflictingOneOf()}
+          self.what = .refused(v)
+        }
+      }()
+      case 6: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.what != nil {try decoder.handleConflictingOneOf()}
+          self.what = .data(v)
+        }
+      }()
+      case 7: try {
+        var v: UInt32?
+        try decoder.decodeSingularUInt32Field(value: &v)
+        if let v = v {
+          if self.what != nil {try decoder.handleConflictingOneOf()}
+          self.what = .credit(v)
+        }
+      }()
+      case 8: try {
+        var v: Altnet_Driver_V1_StreamEnd?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .end(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .end(v)
+        }
+      }()
+      case 9: try {
+        var v: Altnet_Driver_V1_StreamReset?
+        try decoder.decodeSingularEnumField(value: &v)
+        if let v = v {
+          if self.what != nil {try decoder.handleConflictingOneOf()}
+          self.what = .reset(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.link != 0 {
+      try visitor.visitSingularUInt64Field(value: self.link, fieldNumber: 1)
+    }
+    if self.stream != 0 {
+      try visitor.visitSingularUInt32Field(value: self.stream, fieldNumber: 2)
+    }
+    switch self.what {
+    case .open?: try {
+      guard case .open(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 3)
+    }()
+    case .opened?: try {
+      guard case .opened(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .refused?: try {
+      guard case .refused(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 5)
+    }()
+    case .data?: try {
+      guard case .data(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 6)
+    }()
+    case .credit?: try {
+      guard case .credit(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+    }()
+    case .end?: try {
+      guard case .end(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .reset?: try {
+      guard case .reset(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 9)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_Stream, rhs: Altnet_Driver_V1_Stream) -> Bool {
+    if lhs.link != rhs.link {return false}
+    if lhs.stream != rhs.stream {return false}
+    if lhs.what != rhs.what {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_StreamOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StreamOpened"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_StreamOpened, rhs: Altnet_Driver_V1_StreamOpened) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_StreamEnd: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StreamEnd"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_StreamEnd, rhs: Altnet_Driver_V1_StreamEnd) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

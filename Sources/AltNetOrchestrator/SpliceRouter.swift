@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetDriverHost
+internal import AltNetDriverProtocol
+
+/// Gives what drivers say to those whom it concerns: streams to the splicer, the rest to the orchestrator, and links
+/// that come and go to both. So the bytes of streams never wait for the header chain, nor the other way round.
+struct SpliceRouter: DriverHostDelegate {
+    let orchestrator: Orchestrator
+    let splicer: Splicer
+
+    func driverAttached(_ driver: String, capabilities: DriverCapabilities, identity: String) async {
+        await self.orchestrator.driverAttached(driver, capabilities: capabilities, identity: identity)
+    }
+
+    func driver(_ driver: String, said event: DriverEvent) async {
+        switch event {
+        case .stream(let link, let id, let message):
+            await self.splicer.heard(message, of: id, over: link, of: driver)
+        case .linkOpened(let link, let description):
+            await self.splicer.opened(link, of: driver, description)
+            await self.orchestrator.driver(driver, said: event)
+        case .linkClosed(let link, _):
+            await self.splicer.closed(link, of: driver)
+            await self.orchestrator.driver(driver, said: event)
+        case .hello, .listening, .targetFailed, .request, .answer, .announcement, .pong:
+            await self.orchestrator.driver(driver, said: event)
+        }
+    }
+
+    func driverDetached(_ driver: String, reason: String) async {
+        await self.splicer.detached(driver)
+        await self.orchestrator.driverDetached(driver, reason: reason)
+    }
+}
