@@ -106,6 +106,13 @@ let package = Package(
                 nioCore, nioHTTP1, nioPosix, subprocess, systemPackage,
             ]),
 
+        // Alerts: tells people and programs elsewhere what the watchdog found.
+        .target(
+            name: "AltNetAlerts",
+            dependencies: [
+                "AltNetBase", asyncHTTPClient, crypto, grdb, logging, nioCore, nioHTTP1, subprocess, systemPackage,
+            ]),
+
         // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
         .target(
             name: "AltNetDriverProtocol",
@@ -226,6 +233,8 @@ let package = Package(
             ]),
         .testTarget(
             name: "AltNetWatchdogTests", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetWatchdog"]),
+        .testTarget(
+            name: "AltNetAlertsTests", dependencies: ["AltNetAlerts", "AltNetBase", logging, nioHTTP1]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [
