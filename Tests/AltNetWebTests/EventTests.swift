@@ -15,15 +15,17 @@ struct EventRingTests {
     func model(seed: UInt64) {
         var random = SeededRandom(seed: seed)
         var ring = EventRing(after: 1_000)
-        var model: [(id: UInt64, size: Int)] = []
-        for _ in 0..<3_000 {
+        var kept: [(id: UInt64, size: Int)] = []
+        for number in 1...UInt64(2_000) {
             let size = Bool.random(using: &random) ? Int.random(in: 0...100, using: &random) : 30_000
             ring.append(name: "tip", data: String(repeating: "x", count: size))
-            model.append((1_000 + UInt64(model.count) + 1, size))
-            var kept = model.suffix(EventRing.maximumEvents)
-            while kept.reduce(0, { $0 + $1.size }) > EventRing.maximumBytes { kept = kept.dropFirst() }
+            kept.append((1_000 + number, size))
+            var sum = kept.reduce(0) { $0 + $1.size }
+            while kept.count > EventRing.maximumEvents || sum > EventRing.maximumBytes {
+                sum -= kept.removeFirst().size
+            }
             #expect(ring.events.map(\.id) == kept.map(\.id), "seed \(seed)")
-            let after = UInt64.random(in: 990...model[model.count - 1].id + 5, using: &random)
+            let after = UInt64.random(in: 990...1_000 + number + 5, using: &random)
             let known = after <= ring.lastID && after + 1 >= (kept.first?.id ?? ring.lastID + 1)
             switch ring.read(after: after, limit: 7) {
             case .lost(let resumeAfter):

@@ -67,9 +67,9 @@ struct SessionsTests {
         let turnstile = Turnstile(1)
         var pass = turnstile.tryEnter()
         #expect(pass != nil && turnstile.tryEnter() == nil)
-        async let waiting = turnstile.enter()
+        let waiting = Task { withExtendedLifetime(await turnstile.enter()) {} }
         pass = nil
-        _ = await waiting
+        await waiting.value
         pass = turnstile.tryEnter()
         #expect(pass != nil)
     }
