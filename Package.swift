@@ -21,6 +21,7 @@ let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSOCKS = Target.Dependency.product(name: "NIOSOCKS", package: "swift-nio-extras")
@@ -245,6 +246,12 @@ let package = Package(
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects"]),
         .testTarget(
             name: "AltNetOrchestratorTests", dependencies: ["AltNetBase", "AltNetObjects", "AltNetOrchestrator"]),
+        .testTarget(
+            name: "AltNetWebTests",
+            dependencies: [
+                "AltNetBase", "AltNetControl", "AltNetTestKit", "AltNetWeb", httpTypes, logging, nioCore, nioEmbedded,
+                nioHTTPTypes, nioPosix,
+            ]),
         .testTarget(
             name: "ProcessTests",
             dependencies: [

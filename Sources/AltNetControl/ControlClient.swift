@@ -40,9 +40,49 @@ public struct ControlClient: Sendable {
     public func splices() async throws(ControlError) -> [SpliceReport] { try await self.get("/v1/splices") }
     public func tips() async throws(ControlError) -> [TipReport] { try await self.get("/v1/tips") }
 
-    /// The latest incidents, newest first.
-    public func incidents(limit: Int) async throws(ControlError) -> [IncidentReport] {
-        try await self.get("/v1/incidents?limit=\(limit)")
+    public func node() async throws(ControlError) -> NodeReport { try await self.get("/v1/node") }
+    public func splices() async throws(ControlError) -> [SpliceReport] { try await self.get("/v1/splices") }
+
+    /// The latest incidents, newest first; with `onlyOpen` those that have not ended.
+    public func incidents(limit: Int, onlyOpen: Bool = false) async throws(ControlError) -> [IncidentReport] {
+        try await self.get("/v1/incidents?limit=\(limit)\(onlyOpen ? "&open=true" : "")")
+    }
+
+    public func incident(_ id: Int64) async throws(ControlError) -> IncidentReport {
+        try await self.get("/v1/incidents/\(id)")
+    }
+
+    /// The evidence file of an incident.
+    public func evidence(of id: Int64) async throws(ControlError) -> [UInt8] {
+        Array(try await self.send(.GET, "/v1/incidents/\(id)/evidence").readableBytesView)
+    }
+
+    /// The latest deliveries of alerts, newest first.
+    public func alerts(limit: Int) async throws(ControlError) -> [AlertReport] {
+        try await self.get("/v1/alerts?limit=\(limit)")
+    }
+
+    /// The last blocks of the best chain, newest first.
+    public func blocks(limit: Int) async throws(ControlError) -> [BlockReport] {
+        try await self.get("/v1/blocks?limit=\(limit)")
+    }
+
+    /// Whether the node's view of the chain can be relied on. That it cannot is an answer, not an error.
+    public func safe() async throws(ControlError) -> SafeReport {
+        try await self.get("/v1/safe", alsoAccepting: .serviceUnavailable)
+    }
+
+    public func health() async throws(ControlError) -> HealthReport {
+        try await self.get("/health", alsoAccepting: .serviceUnavailable)
+    }
+
+    public func ready() async throws(ControlError) -> HealthReport {
+        try await self.get("/ready", alsoAccepting: .serviceUnavailable)
+    }
+
+    /// Makes an address that logs one browser in, once.
+    public func login(_ scope: ControlScope) async throws(ControlError) -> LoginReport {
+        try Self.decode(try await self.send(.POST, "/v1/logins", body: try Self.encode(LoginRequest(scope: scope))))
     }
 
     public func attach(_ request: AttachRequest) async throws(ControlError) -> DriverReport {
@@ -74,15 +114,23 @@ public struct ControlClient: Sendable {
         Array(try await self.send(.GET, "/v1/headers?from=\(height)&count=\(count)").readableBytesView)
     }
 
-    private func get<Report: Decodable>(_ path: String) async throws(ControlError) -> Report {
-        try Self.decode(try await self.send(.GET, path))
+    private func get<Report: Decodable>(
+        _ path: String, alsoAccepting status: HTTPResponseStatus? = nil
+    ) async throws(ControlError) -> Report {
+        let bytes = try await self.send(.GET, path, alsoAccepting: status)
+        do {
+            return try Self.decode(bytes)
+        } catch {
+            // The accepted status can also stand for a refusal.
+            if let report: ErrorReport = try? Self.decode(bytes) { throw ControlError(report.message) }
+            throw error
+        }
     }
 
     private func send(
-        _ method: HTTPMethod, _ path: String, body: ByteBuffer? = nil
+        _ method: HTTPMethod, _ path: String, body: ByteBuffer? = nil, alsoAccepting status: HTTPResponseStatus? = nil
     ) async throws(ControlError) -> ByteBuffer {
-        let host = Self.escaped(self.socketPath)
-        var request = HTTPClientRequest(url: "http+unix://\(host)\(path)")
+        var request = self.request(path)
         request.method = method
         if let body { request.body = .bytes(body) }
         let answer: HTTPClientResponse
@@ -90,18 +138,49 @@ public struct ControlClient: Sendable {
         do {
             answer = try await Self.http.execute(request, timeout: Self.timeout)
             bytes = try await answer.body.collect(upTo: Self.maximumAnswerBytes)
-        } catch let error as IOError where [2, 111].contains(error.errnoCode) {
-            throw ControlError(
-                "no altnetd answers at \(self.socketPath); start it, or say which one with --data-directory and --network"
-            )
         } catch {
-            throw ControlError("cannot ask altnetd at \(self.socketPath): \(error)")
+            throw self.failure(error)
         }
-        guard (200..<300).contains(answer.status.code) else {
-            let report: ErrorReport? = try? Self.decode(bytes)
-            throw ControlError(report?.message ?? "altnetd answered \(answer.status)")
+        guard (200..<300).contains(answer.status.code) || answer.status == status else {
+            throw Self.refusal(answer.status, bytes)
         }
         return bytes
+    }
+
+    /// Begins to read an answer that has no end.
+    func open(_ path: String, headers: [(String, String)]) async throws(ControlError) -> HTTPClientResponse {
+        var request = self.request(path)
+        request.headers.add(contentsOf: HTTPHeaders(headers))
+        let answer: HTTPClientResponse
+        do {
+            answer = try await Self.http.execute(request, deadline: .distantFuture)
+            guard answer.status == .ok else {
+                throw Self.refusal(answer.status, try await answer.body.collect(upTo: Self.maximumAnswerBytes))
+            }
+        } catch let error as ControlError {
+            throw error
+        } catch {
+            throw self.failure(error)
+        }
+        return answer
+    }
+
+    private func request(_ path: String) -> HTTPClientRequest {
+        HTTPClientRequest(url: "http+unix://\(Self.escaped(self.socketPath))\(path)")
+    }
+
+    private func failure(_ error: any Error) -> ControlError {
+        if let error = error as? IOError, [2, 111].contains(error.errnoCode) {
+            return ControlError(
+                "no altnetd answers at \(self.socketPath); start it, or say which one with --data-directory and --network"
+            )
+        }
+        return ControlError("cannot ask altnetd at \(self.socketPath): \(error)")
+    }
+
+    private static func refusal(_ status: HTTPResponseStatus, _ body: ByteBuffer) -> ControlError {
+        let report: ErrorReport? = try? Self.decode(body)
+        return ControlError(report?.message ?? "altnetd answered \(status)")
     }
 
     private static func encode(_ value: some Encodable) throws(ControlError) -> ByteBuffer {
@@ -112,7 +191,7 @@ public struct ControlClient: Sendable {
         }
     }
 
-    private static func decode<Value: Decodable>(_ bytes: ByteBuffer) throws(ControlError) -> Value {
+    static func decode<Value: Decodable>(_ bytes: ByteBuffer) throws(ControlError) -> Value {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(bytes.readableBytesView))
         } catch {

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetBase
+import AltNetControl
+import AltNetWeb
+import Synchronization
+
+/// A daemon that has one of everything, and remembers what it was told to do.
+final class FakeOperations: ControlOperations {
+    static let time = Timestamp(WallClockTime(milliseconds: 1_700_000_000_123))
+    static let hash = String(repeating: "0", count: 60) + "beef"
+
+    let done = Mutex<[String]>([])
+    let isSafe = Mutex(true)
+    /// What every change and every incident answers instead.
+    let refusal = Mutex<ControlRefusal?>(nil)
+
+    private func note(_ what: String) throws(ControlRefusal) {
+        if let refusal = self.refusal.withLock({ $0 }) { throw refusal }
+        self.done.withLock { $0.append(what) }
+    }
+
+    static let chain = ChainReport(
+        startHeight: 0, height: 800_000, tip: hash, tipTime: time, work: String(repeating: "0", count: 62) + "ff",
+        headers: 800_002)
+
+    func status() async -> StatusReport {
+        StatusReport(
+            software: "altnetd 0.1.0", network: "main", processID: 7, started: Self.time, dataDirectory: "/data",
+            chain: Self.chain, links: 2, linksBehind: 1, drivers: 1, openIncidents: 1, storeFailure: nil)
+    }
+
+    func links() async -> [LinkReport] {
+        var open = LinkReport(driver: "bitcoin", state: "open")
+        open.id = 1
+        open.target = "127.0.0.1:8333"
+        open.remote = "127.0.0.1:8333"
+        open.identity = "none"
+        open.agent = "/Satoshi:29.0.0/"
+        open.exposure = "public"
+        open.since = Self.time
+        open.claimedHeight = 800_001
+        open.tipHeight = 799_998
+        open.tip = Self.hash
+        open.missingBlocks = 2
+        open.missingSince = Self.time
+        open.presyncHeight = 5
+        open.latencyMilliseconds = 12.5
+        open.latenessSeconds = 0.25
+        open.clockOffsetSeconds = -3
+        open.networkGroup = "127.0"
+        return [open, LinkReport(driver: "lightning", state: "unreachable")]
+    }
+
+    func tips() async -> [TipReport] {
+        [
+            TipReport(
+                height: 800_000, hash: Self.hash, work: String(repeating: "0", count: 64), isBest: true,
+                forkHeight: 800_000, followers: ["self"])
+        ]
+    }
+
+    func drivers() async -> [DriverReport] { [Self.driver] }
+
+    static var driver: DriverReport {
+        var report = DriverReport(
+            name: "bitcoin", program: "/usr/bin/altnet-bitcoin", state: "attached", restarts: 3, messagesPerSecond: 1,
+            bytesPerSecond: 2)
+        report.software = "altnet-bitcoin 0.1.0"
+        report.direction = "both"
+        report.traffic = ["headers"]
+        return report
+    }
+
+    func splices() async -> [SpliceReport] {
+        var splice = SpliceReport(name: "core", driver: "lightning")
+        splice.listening = "127.0.0.1:8500"
+        splice.bytesIn = 10
+        splice.bytesOut = 20
+        splice.connections = 1
+        return [splice]
+    }
+
+    static var node: NodeReport {
+        var node = NodeReport(
+            kind: "bitcoin-core", description: "Bitcoin Core at http://127.0.0.1:8332", reach: "reachable")
+        node.blocks = 799_998
+        node.headers = 800_000
+        node.bestBlock = Self.hash
+        node.version = "/Satoshi:29.0.0/"
+        node.inboundPeers = 8
+        node.outboundPeers = 10
+        node.followedBy = "zmq hashblock"
+        node.allow = ["headers"]
+        node.missingBlocks = 2
+        return node
+    }
+
+    func node() async -> NodeReport { Self.node }
+
+    func safe() async -> SafeReport {
+        self.isSafe.withLock { $0 } ? SafeReport(safe: true, reasons: []) : SafeReport(safe: false, reasons: ["behind"])
+    }
+
+    func health() async -> HealthReport { HealthReport(ok: true) }
+    func ready() async -> HealthReport { HealthReport(ok: false, reason: "no driver is attached") }
+
+    static let alert = AlertReport(
+        at: time, sink: "webhook", incident: 1, attempt: 2, outcome: "delivered", detail: "200")
+
+    func alerts(limit: Int) async -> [AlertReport] { [Self.alert] }
+
+    func blocks(limit: Int) async -> [BlockReport] {
+        [
+            BlockReport(height: 800_000, hash: Self.hash, time: Self.time, provenAt: Self.time, provenBy: "bitcoin x"),
+            BlockReport(height: 799_999, hash: Self.hash, time: Self.time, provenAt: nil, provenBy: nil),
+        ]
+    }
+
+    func counters() async -> ControlCounters {
+        ControlCounters(
+            incidents: [.init(kind: "link-behind", severity: "warning", count: 4)],
+            alerts: [.init(sink: "webhook", outcome: "delivered", count: 3)])
+    }
+
+    static func incident(_ id: Int64, isOpen: Bool) -> IncidentReport {
+        IncidentReport(
+            id: id, kind: "link-behind", severity: "warning", subject: "bitcoin 127.0.0.1:8333",
+            explanation: "it is 2 blocks behind",
+            behind: isOpen
+                ? .init(blocks: 2, firstMissingHeight: 799_999, firstMissingHash: Self.hash, provenBy: "other") : nil,
+            measures: [.init(name: "probability", value: 1.2e-7, unit: "")],
+            actions: [.init(at: Self.time, action: "alert", outcome: "done", detail: "")], since: Self.time,
+            opened: Self.time, updated: Self.time, closed: isOpen ? nil : Self.time, ending: isOpen ? nil : "over")
+    }
+
+    func incidents(limit: Int, onlyOpen: Bool) async throws(ControlRefusal) -> [IncidentReport] {
+        try self.note("incidents \(limit) \(onlyOpen)")
+        return [Self.incident(2, isOpen: true)] + (onlyOpen ? [] : [Self.incident(1, isOpen: false)])
+    }
+
+    func incident(_ id: Int64) async throws(ControlRefusal) -> IncidentReport? {
+        id == 1 ? Self.incident(1, isOpen: false) : nil
+    }
+
+    func evidence(of id: Int64) async throws(ControlRefusal) -> [UInt8]? {
+        id == 1 ? Array(#"{"version":1}"#.utf8) : nil
+    }
+
+    func attach(_ request: AttachRequest) async throws(ControlRefusal) -> DriverReport {
+        try self.note("attach \(request.name)")
+        return Self.driver
+    }
+
+    func detach(_ driver: String) async throws(ControlRefusal) { try self.note("detach \(driver)") }
+
+    func openTarget(_ target: String, driver: String) async throws(ControlRefusal) {
+        try self.note("open \(target) \(driver)")
+    }
+
+    func closeTarget(_ target: String, driver: String) async throws(ControlRefusal) {
+        try self.note("close \(target) \(driver)")
+    }
+
+    func exportHeaders(from height: UInt32, count: UInt32) async throws(ControlRefusal) -> [UInt8] {
+        [UInt8](repeating: 7, count: 80 * Int(min(count, 50_000)))
+    }
+
+    func importHeaders(_ headers: [UInt8]) async throws(ControlRefusal) -> ImportReport {
+        try self.note("import \(headers.count / 80)")
+        return ImportReport(added: 1, chain: Self.chain, rejection: "header 2: high-hash", rule: "high-hash")
+    }
+}
