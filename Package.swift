@@ -94,6 +94,10 @@ let package = Package(
             name: "AltNetStore",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetWatchdog", "CZlib", grdb]),
 
+        .target(
+            name: "AltNetReplay",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetWatchdog"]),
+
         // Shells: sockets and processes around the state machines.
         .target(
             name: "AltNetTransport",
@@ -180,8 +184,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetHeaderChain",
-                "AltNetHeaderSync", "AltNetOrchestrator", "AltNetStore", argumentParser, logging, serviceLifecycle,
-                unixSignals,
+                "AltNetHeaderSync", "AltNetOrchestrator", "AltNetReplay", "AltNetStore", "AltNetWatchdog",
+                argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
         // Executables: a few lines each.
@@ -236,6 +240,12 @@ let package = Package(
             name: "AltNetWatchdogTests", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetWatchdog"]),
         .testTarget(
             name: "AltNetAlertsTests", dependencies: ["AltNetAlerts", "AltNetBase", logging, nioHTTP1]),
+        .testTarget(
+            name: "AltNetReplayTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetReplay", "AltNetWatchdog",
+                "HeaderTestSupport",
+            ]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [

@@ -4,16 +4,14 @@ internal import AltNetBase
 
 /// How late a subject showed its last blocks, after the first on any link.
 struct ArrivalHistory: Hashable, Sendable {
-    /// Two days of blocks: enough that a few slow ones weigh little, few enough that an attack shows within hours.
+    /// Four hours of blocks: enough that a few slow ones weigh little, few enough that an attack shows the same day.
     static let capacity = 24
 
     private(set) var lateness: [Duration] = []
-    private(set) var latest: WallClockTime?
 
-    mutating func note(lateness: Duration, at time: WallClockTime) {
+    mutating func note(lateness: Duration) {
         self.lateness.append(max(.zero, lateness))
         if self.lateness.count > Self.capacity { self.lateness.removeFirst() }
-        self.latest = time
     }
 
     /// The middle one; `nil` without any.

@@ -2,12 +2,20 @@
 
 internal import AltNetBase
 
-/// When the last block came, and how the pace of the blocks before it compares with an attacker's.
+/// When the last blocks were proven, of those that were news.
 struct BlockPace: Hashable, Sendable {
-    /// When the last fresh block was proven.
-    private(set) var last: WallClockTime?
+    /// Two days of blocks: a feed at a third of the rate shows within some thirty.
+    static let capacity = 288
+
+    /// In the order of time.
+    private(set) var arrivals: [WallClockTime] = []
+
+    /// When the last one was proven.
+    var last: WallClockTime? { self.arrivals.last }
 
     mutating func note(_ time: WallClockTime) {
-        self.last = max(self.last ?? time, time)
+        self.arrivals.append(max(self.last ?? time, time))
+        // Cut rarely: taking one from the front moves all others.
+        if self.arrivals.count > Self.capacity * 2 { self.arrivals.removeFirst(Self.capacity) }
     }
 }

@@ -33,7 +33,8 @@ struct Finding: Hashable, Sendable {
     var explanation: String
     /// What was, after "it": "was 3 blocks behind".
     var was: String
-    var since: WallClockTime
+    /// Since when; `nil`: since it was found, and the incident keeps that time.
+    var since: WallClockTime?
     /// How bad it is; once it is over, the worst is told.
     var magnitude: Double = 0
     var behind: Behind?

@@ -26,6 +26,9 @@ struct HeaderWindow: Sendable {
         var header: BlockHeader?
         var provenBy: Subject
         var provenAt: WallClockTime
+        /// The end of our best chain that it prolonged when it came (zero: there was none yet). While that is still
+        /// the end, it competes with nothing.
+        var aheadOf: BlockHash?
 
         /// Whether it was news when it was proven.
         var wasFresh: Bool {
@@ -137,8 +140,11 @@ struct HeaderWindow: Sendable {
         }
         // What lies below the window is the deep past; nobody can be accused with it.
         guard self.main.isEmpty || point.height >= self.base else { return false }
-        self.entries[point.hash] = Entry(point: point, header: header, provenBy: by, provenAt: now)
-        if self.best?.hash != header.previous { self.contend(point, on: header.previous) }
+        let tip = self.best?.hash ?? .zero
+        let isAhead = self.best == nil || header.previous == tip || self.entries[header.previous]?.aheadOf == tip
+        self.entries[point.hash] = Entry(
+            point: point, header: header, provenBy: by, provenAt: now, aheadOf: isAhead ? tip : nil)
+        if !isAhead { self.contend(point, on: header.previous) }
         if self.entries.count - self.main.count > Self.maximumBeside { self.forgetBranches() }
         return true
     }

@@ -106,7 +106,7 @@ struct IncidentBook: Sendable {
         let incident = Incident(
             id: self.nextID, kind: key.kind, severity: finding.severity, subject: key.subject,
             explanation: finding.explanation, behind: finding.behind, measures: finding.measures,
-            evidence: finding.evidence, since: finding.since, opened: now, updated: now)
+            evidence: finding.evidence, since: finding.since ?? now, opened: now, updated: now)
         self.nextID += 1
         self.pages[key] = Page(incident: incident, finding: finding, worst: finding)
         return [.open(incident)]
@@ -169,7 +169,7 @@ extension Incident {
         self.behind = finding.behind
         self.measures = finding.measures
         self.evidence = finding.evidence
-        self.since = finding.since
+        if let since = finding.since { self.since = since }
         self.updated = now
     }
 

@@ -24,6 +24,16 @@ extension Picture {
         return evidence
     }
 
+    /// Where everybody who is watched stands.
+    func tipStatements() -> [Evidence.Statement] {
+        self.watched.prefix(Evidence.maximumStatements).compactMap { subject in
+            guard let state = self.states[subject], let shown = state.shown else { return nil }
+            return Evidence.Statement(
+                who: subject, at: state.shownAt, what: "showed block \(shown.height) as the end of its chain",
+                point: shown)
+        }
+    }
+
     /// The best chain from a height on, at most as many headers as evidence holds.
     func headers(from height: UInt32) -> [Evidence.Header] {
         guard let best = self.tree.best, height <= best.height else { return [] }

@@ -14,7 +14,7 @@ struct Picture: Sendable {
     struct Aspects: OptionSet, Hashable, Sendable {
         let rawValue: Int
 
-        /// The tree of headers, our best chain.
+        /// Our best chain.
         static let chain = Aspects(rawValue: 1)
         /// Who shows what; links that open and close.
         static let subjects = Aspects(rawValue: 2)
@@ -27,8 +27,10 @@ struct Picture: Sendable {
         static let blocks = Aspects(rawValue: 32)
         /// Branches that the node refuses.
         static let refusals = Aspects(rawValue: 64)
+        /// The tree of headers, without the best chain having moved.
+        static let headers = Aspects(rawValue: 128)
 
-        static let all = Aspects(rawValue: 127)
+        static let all = Aspects(rawValue: 255)
     }
 
     /// Subjects beyond this many are not watched: 125 links a driver is the protocol's bound, targets are 32 a driver.
@@ -89,14 +91,13 @@ struct Picture: Sendable {
     private(set) var listeningSince: WallClockTime?
     /// Since when the targets that are open have been the same.
     private(set) var targetsSince = WallClockTime(milliseconds: 0)
-    private(set) var peersSince = WallClockTime(milliseconds: 0)
 
     /// Takes an observation, and says what it changed.
     mutating func observe(_ observation: Observation) -> Aspects {
         let now = observation.at
         switch observation.event {
         case .proved(let header, let point, let by):
-            return self.tree.insert(header, at: point, by: by, now: now) ? .chain : []
+            return self.tree.insert(header, at: point, by: by, now: now) ? .headers : []
         case .best(let point):
             return self.tree.setBest(point, now: now) ? [.chain] : []
         case .shows(let subject, let point): return self.show(subject, point, now: now)
@@ -123,7 +124,6 @@ struct Picture: Sendable {
             let kept = Array(peers.prefix(Self.maximumPeers))
             guard kept != self.peers else { return [] }
             self.peers = kept
-            self.peersSince = now
             return .peers
         case .nodeRefuses(let point, let length, let isValid):
             return self.refuse(
@@ -208,7 +208,7 @@ struct Picture: Sendable {
             let isExpected = self.isWatched(subject)
             let blocks = self.tree.newlyShown(from: state.shown, to: point, limit: ArrivalHistory.capacity)
             for block in blocks where isExpected && block.provenAt >= state.watchedSince && block.wasFresh {
-                self.states[subject]?.arrivals.note(lateness: now - block.provenAt, at: now)
+                self.states[subject]?.arrivals.note(lateness: now - block.provenAt)
             }
         }
         self.states[subject]?.shown = point
