@@ -211,6 +211,12 @@ let package = Package(
         .testTarget(
             name: "AltNetWatchdogTests", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetWatchdog"]),
         .testTarget(
+            name: "AltNetNodeTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetNode", "AltNetObjects", "AltNetTestKit", "CZeroMQ",
+                "HeaderTestSupport", logging,
+            ]),
+        .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetObjects"]),
         .testTarget(
