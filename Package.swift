@@ -247,6 +247,12 @@ let package = Package(
                 "HeaderTestSupport",
             ]),
         .testTarget(
+            name: "AltNetNodeTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetNode", "AltNetObjects", "AltNetTestKit", "CZeroMQ",
+                "HeaderTestSupport", logging,
+            ]),
+        .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetObjects", "AltNetWatchdog",

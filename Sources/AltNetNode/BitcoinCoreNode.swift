@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBitcoin
-public import AltNetObjects
 public import Logging
 
 /// A running Bitcoin Core, over JSON-RPC.

@@ -26,6 +26,7 @@ public final class NodeAuditLog: Sendable {
         var nextID: UInt64
     }
 
+    private let limit: Int
     private let state: Mutex<State>
     /// Flushing waits for the disk, which Swift's own threads should not.
     private let queue = DispatchQueue(label: "org.altnet.node-audit-log")
@@ -33,8 +34,14 @@ public final class NodeAuditLog: Sendable {
     /// Opens or creates the file with mode 0600, in a directory that exists.
     ///
     /// Throws ``NodeError/refused(_:)`` when that is impossible, or when others could write to the file.
-    public init(path: String) throws(NodeError) {
+    public convenience init(path: String) throws(NodeError) {
+        try self.init(path: path, maximumSize: Self.maximumSize)
+    }
+
+    /// For tests, which cannot write megabytes.
+    init(path: String, maximumSize: Int) throws(NodeError) {
         self.path = path
+        self.limit = maximumSize
         let (descriptor, size) = try Self.open(path)
         // Numbers need only tell the two lines of a change together, also across a restart in the same file.
         self.state = Mutex(State(descriptor: descriptor, size: size, nextID: UInt64(Date().timeIntervalSince1970)))
@@ -82,7 +89,8 @@ public final class NodeAuditLog: Sendable {
     }
 
     private func append(_ entry: Entry, phase: String, outcome: String?) async throws(NodeError) {
-        let result = await withCheckedContinuation { (continuation: CheckedContinuation<Result<Void, NodeError>, Never>) in
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<Void, NodeError>, Never>) in
             self.queue.async {
                 let line = Line(
                     time: Date().formatted(.iso8601), id: entry.id, phase: phase, call: entry.call,
@@ -109,7 +117,7 @@ public final class NodeAuditLog: Sendable {
     private func write(_ bytes: [UInt8]) throws(NodeError) {
         let failure: NodeError? = self.state.withLock { state in
             do throws(NodeError) {
-                if state.size + bytes.count > Self.maximumSize { try self.rotate(&state) }
+                if state.size + bytes.count > self.limit { try self.rotate(&state) }
                 try self.write(bytes, &state)
                 return nil
             } catch {

@@ -139,6 +139,8 @@ final class RPCClient: Sendable {
             return self.explain(connecting: error.connectionErrors.first?.error)
         case let error as IOError where error.errnoCode == ECONNREFUSED:
             return self.explain(connecting: error)
+        case HTTPParserError.invalidEOFState:
+            return .unreachable("Bitcoin Core at \(self.endpoint) closed the connection during \(method)")
         case is HTTPParserError:
             return .malformed("\(self.endpoint) does not speak HTTP as it should: is it Bitcoin Core?")
         case let error as HTTPClientError where error == .remoteConnectionClosed:

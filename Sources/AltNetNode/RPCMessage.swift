@@ -181,7 +181,9 @@ enum RPCMessage {
             case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):
                 "\(place(context)) has another type"
             case DecodingError.dataCorrupted(let context):
-                context.codingPath.isEmpty ? "no JSON" : "\(place(context)) has a value out of range"
+                // Numbers that fit no type come without a place.
+                context.codingPath.isEmpty
+                    ? "no JSON, or a number too large" : "\(place(context)) has a value out of range"
             default: "no JSON"
             }
         return UntrustedText(text).description
