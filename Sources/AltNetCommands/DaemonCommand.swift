@@ -2,6 +2,7 @@
 
 internal import AltNetBase
 internal import AltNetConfiguration
+internal import AltNetNode
 internal import AltNetOrchestrator
 internal import AltNetStore
 public import ArgumentParser
@@ -29,9 +30,17 @@ public struct DaemonCommand: AsyncParsableCommand {
     @Option(name: .customLong("log-level"), help: "trace, debug, info, notice, warning or error.")
     var logLevel: String?
 
+    @Option(
+        name: .customLong("probe-kernel"),
+        help: ArgumentHelp("Tries a libbitcoinkernel and ends: it may crash without harm.", visibility: .hidden))
+    var probedKernel: String?
+
     public init() {}
 
     public func run() async throws {
+        if let probedKernel {
+            throw ExitCode(KernelProbe.main(path: probedKernel.isEmpty ? nil : probedKernel))
+        }
         signal(SIGPIPE, SIG_IGN)
         // A file that may not grow is an error like a full disk, not the end.
         signal(SIGXFSZ, SIG_IGN)
@@ -49,9 +58,11 @@ public struct DaemonCommand: AsyncParsableCommand {
         let logger = Logger(label: "altnetd")
         let daemon: Daemon
         do {
-            daemon = try Daemon(configuration, programDirectory: Self.programDirectory, logger: logger)
+            daemon = try await Daemon.make(configuration, programDirectory: Self.programDirectory, logger: logger)
         } catch let error as StoreError {
             throw Failure.exit(error.description, status: 1)
+        } catch let error as Daemon.Failure {
+            throw Failure.exit(error.description, status: EX_CONFIG)
         }
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(

@@ -7,40 +7,48 @@ extension DaemonConfiguration {
     public struct Alert: Hashable, Sendable {
         /// How they are told.
         public enum Way: Hashable, Sendable {
-            /// A POST of JSON, signed with the secret in a file.
-            case webhook(url: String, secretFile: String, proxy: String?, allowsPlain: Bool)
+            /// A POST of JSON, signed with the secret in a file if there is one.
+            case webhook(url: String, secretFile: String?, proxy: String?, allowsPlain: Bool)
             /// A program that gets JSON on standard input.
             case command([String])
             /// A message through the local `sendmail`.
-            case email(to: [String], from: String?, sendmail: String)
-            /// The system's journal.
-            case journal
+            case email(to: [String], from: String, sendmail: String)
+            /// The system's journal, at its socket.
+            case journal(socket: String)
         }
 
         public var name: String
         public var way: Way
         /// Less severe incidents are not told.
         public var minimum: Incident.Severity
-        /// How long one delivery may take.
-        public var timeout: Duration
+        /// How long one delivery may take; `nil` for what is usual for its kind.
+        public var timeout: Duration?
+        /// Deliveries in a row before ``perHour`` holds.
+        public var burst: Int
+        /// Deliveries an hour in the long run.
+        public var perHour: Int
 
         /// All that there is to it.
         public init(
             name: String,
             way: Way,
             minimum: Incident.Severity = .warning,
-            timeout: Duration = Self.defaultTimeout
+            timeout: Duration? = nil,
+            burst: Int = 10,
+            perHour: Int = 60
         ) {
             self.name = name
             self.way = way
             self.minimum = minimum
             self.timeout = timeout
+            self.burst = burst
+            self.perHour = perHour
         }
 
-        /// Longer than a healthy receiver takes, shorter than an operator would want to wait for the next attempt.
-        public static let defaultTimeout = Duration.seconds(10)
         /// Where Debian and most others keep it.
         public static let defaultSendmail = "/usr/sbin/sendmail"
+        /// Where systemd's journal listens.
+        public static let defaultJournal = "/run/systemd/journal/socket"
     }
 }
 
@@ -54,23 +62,23 @@ enum AlertKind: String, CaseIterable, Hashable, Sendable {
         case .webhook: ["url": .text, "secret_file": .text, "proxy": .text, "allow_plain": .flag]
         case .command: ["command": .texts]
         case .email: ["to": .texts, "from": .text, "sendmail": .text]
-        case .journal: [:]
+        case .journal: ["socket": .text]
         }
     }
 
     /// The keys of all kinds.
     static let keys: [String: ValueKind] = Self.allCases.reduce(
-        into: ["kind": .text, "minimum": .text, "timeout_seconds": .real]
+        into: ["kind": .text, "minimum": .text, "timeout_seconds": .real, "burst": .number, "per_hour": .number]
     ) { keys, kind in
         keys.merge(kind.ownKeys) { first, _ in first }
     }
 }
 
 extension Settings {
-    /// A delivery that takes a tenth of a second is quick, and nobody waits for more than five minutes.
-    private static let alertTimeoutRange = 0.1...300.0
+    /// A second is quick for a delivery, and nobody waits for more than five minutes.
+    private static let alertTimeoutRange = 1.0...300.0
     /// More receivers of one message are a mailing list, which has an address of its own.
-    private static let maximumReceivers = 20
+    private static let maximumReceivers = 16
 
     func alerts(_ names: [String]) throws(ConfigurationError) -> [DaemonConfiguration.Alert] {
         var alerts: [DaemonConfiguration.Alert] = []
@@ -105,11 +113,12 @@ extension Settings {
                 default: .warning,
                 among: levels.map(\.rawValue)
             ) { Incident.Severity(rawValue: $0) },
-            timeout: try self.seconds(
-                table.appending("timeout_seconds"),
-                default: DaemonConfiguration.Alert.defaultTimeout,
-                in: Self.alertTimeoutRange
-            )
+            timeout: self.place(of: table.appending("timeout_seconds")) == .defaults
+                ? nil
+                : try self.seconds(
+                    table.appending("timeout_seconds"), default: .seconds(30), in: Self.alertTimeoutRange),
+            burst: try self.number(table.appending("burst"), default: 10, in: 1...1_000),
+            perHour: try self.number(table.appending("per_hour"), default: 60, in: 1...36_000)
         )
     }
 
@@ -129,10 +138,9 @@ extension Settings {
                 throw self.invalid(
                     table.appending("proxy"), "must have the form host:port, unlike \(Readable.quoted(proxy))")
             }
-            let file = table.appending("secret_file")
             return .webhook(
                 url: url,
-                secretFile: try self.required(file, try self.filePath(file)),
+                secretFile: try self.filePath(table.appending("secret_file")),
                 proxy: proxy,
                 allowsPlain: self.flag(table.appending("allow_plain")) ?? false
             )
@@ -151,11 +159,13 @@ extension Settings {
                 throw self.invalid(path, "must name 1 to \(Self.maximumReceivers) receivers")
             }
             for receiver in receivers { try self.checkMailAddress(receiver, path) }
-            let from = self.text(table.appending("from"))
-            if let from { try self.checkMailAddress(from, table.appending("from")) }
+            let from = try self.required(table.appending("from"), self.text(table.appending("from")))
+            try self.checkMailAddress(from, table.appending("from"))
             let sendmail = try self.filePath(table.appending("sendmail"))
             return .email(to: receivers, from: from, sendmail: sendmail ?? DaemonConfiguration.Alert.defaultSendmail)
-        case .journal: return .journal
+        case .journal:
+            let socket = try self.filePath(table.appending("socket"))
+            return .journal(socket: socket ?? DaemonConfiguration.Alert.defaultJournal)
         }
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetAlerts
 internal import AltNetBase
 internal import AltNetBitcoin
 public import AltNetConfiguration
@@ -8,6 +9,7 @@ internal import AltNetDriverHost
 internal import AltNetDriverProtocol
 public import AltNetHeaderChain
 internal import AltNetHeaderSync
+internal import AltNetNode
 internal import AltNetObjects
 internal import AltNetStore
 internal import AltNetWatchdog
@@ -36,19 +38,36 @@ public struct Daemon: Service, CustomStringConvertible {
     let runtimeDirectory: DataDirectory
     let orchestrator: Orchestrator
     let splicer: Splicer
+    let alerts: AlertDispatcher
     let host: DriverHost
     private let fatal: AsyncStream<StoreError>
 
     /// Takes the data directory's lock and loads what is stored.
     ///
     /// - Parameter programDirectory: where drivers with a bare name are looked for first.
-    public init(_ configuration: DaemonConfiguration, programDirectory: String, logger: Logger) throws {
+    public static func make(
+        _ configuration: DaemonConfiguration, programDirectory: String, logger: Logger
+    ) async throws -> Daemon {
+        let directory = try DataDirectory(path: configuration.networkDirectory)
+        let node = try await Self.openNode(configuration, in: directory, logger: logger)
+        return try Daemon(
+            configuration, programDirectory: programDirectory, directory: directory, node: node, logger: logger)
+    }
+
+    private init(
+        _ configuration: DaemonConfiguration, programDirectory: String, directory: consuming DataDirectory,
+        node: (any NodeInterface)?, logger: Logger
+    ) throws {
         self.configuration = configuration
         self.programDirectory = programDirectory
         self.logger = logger
-        self.directory = try DataDirectory(path: configuration.networkDirectory)
+        self.directory = directory
         // Locked as well: two daemons of different networks would take each other's sockets away.
         self.runtimeDirectory = try DataDirectory(path: configuration.runtimeDirectory)
+        let alerts = try Self.openAlerts(configuration, in: self.directory, logger: logger)
+        self.alerts = alerts
+        let splicer = Splicer(configuration.splice, logger: logger)
+        self.splicer = splicer
         let began = MonotonicInstant.system
         var chain = HeaderChain(
             network: configuration.network, start: configuration.chain.start, salt: UInt64.random(in: 0...UInt64.max))
@@ -72,12 +91,15 @@ public struct Daemon: Service, CustomStringConvertible {
                 sync: sync,
                 watchdog: Watchdog.Configuration(
                     grace: configuration.watchdog.grace, expectedInterval: configuration.watchdog.expectedInterval),
-                policy: configuration.policy,
-                node: try configuration.node.open(network: configuration.network, in: self.directory, logger: logger),
-                nodeSettings: configuration.node,
+                policy: configuration.policy, node: node, nodeSettings: configuration.node,
+                tell: { [alerts, network = configuration.network.rawValue] incident, change in
+                    alerts.send(AlertMessage(incident, change, node: Self.hostName, network: network))
+                },
+                splicedPeers: { await splicer.usableAddresses },
+                recorder: configuration.watchdog.records
+                    ? ObservationRecorder(path: self.directory.file("observations.jsonl"), logger: logger) : nil,
                 seed: UInt64.random(in: 0...UInt64.max)),
             logger: logger, onFatal: { continuation.yield($0) })
-        self.splicer = Splicer(configuration.splice, logger: logger)
         self.host = DriverHost(
             socketPath: configuration.driversSocket, network: configuration.network.rawValue,
             software: "altnetd \(AltNetVersion.current)",
@@ -90,6 +112,7 @@ public struct Daemon: Service, CustomStringConvertible {
     public func run() async throws {
         await self.orchestrator.setHost(self.host)
         await self.splicer.start(host: self.host)
+        let delivery = Task { await self.alerts.run() }
         let web = WebServer(
             WebConfiguration(
                 socketPath: self.configuration.controlSocket,
@@ -131,10 +154,10 @@ public struct Daemon: Service, CustomStringConvertible {
         } catch let error as StoreError {
             await self.splicer.stop()
             await self.host.detachAll()
-            await self.orchestrator.stop()
+            await self.end(delivery)
             throw error
         }
-        await self.orchestrator.stop()
+        await self.end(delivery)
         self.logger.info("stopped")
     }
 
@@ -170,6 +193,49 @@ public struct Daemon: Service, CustomStringConvertible {
                 "the program \(program) is neither in \(self.programDirectory) nor in PATH")
         }
         return "\(directory)/\(program)"
+    }
+
+    private static func openAlerts(
+        _ configuration: DaemonConfiguration, in directory: borrowing DataDirectory, logger: Logger
+    ) throws -> AlertDispatcher {
+        do {
+            return try AlertDispatcher(
+                sinks: try configuration.alerts.map { alert throws(AlertError) in try AlertSink(alert) },
+                node: Self.hostName, network: configuration.network.rawValue,
+                path: directory.file("alerts.sqlite"), logger: logger)
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
+
+    private static func openNode(
+        _ configuration: DaemonConfiguration, in directory: borrowing DataDirectory, logger: Logger
+    ) async throws -> (any NodeInterface)? {
+        do {
+            return try await configuration.node.open(
+                network: configuration.network, in: directory,
+                probe: ("/proc/self/exe", ["--probe-kernel", configuration.node.library ?? ""]), logger: logger)
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
+
+    /// Ends the orchestrator, and gives what it said last a moment to arrive.
+    private func end(_ delivery: Task<Void, Never>) async {
+        await self.orchestrator.stop()
+        await self.alerts.drain(within: Self.lastWords)
+        delivery.cancel()
+        await delivery.value
+    }
+
+    /// How long alerts may take when the daemon stops. What has not arrived by then is sent after the next start.
+    private static let lastWords: Duration = .seconds(2)
+
+    /// How alerts call this machine.
+    private static var hostName: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count - 1) == 0 else { return "altnet" }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// The web server's own messages are of no use to the operator.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetAlerts
 internal import AltNetBase
 internal import AltNetBitcoin
 internal import AltNetConfiguration
@@ -31,11 +32,21 @@ struct DaemonOperations: ControlOperations {
 
     func safe() async -> SafeReport { await self.daemon.orchestrator.safeReport }
 
-    func alerts(limit: Int) async -> [AlertReport] { [] }
+    func alerts(limit: Int) async -> [AlertReport] {
+        await self.daemon.alerts.recent.prefix(limit).map(AlertReport.init)
+    }
 
     func blocks(limit: Int) async -> [BlockReport] { await self.daemon.orchestrator.blockReports(limit) }
 
-    func counters() async -> ControlCounters { await self.daemon.orchestrator.counters }
+    func counters() async -> ControlCounters {
+        var counters = await self.daemon.orchestrator.counters
+        for sink in await self.daemon.alerts.counters {
+            counters.alerts.append(
+                ControlCounters.Alerts(sink: sink.sink, outcome: "delivered", count: UInt64(sink.delivered)))
+            counters.alerts.append(ControlCounters.Alerts(sink: sink.sink, outcome: "lost", count: UInt64(sink.lost)))
+        }
+        return counters
+    }
 
     func health() async -> HealthReport {
         guard await self.daemon.orchestrator.storeFailure == nil else {

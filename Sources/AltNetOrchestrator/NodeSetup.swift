@@ -9,10 +9,12 @@ internal import Logging
 extension DaemonConfiguration.Node {
     /// The node as the operator describes it; `nil` where there is none.
     ///
+    /// - Parameter probe: the program and arguments that try out libbitcoinkernel in a process of its own.
     /// - Throws: ``NodeError`` when it cannot be as it is described.
     func open(
-        network: Network, in directory: borrowing DataDirectory, logger: Logger
-    ) throws(NodeError) -> (any NodeInterface)? {
+        network: Network, in directory: borrowing DataDirectory, probe: (program: String, arguments: [String]),
+        logger: Logger
+    ) async throws(NodeError) -> (any NodeInterface)? {
         switch self.kind {
         case .embedded: return nil
         case .bitcoinCore:
@@ -26,7 +28,11 @@ extension DaemonConfiguration.Node {
             return BitcoinCoreNode(
                 configuration: configuration, auditLog: try NodeAuditLog(path: directory.file("audit.jsonl")),
                 logger: logger)
-        case .kernel: throw .malformed("this version has no kernel")
+        case .kernel:
+            return try await KernelNode.open(
+                KernelNode.Configuration(
+                    network: network, directory: directory.file("kernel"), library: self.library, probe: probe),
+                logger: logger)
         }
     }
 

@@ -110,7 +110,7 @@ extension Orchestrator {
 
     private func addSplicedPeer(_ incident: Int64) async {
         guard let node = self.parts.node else { return }
-        guard let address = await self.splicedAddress() else {
+        guard let address = await self.parts.splicedPeers().first else {
             return self.note(.addSplicedPeer, .failed, "no spliced port has a link at the moment", incident)
         }
         do throws(NodeError) {

@@ -33,7 +33,7 @@ extension Orchestrator {
 
     /// Tells those who asked to be told by alerts.
     func tell(_ incident: Incident, _ change: ControlEvent.Change) {
-        self.alerts?.send(incident, change)
+        self.parts.tell(incident, change)
     }
 
     /// Whether a payment system may rely on what the node says.

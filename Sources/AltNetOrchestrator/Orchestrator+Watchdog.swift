@@ -118,7 +118,7 @@ extension Orchestrator {
 
     func observe(_ event: Observation.Event) {
         let observation = Observation(at: .system, event)
-        self.recorder?.record(observation)
+        self.parts.recorder?.record(observation)
         self.carryOut(self.watchdog.observe(observation))
     }
 

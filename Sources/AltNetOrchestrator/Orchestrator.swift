@@ -22,27 +22,20 @@ public import Logging
 /// ``Watchdog``'s, what to do about it is ``Policy``'s; the orchestrator carries them out.
 public actor Orchestrator: DriverHostDelegate {
     /// What the orchestrator works with.
-    public struct Parts: Sendable {
-        public var sync: HeaderSync.Configuration
-        public var watchdog: Watchdog.Configuration
-        public var policy: DaemonConfiguration.PolicySettings
+    struct Parts: Sendable {
+        var sync: HeaderSync.Configuration
+        var watchdog: Watchdog.Configuration
+        var policy: DaemonConfiguration.PolicySettings
         /// `nil` where the header chain is all there is.
-        public var node: (any NodeInterface)?
-        public var nodeSettings: DaemonConfiguration.Node
-        public var seed: UInt64
-
-        public init(
-            sync: HeaderSync.Configuration, watchdog: Watchdog.Configuration,
-            policy: DaemonConfiguration.PolicySettings, node: (any NodeInterface)?,
-            nodeSettings: DaemonConfiguration.Node, seed: UInt64
-        ) {
-            self.sync = sync
-            self.watchdog = watchdog
-            self.policy = policy
-            self.node = node
-            self.nodeSettings = nodeSettings
-            self.seed = seed
-        }
+        var node: (any NodeInterface)?
+        var nodeSettings: DaemonConfiguration.Node
+        /// Called for each incident that people or programs asked to be told of.
+        var tell: @Sendable (Incident, ControlEvent.Change) -> Void
+        /// The loopback ports that reach other nodes over links, those that work at the moment.
+        var splicedPeers: @Sendable () async -> [String]
+        /// Where observations are written down; `nil` for nowhere.
+        var recorder: ObservationRecorder?
+        var seed: UInt64
     }
 
     /// A link of a driver, as the orchestrator sees it.
@@ -103,7 +96,7 @@ public actor Orchestrator: DriverHostDelegate {
     /// - Parameters:
     ///   - chain: what `store` held.
     ///   - onFatal: called once when headers can no longer be stored; the daemon has to stop.
-    public init(
+    init(
         chain: HeaderChain, store: sending HeaderStore, incidents: IncidentStore, parts: Parts, logger: Logger,
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) throws(StoreError) {

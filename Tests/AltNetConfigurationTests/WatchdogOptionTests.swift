@@ -80,7 +80,7 @@ struct WatchdogOptionTests {
                     name: "a",
                     way: .webhook(
                         url: "https://example.org/x", secretFile: "/srv/secret", proxy: nil, allowsPlain: false)),
-                .init(name: "b", way: .journal, minimum: .critical),
+                .init(name: "b", way: .journal(socket: "/run/systemd/journal/socket"), minimum: .critical),
                 .init(name: "c", way: .command(["/bin/true", "-x"])),
             ])
         #expect(configuration.splice.ports == [.init(name: "one", listen: "127.0.0.1:0", driver: "lightning")])
