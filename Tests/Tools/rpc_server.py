@@ -24,7 +24,7 @@ The scenario is an object:
         "repeat": {"item": any, "count"} the result is a list of that many equal items, written without building it
         "flood": 100000000               that many bytes of spaces before the end of the answer
         "declared": true                 with "flood": the length is told first
-        "drip": true                     one byte every 50 ms, without end
+        "drip": true                     one byte every 50 ms, of 50,000 that are promised
         "half": true                     the connection closes in the middle of the answer
         "hang": true                     no answer, until the scenario says otherwise
         "drop": 3                        in a batch: this entry is missing
@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         elif "body" in behaviour:
             self.reply(status, behaviour["body"].encode())
         elif "drip" in behaviour:
-            self.start(status, 1_000_000_000)
+            self.start(status, 50_000)
             while True:
                 self.wfile.write(b" ")
                 time.sleep(0.05)
