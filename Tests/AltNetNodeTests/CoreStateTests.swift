@@ -80,6 +80,7 @@ struct CoreStateTests {
             (#"{"result": {}, "id": "0"}"#, "id has another type", "refused"),
             (#"{"half": true, "result": {"chain": "regtest"}}"#, "closed the connection", "unreachable"),
             (#"{"status": 302, "body": ""}"#, "HTTP status 302", "refused"),
+            (#"{"header_flood": 100000000}"#, "does not speak HTTP as it should", "refused"),
         ])
     func badAnswers(behaviour: String, sentence: String, kind: String) async throws {
         var scenario = Scenario()
