@@ -106,7 +106,7 @@ struct CoreNodeTests {
             let hash = try #require(try await core.mine(1).first)
             let state = try await following.state("block \(height)") { $0.blocks == height }
             #expect(state.bestBlock == hash)
-            #expect(ContinuousClock.now - start < .seconds(3))
+            #expect(ContinuousClock.now - start < .seconds(8), "not when waiting or ZMQ is given up")
         }
         await following.stop()
     }

@@ -34,6 +34,7 @@ The scenario is an object:
 """
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -55,6 +56,7 @@ def scenario() -> dict:
         return json.load(file)
 
 
+@functools.lru_cache(maxsize=100_000)
 def block_hash(header: str) -> str:
     raw = bytes.fromhex(header)
     return hashlib.sha256(hashlib.sha256(raw).digest()).digest()[::-1].hex()
