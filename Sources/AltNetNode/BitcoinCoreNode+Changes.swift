@@ -16,8 +16,8 @@ extension BitcoinCoreNode {
 
     /// Makes a change: looks whether it is allowed, writes the intent, calls, writes the outcome.
     ///
-    /// A block or header that the node has already is no failure: what was wanted is the case. So is a block on a branch
-    /// with less work, which Core stores and calls "inconclusive".
+    /// A block or header that the node has already is no failure: what was wanted is the case. Neither is a block on a
+    /// branch with less work, which Core stores and calls "inconclusive".
     public func perform(_ change: NodeChange, because reason: String) async throws(NodeError) {
         guard self.configuration.allow.contains(change.permission) else { throw .notAllowed(change.permission) }
         let plan = try Self.plan(change)

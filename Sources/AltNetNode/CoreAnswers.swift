@@ -39,19 +39,26 @@ struct CorePeer: Decodable, Sendable {
     let addr: String
     let inbound: Bool
     /// Absent in versions before 0.21.
-    let connection_type: String?
+    let connectionType: String?
     let network: String?
     let timeoffset: Int64?
-    let last_block: Int64?
+    let lastBlock: Int64?
     /// −1 while it is not known.
-    let synced_headers: Int64?
+    let syncedHeaders: Int64?
+
+    private enum CodingKeys: String, CodingKey {
+        case id, addr, inbound, network, timeoffset
+        case connectionType = "connection_type"
+        case lastBlock = "last_block"
+        case syncedHeaders = "synced_headers"
+    }
 
     var peer: NodePeer {
         NodePeer(
             id: self.id, address: UntrustedText(self.addr).description, isInbound: self.inbound,
-            connectionType: UntrustedText(self.connection_type ?? "").description,
+            connectionType: UntrustedText(self.connectionType ?? "").description,
             network: UntrustedText(self.network ?? "").description, clockOffset: self.timeoffset ?? 0,
-            lastBlock: self.last_block ?? 0, syncedHeaders: self.synced_headers.flatMap { UInt32(exactly: $0) })
+            lastBlock: self.lastBlock ?? 0, syncedHeaders: self.syncedHeaders.flatMap { UInt32(exactly: $0) })
     }
 }
 

@@ -23,11 +23,12 @@ public final class NodeAuditLog: Sendable {
     private struct State {
         var descriptor: Int32
         var size: Int
-        var nextID: UInt64
     }
 
     private let limit: Int
+    /// Touched on the queue only, apart from opening and closing: the lock is never waited for.
     private let state: Mutex<State>
+    private let lastID: Mutex<UInt64>
     /// Flushing waits for the disk, which Swift's own threads should not.
     private let queue = DispatchQueue(label: "org.altnet.node-audit-log")
 
@@ -44,7 +45,8 @@ public final class NodeAuditLog: Sendable {
         self.limit = maximumSize
         let (descriptor, size) = try Self.open(path)
         // Numbers need only tell the two lines of a change together, also across a restart in the same file.
-        self.state = Mutex(State(descriptor: descriptor, size: size, nextID: UInt64(Date().timeIntervalSince1970)))
+        self.lastID = Mutex(UInt64(Date().timeIntervalSince1970))
+        self.state = Mutex(State(descriptor: descriptor, size: size))
     }
 
     deinit {
@@ -72,9 +74,9 @@ public final class NodeAuditLog: Sendable {
 
     /// Writes that a change is about to be made. Throws ``NodeError/refused(_:)`` when it cannot be written.
     func begin(call: String, argument: String, reason: String) async throws(NodeError) -> Entry {
-        let id = self.state.withLock { state in
-            state.nextID += 1
-            return state.nextID
+        let id = self.lastID.withLock { last in
+            last += 1
+            return last
         }
         let entry = Entry(
             id: id, call: call, argument: UntrustedText(argument).description,

@@ -80,6 +80,7 @@ struct CoreStateTests {
             (#"{"result": {}, "id": "0"}"#, "id has another type", "refused"),
             (#"{"half": true, "result": {"chain": "regtest"}}"#, "closed the connection", "unreachable"),
             (#"{"status": 302, "body": ""}"#, "HTTP status 302", "refused"),
+            (#"{"header_flood": 20000000}"#, "does not speak HTTP as it should", "refused"),
         ])
     func badAnswers(behaviour: String, sentence: String, kind: String) async throws {
         var scenario = Scenario()
@@ -199,16 +200,14 @@ struct CoreStateTests {
         await following.stop()
     }
 
-    @Test("is quick and small when an answer has 100 MB", arguments: [true, false])
+    @Test("is not read to the end when it has 100 MB", arguments: [true, false])
     func flood(declared: Bool) async throws {
         var scenario = Scenario()
         scenario.answers["getblockchaininfo"] = #"{"flood": 100000000, "declared": \#(declared)}"#
         let fake = try await FakeNode(scenario)
-        let start = ContinuousClock.now
         let following = Following(try fake.node())
         let state = try await following.state("a state") { _ in true }
         #expect(state.reach.sentence.contains("longer than 65536 bytes"), "\(state.reach)")
-        #expect(ContinuousClock.now - start < .seconds(5))
         // What the system's buffers took, and no more: we hung up.
         let sent = try await Condition.value("the node notices") { fake.sentOfFlood }
         #expect(sent < 20_000_000)
@@ -229,7 +228,7 @@ struct CoreStateTests {
         scenario.headers += HeaderMiner.chain(1, on: scenario.headers[10])
         try fake.become(scenario)
         _ = try await following.state("the next block") { $0.blocks == 11 }
-        #expect(ContinuousClock.now - start < .seconds(5))
+        #expect(ContinuousClock.now - start < .seconds(15), "not when the wait is over")
         await following.stop()
     }
 
@@ -261,7 +260,7 @@ struct CoreStateTests {
         try await Condition.wait("it was asked") { !fake.calls.isEmpty }
         let start = ContinuousClock.now
         await following.stop()
-        #expect(ContinuousClock.now - start < .seconds(5))
+        #expect(ContinuousClock.now - start < .seconds(14), "not at the deadline")
         #expect(following.states.isEmpty)
     }
 }

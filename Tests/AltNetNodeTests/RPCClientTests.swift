@@ -27,8 +27,10 @@ struct RPCClientTests {
         let error = await #expect(throws: NodeError.self) {
             try await client.call(RPCCall("getblockcount"), bounds, as: Int.self)
         }
-        #expect(error?.description.contains("did not answer getblockcount within 1 s") == true, "\(String(describing: error))")
-        #expect(ContinuousClock.now - start < .seconds(8))
+        #expect(
+            error?.description.contains("did not answer getblockcount within 1 s") == true,
+            "\(String(describing: error))")
+        #expect(ContinuousClock.now - start < .seconds(30))
         #expect(fake.calls.count == 1)
     }
 

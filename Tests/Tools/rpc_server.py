@@ -24,7 +24,8 @@ The scenario is an object:
         "repeat": {"item": any, "count"} the result is a list of that many equal items, written without building it
         "flood": 100000000               that many bytes of spaces before the end of the answer
         "declared": true                 with "flood": the length is told first
-        "drip": true                     one byte every 50 ms, without end
+        "drip": true                     one byte every 50 ms, of 50,000 that are promised
+        "header_flood": 10000000         that many bytes of HTTP header fields, and no body
         "half": true                     the connection closes in the middle of the answer
         "hang": true                     no answer, until the scenario says otherwise
         "drop": 3                        in a batch: this entry is missing
@@ -33,6 +34,7 @@ The scenario is an object:
 """
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -54,6 +56,7 @@ def scenario() -> dict:
         return json.load(file)
 
 
+@functools.lru_cache(maxsize=100_000)
 def block_hash(header: str) -> str:
     raw = bytes.fromhex(header)
     return hashlib.sha256(hashlib.sha256(raw).digest()).digest()[::-1].hex()
@@ -144,8 +147,13 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(status, bytes.fromhex(behaviour["hex"]))
         elif "body" in behaviour:
             self.reply(status, behaviour["body"].encode())
+        elif "header_flood" in behaviour:
+            self.send_response(status)
+            self.flush_headers()
+            for number in range(behaviour["header_flood"] // 100):
+                self.wfile.write(b"X-%07d: %s\r\n" % (number, b"a" * 87))
         elif "drip" in behaviour:
-            self.start(status, 1_000_000_000)
+            self.start(status, 50_000)
             while True:
                 self.wfile.write(b" ")
                 time.sleep(0.05)
