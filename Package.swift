@@ -177,7 +177,8 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
                 "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetObjects",
-                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore,
+                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging,
+                nioCore,
                 nioPosix, serviceLifecycle,
             ]),
         .target(
@@ -261,7 +262,11 @@ let package = Package(
             name: "AltNetDriverHostTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects"]),
         .testTarget(
-            name: "AltNetOrchestratorTests", dependencies: ["AltNetBase", "AltNetObjects", "AltNetOrchestrator"]),
+            name: "AltNetOrchestratorTests",
+            dependencies: [
+                "AltNetBase", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetObjects", "AltNetOrchestrator",
+                logging,
+            ]),
         .testTarget(
             name: "AltNetWebTests",
             dependencies: [
