@@ -178,8 +178,7 @@ let package = Package(
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
                 "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetObjects",
                 "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging,
-                nioCore,
-                nioPosix, serviceLifecycle,
+                nioCore, nioPosix, serviceLifecycle,
             ]),
         .target(
             name: "AltNetCommands",
