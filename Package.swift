@@ -177,8 +177,8 @@ let package = Package(
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
                 "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetObjects",
-                "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore,
-                nioPosix, serviceLifecycle,
+                "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird,
+                logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .target(
             name: "AltNetCommands",
@@ -261,7 +261,11 @@ let package = Package(
             name: "AltNetDriverHostTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects"]),
         .testTarget(
-            name: "AltNetOrchestratorTests", dependencies: ["AltNetBase", "AltNetObjects", "AltNetOrchestrator"]),
+            name: "AltNetOrchestratorTests",
+            dependencies: [
+                "AltNetBase", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetObjects", "AltNetOrchestrator",
+                logging,
+            ]),
         .testTarget(
             name: "AltNetWebTests",
             dependencies: [

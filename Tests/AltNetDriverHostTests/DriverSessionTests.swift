@@ -20,8 +20,8 @@ struct DriverSessionTests {
     private final class Attached {
         var session: DriverSession
 
-        init(traffic: Set<ObjectKind>) {
-            self.session = DriverSession(capabilities: DriverSessionTests.capabilities, traffic: traffic)
+        init(traffic: Set<ObjectKind>, capabilities: DriverCapabilities = DriverSessionTests.capabilities) {
+            self.session = DriverSession(capabilities: capabilities, traffic: traffic)
         }
 
         func onEvent(_ event: DriverEvent) throws -> DriverSession.Verdict { try self.session.onEvent(event) }
@@ -111,5 +111,85 @@ struct DriverSessionTests {
         budget.now = budget.now + .seconds(3600)
         for _ in 0..<10 { #expect(budget.takeOne()) }
         #expect(!budget.takeOne())
+    }
+
+    // MARK: - Streams
+
+    private static let stream = StreamID(.us, 0)
+
+    /// An attached driver whose links carry streams, with links 1 to `links`; the remote of link 1 takes none.
+    private static func streaming(links: UInt64 = 2) throws -> Attached {
+        var capabilities = Self.capabilities
+        capabilities.streams = true
+        let session = Attached(traffic: Set(ObjectKind.allCases), capabilities: capabilities)
+        for number in 1...links {
+            var description = Self.description
+            description.peer.takesStreams = number > 1
+            #expect(try session.onEvent(.linkOpened(DriverLink(number), description)) == .pass)
+        }
+        return session
+    }
+
+    @Test("a driver without the capability neither brings streams nor gets any")
+    func withoutStreams() throws {
+        let session = try Self.session()
+        #expect(
+            session.onCommand(.stream(Self.link, Self.stream, .open(.bitcoinP2P)))
+                == .refuseStream(Self.link, Self.stream, .unsupported))
+        #expect(throws: DriverProtocolError.self) {
+            try session.onEvent(.stream(Self.link, StreamID(.remote, 0), .open(.bitcoinP2P)))
+        }
+        var description = Self.description
+        description.peer.takesStreams = true
+        #expect(throws: DriverProtocolError.self) { try session.onEvent(.linkOpened(DriverLink(2), description)) }
+    }
+
+    @Test("streams are opened over links that are open and whose remotes take them")
+    func openStreams() throws {
+        let session = try Self.streaming()
+        let open = StreamMessage.open(.bitcoinP2P)
+        for (link, refusal) in [(DriverLink(1), StreamRefusal.unsupported), (DriverLink(9), .unavailable)] {
+            #expect(session.onCommand(.stream(link, Self.stream, open)) == .refuseStream(link, Self.stream, refusal))
+        }
+        #expect(session.onCommand(.stream(DriverLink(2), Self.stream, open)) == .pass)
+        #expect(try session.onEvent(.stream(DriverLink(2), Self.stream, .opened)) == .pass)
+        #expect(try session.onEvent(.stream(DriverLink(1), StreamID(.remote, 0), open)) == .pass)
+        #expect(try session.onEvent(.linkClosed(DriverLink(2), DisconnectReason(.closed, ""))) == .pass)
+        #expect(session.onCommand(.stream(DriverLink(2), Self.stream, .data([1]))) == .drop)
+        #expect(try session.onEvent(.stream(DriverLink(2), Self.stream, .data([1]))) == .drop)
+    }
+
+    @Test("a driver that sends a stream more than its credit breaks the protocol; we never do")
+    func credit() throws {
+        let session = try Self.streaming()
+        let link = DriverLink(2)
+        #expect(session.onCommand(.stream(link, Self.stream, .open(.bitcoinP2P))) == .pass)
+        #expect(try session.onEvent(.stream(link, Self.stream, .opened)) == .pass)
+        let piece = StreamMessage.data([UInt8](repeating: 0, count: StreamLimits.maximumPiece))
+        for _ in 0..<(StreamLimits.window / StreamLimits.maximumPiece) {
+            #expect(try session.onEvent(.stream(link, Self.stream, piece)) == .pass)
+            #expect(session.onCommand(.stream(link, Self.stream, piece)) == .pass)
+        }
+        #expect(session.onCommand(.stream(link, Self.stream, .data([1]))) == .drop)
+        #expect(throws: DriverProtocolError.self) { try session.onEvent(.stream(link, Self.stream, .data([1]))) }
+        #expect(throws: DriverProtocolError.self) {
+            try session.onEvent(.stream(link, StreamID(.us, 7), .data([1])))
+        }
+    }
+
+    @Test("all links of a driver together have a bounded number of streams")
+    func allStreams() throws {
+        let session = try Self.streaming(links: 20)
+        let open = StreamMessage.open(.bitcoinP2P)
+        var passed = 0
+        for link in UInt64(2)...20 {
+            for index in UInt32(0)..<8 {
+                let verdict = try session.onEvent(.stream(DriverLink(link), StreamID(.remote, index), open))
+                if verdict == .pass { passed += 1 }
+                #expect(
+                    verdict == .pass || verdict == .refuseStream(DriverLink(link), StreamID(.remote, index), .busy))
+            }
+        }
+        #expect(passed == DriverProtocol.maximumStreams)
     }
 }

@@ -75,13 +75,18 @@ struct RawPeer {
     /// Encrypts any bytes as one message.
     @discardableResult
     mutating func send(plain: [UInt8]) -> [LinkDirective] {
+        self.send(wire: self.sealed(plain))
+    }
+
+    /// Any bytes as one encrypted message, which MUST then be sent in its turn.
+    mutating func sealed(_ plain: [UInt8]) -> [UInt8] {
         var bytes: [UInt8] = []
         do {
             try self.transport.send.seal(plain, into: &bytes)
         } catch {
             Issue.record("\(error)")
         }
-        return self.send(wire: bytes)
+        return bytes
     }
 
     /// Sends bytes without encrypting them.
@@ -116,6 +121,12 @@ struct RawPeer {
 
     mutating func answer(_ id: UInt64, _ answer: ObjectAnswer) -> [LinkDirective] {
         let directives = self.session.onAnswer(id: id, answer, now: self.now)
+        self.absorb(directives)
+        return directives
+    }
+
+    mutating func say(_ id: StreamID, _ message: StreamMessage) -> [LinkDirective] {
+        let directives = self.session.onStream(id, message, now: self.now)
         self.absorb(directives)
         return directives
     }

@@ -122,6 +122,29 @@ struct BitcoinMessageTests {
         try Self.expect(.bitcoin(message), "ad75" + "00000000" + "07" + "00000002" + Self.second)
     }
 
+    @Test("the streams of the document")
+    func streamVectors() throws {
+        let message = InitMessage(
+            features: LightningFeatures([BitcoinOverLightning.featureBit]),
+            networks: [Network.regtest.chainHash],
+            servedObjects: [.headers, .blocks],
+            takesStreams: true
+        )
+        try Self.expect(
+            .initialization(message),
+            "0010" + "0000" + "0038" + "20" + String(repeating: "00", count: 55) + "0120" + Self.genesisHash
+                + "fe0006c7f1" + "02" + "0112"
+        )
+        let id = "00000002"
+        try Self.expect(.stream(number: 2, .open(.bitcoinP2P)), "ad77" + id + "01")
+        try Self.expect(.stream(number: 2, .opened), "ad79" + id + "00")
+        try Self.expect(.stream(number: 2, .refused(.notAccepted)), "ad79" + id + "01")
+        try Self.expect(.stream(number: 2, .data([0xfa, 0xbf, 0xb5, 0xda])), "ad7b" + id + "fabfb5da")
+        try Self.expect(.stream(number: 2, .credit(65536)), "ad7d" + id + "00010000")
+        try Self.expect(.stream(number: 2, .end), "ad7f" + id)
+        try Self.expect(.stream(number: 2, .reset(.closed)), "ad81" + id + "01")
+    }
+
     /// The document without white space; `nil` when the tests run without the rest of the repository.
     private static let document: String? = {
         let file = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()

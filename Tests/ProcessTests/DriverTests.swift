@@ -71,6 +71,8 @@ struct DriverTests {
             Misbehaviour("link-zero", "restarting", "link number 0"),
             Misbehaviour("link-twice", "restarting", "is open already"),
             Misbehaviour("too-many-links", "restarting", "more than 125 links"),
+            Misbehaviour("stream-unasked", "restarting", "capabilities do not name"),
+            Misbehaviour("stream-unknown", "restarting", "never opened"),
             Misbehaviour("hang", "restarting", "no ping"),
             Misbehaviour("setup-error", "failed", "wrong satellite"),
         ])
@@ -98,7 +100,7 @@ struct DriverTests {
 
     @Test(
         "a driver that floods is held back, and memory does not grow",
-        arguments: ["flood", "flood-links", "flood-failures", "flood-requests", "flood-stderr"])
+        arguments: ["flood", "flood-links", "flood-failures", "flood-requests", "flood-streams", "flood-stderr"])
     func floods(behaviour: String) async throws {
         let daemon = try await Self.daemonWithBadDriver(behaviour)
         try await Condition.wait("the flood begins") {

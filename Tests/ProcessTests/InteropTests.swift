@@ -94,4 +94,16 @@ struct BitcoinCoreTests {
             ])
         #expect(result.status == 0, "\(result.output)\(result.errors)")
     }
+
+    @Test("syncs with another one over a Lightning link, through a spliced port, whichever side dialled")
+    func splice() async throws {
+        let bitcoind = try #require(ProcessInfo.processInfo.environment["ALTNET_BITCOIND"])
+        let result = try await Programs.run(
+            "/usr/bin/env",
+            [
+                "ALTNET_BITCOIND=\(bitcoind)", "/usr/bin/python3", PythonTools.tool("bitcoind_splice.py"),
+                "--binaries", Programs.directory,
+            ])
+        #expect(result.status == 0, "\(result.output)\(result.errors)")
+    }
 }

@@ -120,6 +120,28 @@ struct SpliceTests {
         #expect(try await far.receive(pattern) == (sent, true))
     }
 
+    @Test("news of blocks passes streams that stand still and streams that are busy")
+    func objectsFirst() async throws {
+        let pair = try await Pair.start()
+        let pattern = Pattern(seed: 7)
+        let (stuck, stuckFar) = try await pair.stream()
+        _ = try await stuck.sendUntilStuck(pattern)
+        let (busy, busyFar) = try await pair.stream()
+        let blocks = 1024
+        async let heard = busy.receive(pattern)
+        async let said: Void = busyFar.send(pattern, blocks: blocks)
+        let mined = try await Programs.run(
+            "altnet",
+            ["regtest", "mine", "--count", "3", "--network", "regtest", "--data-directory", pair.bob.dataDirectory])
+        #expect(mined.status == 0, "\(mined.errors)")
+        try await pair.alice.reaches(3, within: .seconds(10))
+        #expect(try await pair.splice().bytesIn < UInt64(blocks * Pattern.blockSize), "the stream was not busy")
+        try await said
+        busyFar.endOutput()
+        #expect(try await heard == (blocks * Pattern.blockSize, true))
+        _ = stuckFar
+    }
+
     @Test("eight streams at once, each complete; the ninth connection is closed, and said to be one too many")
     func manyStreams() async throws {
         let pair = try await Pair.start()

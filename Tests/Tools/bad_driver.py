@@ -23,6 +23,7 @@ Behaviours:
   flood-bytes      announces transactions of 7 MiB as fast as the stream takes them, for ever
   flood-failures   tells of ever new failing targets, as fast as the stream takes them, for ever
   flood-requests   asks for headers as fast as the stream takes them, for ever, and reads none of the answers
+  flood-streams    opens streams as fast as the stream takes them, and resets each, for ever
   flood-stderr     writes to standard error as fast as it can, for ever
   big              sends one message of 9 MiB
   lie-work         answers requests with headers without proof of work
@@ -38,6 +39,8 @@ Behaviours:
   link-zero        opens link 0
   link-twice       opens link 1 twice
   too-many-links   opens 200 links
+  stream-unasked   opens a stream without having said that its links carry any
+  stream-unknown   says something about a stream that was never opened
   silent-requests  opens a link, answers pings, and no request
   setup-error      exits with status 78 and a sentence
   ignores-stop     ignores Stop, the end of standard input and SIGTERM
@@ -108,6 +111,7 @@ class BadDriver:
                 announces=[pb.OBJECT_KIND_TIPS, pb.OBJECT_KIND_TRANSACTIONS],
                 direction=pb.DIRECTION_OUTBOUND, latency=pb.LATENCY_MILLISECONDS,
                 bandwidth=pb.BANDWIDTH_MEGABYTES, cost=pb.COST_FREE, exposure=pb.EXPOSURE_NONE,
+                streams=self.behaviour in ("stream-unknown", "flood-streams"),
             ),
         )
         return pb.Hello(**{**fields, **changes})
@@ -176,6 +180,14 @@ class BadDriver:
                     number += 1
                     await self.say(request=pb.Request(link=1, request=number, headers=pb.HeadersRequest(
                         locator=REGTEST_GENESIS, limit=8192)))
+            case "stream-unasked":
+                await self.say(stream=pb.Stream(link=1, stream=1, open=pb.STREAM_PURPOSE_BITCOIN_P2P))
+            case "stream-unknown":
+                await self.say(stream=pb.Stream(link=1, stream=7, end=pb.StreamEnd()))
+            case "flood-streams":
+                for number in range(1, 1 << 31, 2):
+                    await self.say(stream=pb.Stream(link=1, stream=number, open=pb.STREAM_PURPOSE_BITCOIN_P2P))
+                    await self.say(stream=pb.Stream(link=1, stream=number, reset=pb.STREAM_RESET_CLOSED))
             case "flood-stderr":
                 line = b"the same line for ever and ever, to see what becomes of it\n" * 100
                 loop = asyncio.get_running_loop()

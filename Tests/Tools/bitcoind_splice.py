@@ -27,7 +27,7 @@ def splice(bench: Bench, listener_opens: bool) -> dict:
     miner = bench.bitcoind()
     miner.mine(BLOCKS)
     follower = bench.bitcoind("-listen=0")
-    accepts, opens = [f"splice.accept={miner.address}"], ["splice.ports.miner.listen=127.0.0.1:0"]
+    accepts, opens = [f"splice.accept={miner.address}"], ["splice.ports.miner.driver=lightning"]
     listener = bench.altnet("drivers.lightning.listen=127.0.0.1:0", *(opens if listener_opens else accepts))
     dialler = bench.altnet(
         f"drivers.lightning.connect={listener.listening()}", *(accepts if listener_opens else opens))
@@ -42,15 +42,15 @@ def splice(bench: Bench, listener_opens: bool) -> dict:
         raise Failure(f"the peers are {[peer['addr'] for peer in peers]}, not {port} alone")
     miner.mine(3)
     _, news = until(lambda: same_tip(miner, follower), NEWS_SECONDS, "following new blocks")
-    report = near.ask("splices")["ports"][0]
-    if follower.call("getblockcount") != BLOCKS + 3 or report["openStreams"] != 1:
+    report = near.ask("splices")[0]
+    if follower.call("getblockcount") != BLOCKS + 3 or report["connections"] != 1:
         raise Failure(f"at height {follower.call('getblockcount')}, with {report}")
     return {"syncSeconds": sync, "newBlocksSeconds": news, "transport": peers[0]["transport_protocol_type"],
-            "bytesSent": report["bytesSent"], "bytesReceived": report["bytesReceived"]}
+            "bytesIn": report["bytesIn"], "bytesOut": report["bytesOut"]}
 
 
 def usable_port(altnet: Altnet) -> str | None:
-    return next((port["address"] for port in altnet.ask("splices")["ports"] if port.get("link")), None)
+    return next((port["listening"] for port in altnet.ask("splices") if not port.get("reason")), None)
 
 
 def main() -> int:
