@@ -18,7 +18,7 @@ public struct ControlCommand: AsyncParsableCommand {
         version: "altnet \(AltNetVersion.current)",
         subcommands: [
             StatusCommand.self, LinksCommand.self, TipsCommand.self, IncidentsCommand.self, DriversCommand.self,
-            DriverCommand.self, LinkCommand.self, HeadersCommand.self, RegtestCommand.self,
+            DashboardCommand.self, DriverCommand.self, LinkCommand.self, HeadersCommand.self, RegtestCommand.self,
         ])
 
     public init() {}
