@@ -18,8 +18,8 @@ public struct ControlCommand: AsyncParsableCommand {
         version: "altnet \(AltNetVersion.current)",
         subcommands: [
             StatusCommand.self, LinksCommand.self, TipsCommand.self, IncidentsCommand.self, SplicesCommand.self,
-            DriversCommand.self, DriverCommand.self, LinkCommand.self, HeadersCommand.self, RegtestCommand.self,
-            ReplayCommand.self,
+            DriversCommand.self, DashboardCommand.self, DriverCommand.self, LinkCommand.self, HeadersCommand.self,
+            RegtestCommand.self, ReplayCommand.self,
         ])
 
     public init() {}

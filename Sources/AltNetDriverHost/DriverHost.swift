@@ -50,6 +50,8 @@ public actor DriverHost {
 
     private let socketPath: String
     private let network: String
+    /// The kinds of object that drivers may ask for on behalf of their remotes.
+    private let serves: Set<ObjectKind>
     private let software: String
     private let delegate: any DriverHostDelegate
     private let logger: Logger
@@ -60,10 +62,12 @@ public actor DriverHost {
     ///   - socketPath: the Unix socket that drivers connect to, in a directory that only the owner can enter.
     ///   - software: what we call ourselves towards drivers.
     public init(
-        socketPath: String, network: String, software: String, delegate: any DriverHostDelegate, logger: Logger
+        socketPath: String, network: String, serves: Set<ObjectKind> = [.headers], software: String,
+        delegate: any DriverHostDelegate, logger: Logger
     ) {
         self.socketPath = socketPath
         self.network = network
+        self.serves = serves
         self.software = software
         self.delegate = delegate
         self.logger = logger
@@ -194,7 +198,7 @@ public actor DriverHost {
             let secret = Self.newSecret()
             let start = DriverStart(
                 name: name, socket: self.socketPath, secret: secret, network: self.network,
-                dataDirectory: specification.dataDirectory, settings: specification.settings)
+                dataDirectory: specification.dataDirectory, settings: specification.settings, serves: self.serves)
             self.drivers[name]?.secret = secret
             self.drivers[name]?.fault = nil
             self.drivers[name]?.status = .starting

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+public import AltNetObjects
 internal import FoundationEssentials
 
 /// A value of a driver's settings, as the configuration file has it.
@@ -49,10 +50,12 @@ public struct DriverStart: Hashable, Sendable, Codable {
     public var dataDirectory: String
     /// The driver's part of the configuration.
     public var settings: [String: SettingValue]
+    /// The kinds of object that the orchestrator can be asked for; `nil` for headers alone.
+    public var serves: Set<ObjectKind>?
 
     public init(
         version: UInt32 = DriverProtocol.version, name: String, socket: String, secret: String, network: String,
-        dataDirectory: String, settings: [String: SettingValue]
+        dataDirectory: String, settings: [String: SettingValue], serves: Set<ObjectKind>? = nil
     ) {
         self.version = version
         self.name = name
@@ -61,6 +64,7 @@ public struct DriverStart: Hashable, Sendable, Codable {
         self.network = network
         self.dataDirectory = dataDirectory
         self.settings = settings
+        self.serves = serves
     }
 
     /// Reads the line; `nil` when it is not such JSON.

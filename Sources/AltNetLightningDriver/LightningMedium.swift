@@ -27,12 +27,12 @@ struct LightningMedium: StreamMedium {
     let identity: String
     private let configuration: LightningSession.Configuration
 
-    init(network: Network, key: NodePrivateKey, isProxied: Bool) {
+    init(network: Network, key: NodePrivateKey, serves: Set<ObjectKind>, isProxied: Bool) {
         self.configuration = LightningSession.Configuration(
             privateKey: key, network: network, serves: [.headers, .tips], takesStreams: true)
         self.identity = key.publicKey.description
         self.capabilities = DriverCapabilities(
-            requests: Set(ObjectKind.allCases).subtracting([.tips]), serves: [.headers],
+            requests: Set(ObjectKind.allCases).subtracting([.tips]), serves: serves,
             announces: [.tips, .transactions, .addresses], direction: .both,
             latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
             // A node key is a pseudonym, and without a proxy our address is seen as well.
@@ -82,7 +82,8 @@ public enum LightningDriver {
             let key = try NodeKeyFile.load(keyFile)
             // Who listens shows an address, whatever goes out through a proxy.
             let isProxied = stream.proxy != nil && stream.listen.isEmpty
-            let medium = LightningMedium(network: network, key: key, isProxied: isProxied)
+            let medium = LightningMedium(
+                network: network, key: key, serves: start.serves ?? [.headers], isProxied: isProxied)
             return try StreamDriver(medium, settings: stream)
         }
     }

@@ -102,7 +102,8 @@ public struct Daemon: Service, CustomStringConvertible {
             logger: logger, onFatal: { continuation.yield($0) })
         self.host = DriverHost(
             socketPath: configuration.driversSocket, network: configuration.network.rawValue,
-            software: "altnetd \(AltNetVersion.current)",
+            // Blocks are the node's.
+            serves: node == nil ? [.headers] : [.headers, .blocks], software: "altnetd \(AltNetVersion.current)",
             delegate: SpliceRouter(orchestrator: self.orchestrator, splicer: self.splicer), logger: logger)
     }
 
