@@ -42,7 +42,8 @@ struct DispatcherTests {
             sinks: receivers.enumerated().map { index, receiver in
                 try AlertSink(
                     name: "hook\(index)",
-                    kind: .webhook(AlertSink.Webhook(url: receiver.url, timeout: timeout)))
+                    kind: .webhook(
+                        AlertSink.Webhook(url: receiver.url, secretFile: self.directory.secret(), timeout: timeout)))
             }, node: "alice", network: "main", path: path ?? self.directory.path + "/alerts.sqlite",
             logger: self.logger)
     }
