@@ -175,16 +175,17 @@ let package = Package(
         .target(
             name: "AltNetOrchestrator",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
-                "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetObjects",
-                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird, logging, nioCore,
-                nioPosix, serviceLifecycle,
+                "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
+                "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
+                "AltNetObjects", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes,
+                hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .target(
             name: "AltNetCommands",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetHeaderChain",
-                "AltNetHeaderSync", "AltNetOrchestrator", "AltNetReplay", "AltNetStore", "AltNetWatchdog",
+                "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
+                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetReplay",
+                "AltNetStore", "AltNetWatchdog",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 

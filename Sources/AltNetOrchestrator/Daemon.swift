@@ -38,6 +38,7 @@ public struct Daemon: Service, CustomStringConvertible {
     let splicer: Splicer
     let host: DriverHost
     private let fatal: AsyncStream<StoreError>
+    private let notification = ServiceNotification.system
 
     /// Takes the data directory's lock and loads what is stored.
     ///
@@ -106,6 +107,7 @@ public struct Daemon: Service, CustomStringConvertible {
                         var metadata: Logger.Metadata = ["control": "\(self.configuration.controlSocket)"]
                         if let dashboard { metadata["dashboard"] = "\(dashboard)" }
                         self.logger.info("ready", metadata: metadata)
+                        self.notification.send(.ready)
                     }
                     // It stops by itself when it hears that we do; the drivers still have to stop in order.
                     for await _ in AsyncStream<Never>(Never.self, { _ in }) {}
@@ -118,9 +120,14 @@ public struct Daemon: Service, CustomStringConvertible {
                 group.addTask {
                     for await error in self.fatal { throw error }
                 }
+                if self.notification.watchdogInterval != nil {
+                    // Asks the orchestrator: when that no longer answers, the daemon is of no use.
+                    group.addTask { await self.notification.keepAlive { await self.statusLine() } }
+                }
                 group.addTask {
                     try? await gracefulShutdown()
                     self.logger.info("stopping")
+                    self.notification.send(.stopping)
                     await self.splicer.stop()
                     await self.host.detachAll()
                 }
@@ -136,6 +143,13 @@ public struct Daemon: Service, CustomStringConvertible {
         }
         await self.orchestrator.stop()
         self.logger.info("stopped")
+    }
+
+    /// The state in one line, for `systemctl status`.
+    private func statusLine() async -> String {
+        let status = await self.status()
+        return "height \(status.chain.height), \(status.links) links (\(status.linksBehind) behind), "
+            + "\(status.openIncidents) open incidents"
     }
 
     private func attachConfigured() async throws {
