@@ -180,12 +180,13 @@ let package = Package(
                 "AltNetObjects", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes,
                 hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
+        .systemLibrary(name: "CTimex"),
         .target(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetReplay",
-                "AltNetStore", "AltNetWatchdog",
+                "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
@@ -253,6 +254,9 @@ let package = Package(
                 "AltNetBase", "AltNetBitcoin", "AltNetNode", "AltNetObjects", "AltNetTestKit", "CZeroMQ",
                 "HeaderTestSupport", logging,
             ]),
+        .testTarget(
+            name: "AltNetCommandsTests",
+            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl"]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [
