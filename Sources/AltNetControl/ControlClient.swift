@@ -41,7 +41,6 @@ public struct ControlClient: Sendable {
     public func tips() async throws(ControlError) -> [TipReport] { try await self.get("/v1/tips") }
 
     public func node() async throws(ControlError) -> NodeReport { try await self.get("/v1/node") }
-    public func splices() async throws(ControlError) -> [SpliceReport] { try await self.get("/v1/splices") }
 
     /// The latest incidents, newest first; with `onlyOpen` those that have not ended.
     public func incidents(limit: Int, onlyOpen: Bool = false) async throws(ControlError) -> [IncidentReport] {

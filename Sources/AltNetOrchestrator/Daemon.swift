@@ -147,7 +147,7 @@ public struct Daemon: Service, CustomStringConvertible {
 
     /// The state in one line, for `systemctl status`.
     private func statusLine() async -> String {
-        let status = await self.status()
+        let status = await DaemonOperations(daemon: self).status()
         return "height \(status.chain.height), \(status.links) links (\(status.linksBehind) behind), "
             + "\(status.openIncidents) open incidents"
     }
