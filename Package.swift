@@ -175,16 +175,18 @@ let package = Package(
         .target(
             name: "AltNetOrchestrator",
             dependencies: [
-                "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
-                "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetObjects",
-                "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb", httpTypes, hummingbird,
-                logging, nioCore, nioPosix, serviceLifecycle,
+                "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
+                "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
+                "AltNetObjects", "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
+        .systemLibrary(name: "CTimex"),
         .target(
             name: "AltNetCommands",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetHeaderChain",
-                "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetReplay", "AltNetStore", "AltNetWatchdog",
+                "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
+                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetReplay",
+                "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
@@ -252,6 +254,9 @@ let package = Package(
                 "AltNetBase", "AltNetBitcoin", "AltNetNode", "AltNetObjects", "AltNetTestKit", "CZeroMQ",
                 "HeaderTestSupport", logging,
             ]),
+        .testTarget(
+            name: "AltNetCommandsTests",
+            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl"]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [

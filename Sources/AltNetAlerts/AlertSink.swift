@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 
+internal import Glibc
+
 /// Why the settings of a sink cannot be used: one sentence for the operator.
 public struct AlertError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
@@ -49,9 +51,8 @@ public struct AlertSink: Hashable, Sendable {
     public init(
         name: String, kind: Kind, minimum: AlertMessage.Severity = .warning, burst: Int = Self.defaultBurst,
         perHour: Int = Self.defaultPerHour
-    ) throws(AlertError) {
-        guard (1...1_000).contains(burst) else { throw AlertError("burst must be from 1 to 1000") }
-        guard (1...36_000).contains(perHour) else { throw AlertError("per_hour must be from 1 to 36000") }
+    ) {
+        precondition(burst > 0 && perHour > 0, "a sink must be able to deliver")
         self.name = name
         self.kind = kind
         self.minimum = minimum
@@ -82,18 +83,10 @@ public struct AlertSink: Hashable, Sendable {
 extension AlertSink {
     /// An HTTP receiver (RFC 9110), signed as in the Standard Webhooks specification.
     public struct Webhook: Hashable, Sendable {
-        /// Where the key of the signature comes from.
-        public enum Secret: Hashable, Sendable {
-            /// A file that only its owner can read. It is read for every attempt, so that it can be changed.
-            case file(String)
-            /// The text itself.
-            case text(String)
-            /// The body is not signed: the receiver cannot know who sent it.
-            case none
-        }
-
         public let url: String
-        public let secret: Secret
+        /// A file with the key of the signature (``WebhookSecret``), readable by its owner only. It is read for each
+        /// attempt, so that it can be changed.
+        public let secretFile: String
         /// A SOCKS5 proxy; names are resolved by it.
         public let proxy: ProxyAddress?
         /// How long one attempt may take, from connecting to the head of the answer.
@@ -101,9 +94,9 @@ extension AlertSink {
 
         /// - Parameters:
         ///   - allowPlain: whether `http` is allowed to other hosts than loopback: everybody on the way reads along.
-        ///   - timeout: from one second to five minutes.
+        ///   - timeout: from a tenth of a second to five minutes.
         public init(
-            url: String, secret: Secret = .none, allowPlain: Bool = false, proxy: ProxyAddress? = nil,
+            url: String, secretFile: String, allowPlain: Bool = false, proxy: ProxyAddress? = nil,
             timeout: Duration = .seconds(15)
         ) throws(AlertError) {
             let parts = try WebAddress(url)
@@ -112,9 +105,8 @@ extension AlertSink {
                     "url is not encrypted: use https, or set allow_plain = true when nobody on the way may read or change alerts"
                 )
             }
-            if case .text(let text) = secret { _ = try WebhookSecret(text) }
             self.url = url
-            self.secret = secret
+            self.secretFile = secretFile
             self.proxy = proxy
             self.timeout = try AlertSink.checked(timeout)
         }
@@ -151,8 +143,9 @@ extension AlertSink {
     /// Mail through the system's own `sendmail`.
     public struct Email: Hashable, Sendable {
         /// The most recipients; more are a mailing list's job.
-        public static let maximumRecipients = 16
+        public static let maximumRecipients = 20
 
+        /// The sender; by default `altnet` at this machine.
         public let from: String
         public let to: [String]
         /// The absolute path of the program; it gets `-i -- RECIPIENT…`.
@@ -160,11 +153,12 @@ extension AlertSink {
         public let timeout: Duration
 
         public init(
-            from: String, to: [String], program: String = "/usr/sbin/sendmail", timeout: Duration = .seconds(30)
+            from: String? = nil, to: [String], program: String = "/usr/sbin/sendmail", timeout: Duration = .seconds(30)
         ) throws(AlertError) {
             guard !to.isEmpty, to.count <= Self.maximumRecipients else {
                 throw AlertError("to must be a list of 1 to \(Self.maximumRecipients) addresses")
             }
+            let from = from ?? "altnet@\(Self.hostName)"
             for address in [from] + to where !MailMessage.isAddress(address) {
                 throw AlertError("\(AlertMessage.clean(address, 80)) is no address such as alice@example.org")
             }
@@ -173,6 +167,16 @@ extension AlertSink {
             self.to = to
             self.program = program
             self.timeout = try AlertSink.checked(timeout)
+        }
+
+        /// This machine's name if it can stand in an address.
+        private static var hostName: String {
+            var system = utsname()
+            guard uname(&system) == 0 else { return "localhost" }
+            let name = withUnsafeBytes(of: system.nodename) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            return MailMessage.isAddress("altnet@" + name) ? name : "localhost"
         }
     }
 
@@ -189,8 +193,8 @@ extension AlertSink {
     }
 
     private static func checked(_ timeout: Duration) throws(AlertError) -> Duration {
-        guard (.seconds(1)...(.seconds(300))).contains(timeout) else {
-            throw AlertError("timeout_seconds must be from 1 to 300")
+        guard (.milliseconds(100)...(.seconds(300))).contains(timeout) else {
+            throw AlertError("timeout_seconds must be from 0.1 to 300")
         }
         return timeout
     }

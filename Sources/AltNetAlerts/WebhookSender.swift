@@ -27,11 +27,9 @@ struct WebhookSender: AlertSender {
         request.headers.add(name: "webhook-id", value: batch.id)
         request.headers.add(name: "webhook-timestamp", value: "\(now.seconds)")
         do throws(AlertError) {
-            if let secret = try self.webhook.secret.load() {
-                request.headers.add(
-                    name: "webhook-signature",
-                    value: secret.signature(id: batch.id, timestamp: now.seconds, body: body))
-            }
+            let secret = try WebhookSecret.read(self.webhook.secretFile)
+            request.headers.add(
+                name: "webhook-signature", value: secret.signature(id: batch.id, timestamp: now.seconds, body: body))
         } catch {
             // The operator can mend the file while the alert waits.
             return .failed(error.description)
@@ -102,16 +100,5 @@ struct WebhookSender: AlertSender {
         parts.tm_min = clock[1]
         parts.tm_sec = clock[2]
         return max(.zero, WallClockTime(seconds: Int64(timegm(&parts))) - now)
-    }
-}
-
-extension AlertSink.Webhook.Secret {
-    /// The key; `nil` when nothing is signed.
-    func load() throws(AlertError) -> WebhookSecret? {
-        switch self {
-        case .none: nil
-        case .text(let text): try WebhookSecret(text)
-        case .file(let path): try WebhookSecret.read(path)
-        }
     }
 }

@@ -19,7 +19,7 @@ public struct ControlCommand: AsyncParsableCommand {
         subcommands: [
             StatusCommand.self, LinksCommand.self, TipsCommand.self, IncidentsCommand.self, SplicesCommand.self,
             DriversCommand.self, DashboardCommand.self, DriverCommand.self, LinkCommand.self, HeadersCommand.self,
-            RegtestCommand.self, ReplayCommand.self,
+            RegtestCommand.self, ReplayCommand.self, DoctorCommand.self,
         ])
 
     public init() {}

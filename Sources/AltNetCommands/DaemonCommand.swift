@@ -105,6 +105,18 @@ struct SettingOptions: ParsableArguments {
     var assignments: [String] = []
 
     func load(adding extra: [String: String] = [:]) throws -> DaemonConfiguration {
+        do {
+            return try self.read(adding: extra)
+        } catch let error as ConfigurationError {
+            throw Failure.exit("\(error)", status: EX_CONFIG)
+        }
+    }
+
+    /// The file that settings come from, besides the environment and the command line; `nil` when there is none.
+    var fileInUse: String? { DaemonConfiguration.fileInUse(self.file, environment: Self.environment) }
+
+    /// The same as ``load(adding:)`` with the mistake as an error: a `ConfigurationError`.
+    func read(adding extra: [String: String] = [:]) throws -> DaemonConfiguration {
         var flags = extra
         if let network { flags["network"] = network }
         if let dataDirectory { flags["data_directory"] = dataDirectory }
@@ -115,11 +127,7 @@ struct SettingOptions: ParsableArguments {
             }
             flags[String(parts[0])] = String(parts[1])
         }
-        do {
-            return try DaemonConfiguration.load(file: self.file, environment: Self.environment, flags: flags)
-        } catch {
-            throw Failure.exit("\(error)", status: EX_CONFIG)
-        }
+        return try DaemonConfiguration.load(file: self.file, environment: Self.environment, flags: flags)
     }
 
     private static var environment: [String: String] {

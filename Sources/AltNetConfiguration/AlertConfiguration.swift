@@ -7,8 +7,8 @@ extension DaemonConfiguration {
     public struct Alert: Hashable, Sendable {
         /// How they are told.
         public enum Way: Hashable, Sendable {
-            /// A POST of JSON, signed with the secret in a file if there is one.
-            case webhook(url: String, secretFile: String?, proxy: String?, allowsPlain: Bool)
+            /// A POST of JSON, signed with the secret in a file.
+            case webhook(url: String, secretFile: String, proxy: String?, allowsPlain: Bool)
             /// A program that gets JSON on standard input.
             case command([String])
             /// A message through the local `sendmail`.
@@ -138,9 +138,10 @@ extension Settings {
                 throw self.invalid(
                     table.appending("proxy"), "must have the form host:port, unlike \(Readable.quoted(proxy))")
             }
+            let file = table.appending("secret_file")
             return .webhook(
                 url: url,
-                secretFile: try self.filePath(table.appending("secret_file")),
+                secretFile: try self.required(file, try self.filePath(file)),
                 proxy: proxy,
                 allowsPlain: self.flag(table.appending("allow_plain")) ?? false
             )

@@ -41,6 +41,7 @@ public struct Daemon: Service, CustomStringConvertible {
     let alerts: AlertDispatcher
     let host: DriverHost
     private let fatal: AsyncStream<StoreError>
+    private let notification = ServiceNotification.system
 
     /// Takes the data directory's lock and loads what is stored.
     ///
@@ -130,6 +131,7 @@ public struct Daemon: Service, CustomStringConvertible {
                         var metadata: Logger.Metadata = ["control": "\(self.configuration.controlSocket)"]
                         if let dashboard { metadata["dashboard"] = "\(dashboard)" }
                         self.logger.info("ready", metadata: metadata)
+                        self.notification.send(.ready)
                     }
                     // It stops by itself when it hears that we do; the drivers still have to stop in order.
                     for await _ in AsyncStream<Never>(Never.self, { _ in }) {}
@@ -142,9 +144,14 @@ public struct Daemon: Service, CustomStringConvertible {
                 group.addTask {
                     for await error in self.fatal { throw error }
                 }
+                if self.notification.watchdogInterval != nil {
+                    // Asks the orchestrator: when that no longer answers, the daemon is of no use.
+                    group.addTask { await self.notification.keepAlive { await self.statusLine() } }
+                }
                 group.addTask {
                     try? await gracefulShutdown()
                     self.logger.info("stopping")
+                    self.notification.send(.stopping)
                     await self.splicer.stop()
                     await self.host.detachAll()
                 }
@@ -160,6 +167,13 @@ public struct Daemon: Service, CustomStringConvertible {
         }
         await self.end(delivery)
         self.logger.info("stopped")
+    }
+
+    /// The state in one line, for `systemctl status`.
+    private func statusLine() async -> String {
+        let status = await DaemonOperations(daemon: self).status()
+        return "height \(status.chain.height), \(status.links) links (\(status.linksBehind) behind), "
+            + "\(status.openIncidents) open incidents"
     }
 
     private func attachConfigured() async throws {

@@ -72,7 +72,8 @@ struct DeliverySchedulerTests {
         minimum: AlertMessage.Severity = .warning, burst: Int = 10, perHour: Int = 60
     ) throws -> AlertSink {
         try AlertSink(
-            name: "s", kind: .webhook(AlertSink.Webhook(url: "https://example.org/")), minimum: minimum, burst: burst,
+            name: "s", kind: .webhook(AlertSink.Webhook(url: "https://example.org/", secretFile: "/k")),
+            minimum: minimum, burst: burst,
             perHour: perHour)
     }
 

@@ -92,7 +92,7 @@ struct MessageTests {
             "http://127.1/",
         ])
     func badURLs(url: String) {
-        #expect(throws: AlertError.self) { try AlertSink.Webhook(url: url) }
+        #expect(throws: AlertError.self) { try AlertSink.Webhook(url: url, secretFile: "/k") }
     }
 
     @Test(
@@ -102,8 +102,8 @@ struct MessageTests {
             "http://127.3.2.1/",
         ])
     func goodURLs(url: String) throws {
-        _ = try AlertSink.Webhook(url: url)
-        _ = try AlertSink.Webhook(url: "http://example.org/", allowPlain: true)
+        _ = try AlertSink.Webhook(url: url, secretFile: "/k")
+        _ = try AlertSink.Webhook(url: "http://example.org/", secretFile: "/k", allowPlain: true)
     }
 
     @Test("a program is an absolute path, and a proxy a host and a port")

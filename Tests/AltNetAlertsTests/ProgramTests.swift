@@ -61,7 +61,7 @@ struct ProgramTests {
         #expect(
             try await self.command(script, limit: .seconds(1)).deliver(AlertBatch([Sample.message()], missed: 0))
                 == .failed("took too long and was killed"))
-        #expect(ContinuousClock.now - began < .seconds(10))
+        #expect(ContinuousClock.now - began < .seconds(60))
     }
 
     @Test("at the time limit its children end too, even those that do not listen to signals")
@@ -91,12 +91,12 @@ struct ProgramTests {
 
     @Test("a child that lives on does not hold the alert back")
     func background() async throws {
-        let script = try self.directory.script("fork", "cat > /dev/null; sleep 20 & exit 0")
+        let script = try self.directory.script("fork", "cat > /dev/null; sleep 120 & exit 0")
         let began = ContinuousClock.now
         #expect(
             try await self.command(script).deliver(AlertBatch([Sample.message()], missed: 0))
                 == .delivered("exit status 0"))
-        #expect(ContinuousClock.now - began < .seconds(10))
+        #expect(ContinuousClock.now - began < .seconds(60))
     }
 
     private func mail(_ batch: AlertBatch, exit: Int = 0, from: String = "altnet@example.org") async throws

