@@ -49,8 +49,6 @@ public actor Splicer {
     /// What a port, or the streams of others, have to show.
     struct Tally {
         var open: Set<Key> = []
-        /// Streams that stood, those that are open included.
-        var total: UInt64 = 0
         /// What streams that are gone have carried.
         var traffic = SpliceStream.Traffic()
         /// Why the last one that did not come to be did not.
@@ -78,7 +76,8 @@ public actor Splicer {
     func start(host: DriverHost) async {
         self.host = host
         for (name, port) in self.ports.sorted(by: { $0.key < $1.key }) {
-            guard let wanted = HostAndPort(port.configuration.listen) else { continue }  // The configuration is checked.
+            // It has been checked with the rest of the configuration.
+            guard let wanted = HostAndPort(port.configuration.listen) else { continue }
             do {
                 let listener = try await SpliceSockets.listen(at: wanted) { connection in
                     Task { await self.accept(connection, at: name) }
@@ -189,14 +188,14 @@ public actor Splicer {
             self.ports[port]?.tally.open.remove(key)
             self.ports[port]?.tally.traffic += stream.traffic
             if stream.hasStood {
-                self.ports[port]?.tally.total += 1
+                self.ports[port]?.tally.problem = nil
             } else if let ending = stream.ending {
                 self.note(ending, at: port, level: stream.refusal == nil ? .info : .warning)
             }
         } else {
             self.accepted.open.remove(key)
             self.accepted.traffic += stream.traffic
-            self.accepted.total += 1
+            self.accepted.problem = nil
         }
         self.logger.debug(
             "stream ended",
