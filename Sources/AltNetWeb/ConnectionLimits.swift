@@ -2,7 +2,9 @@
 
 internal import HTTPTypes
 internal import NIOCore
+internal import NIOHTTP1
 internal import NIOHTTPTypes
+internal import NIOHTTPTypesHTTP1
 
 /// Closes a connection that takes too long to ask, to send or to read: so slow clients cannot hold connections.
 final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
@@ -39,6 +41,11 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        // The version is known in front of the codec only.
+        let pipeline = context.pipeline.syncOperations
+        if let codec = try? pipeline.handler(type: HTTP1ToHTTPServerCodec.self) {
+            try? pipeline.addHandler(OldVersions { self.closesAfterAnswer = true }, position: .before(codec))
+        }
         self.headTimer = self.close(context, in: Self.headTime)
     }
 
@@ -100,5 +107,25 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             context.close(promise: nil)
         }
         context.fireUserInboundEventTriggered(event)
+    }
+}
+
+/// Notices clients of HTTP/1.0, such as `ab`: they wait for the end of the connection (RFC 9112, section 9.3), which
+/// the server behind us would keep open.
+final class OldVersions: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+
+    private let onOldVersion: () -> Void
+
+    init(onOldVersion: @escaping () -> Void) {
+        self.onOldVersion = onOldVersion
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .head(let head) = self.unwrapInboundIn(data), head.version.major == 1, head.version.minor == 0 {
+            self.onOldVersion()
+        }
+        context.fireChannelRead(data)
     }
 }

@@ -106,6 +106,16 @@ struct BadRequestTests {
         }
     }
 
+    @Test("a client of HTTP/1.0 is answered, and the connection closed")
+    func oldVersion() async throws {
+        try await TestServer.with { server in
+            let answer = try await server.send(
+                raw: "GET /health HTTP/1.0\r\nHost: \(server.host)\r\nConnection: Keep-Alive\r\n\r\n")
+            #expect(answer.status == 200)
+            #expect(answer.body.contains("true"))
+        }
+    }
+
     @Test("a taken port is said in one sentence")
     func taken() async throws {
         try await TestServer.with { server in
