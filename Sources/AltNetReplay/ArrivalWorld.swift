@@ -54,22 +54,27 @@ struct ArrivalWorld {
     private var episodes: [[Observation]] = []
 
     /// The observations, in episodes: between two of them nobody was watched, so the daemon did not run.
-    static func episodes(of sources: [Source]) -> [[Observation]] {
+    ///
+    /// - Parameter isOpenEnded: whether those who show nothing more at the end are still there, and silent.
+    static func episodes(of sources: [Source], isOpenEnded: Bool = false) -> [[Observation]] {
         var world = ArrivalWorld()
         world.findParents(sources)
         var entries: [Entry] = []
         for (index, source) in sources.enumerated() {
-            for session in source.file.sessions {
+            let sessions = source.file.sessions
+            for (number, session) in sessions.enumerated() {
+                let staysOpen = isOpenEnded && number == sessions.count - 1
                 for (position, arrival) in session.enumerated() {
                     entries.append(
                         Entry(
                             source: index, mark: Mark(height: arrival.height, hash: arrival.hash), at: arrival.at,
-                            opens: position == 0, closes: position == session.count - 1))
+                            opens: position == 0, closes: position == session.count - 1 && !staysOpen))
                 }
             }
         }
         entries.sort { ($0.at, $0.mark.height, $0.source) < ($1.at, $1.mark.height, $1.source) }
         for entry in entries { world.take(entry, sources[entry.source].subject) }
+        if !world.episode.isEmpty { world.end() }
         return world.episodes
     }
 
@@ -108,7 +113,10 @@ struct ArrivalWorld {
         }
         if entry.closes {
             self.openLinks.remove(entry.source)
-            if subject.isLink { self.see(.closed(subject), at: entry.at) }
+            let off = NodeFacts(
+                reach: .unreachable("the recorder was off"), isSyncing: false, blocks: entry.mark.height,
+                headers: entry.mark.height)
+            self.see(subject.isLink ? .closed(subject) : .node(off), at: entry.at)
             if self.openLinks.isEmpty { self.end() }
         }
     }

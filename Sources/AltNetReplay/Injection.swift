@@ -138,7 +138,7 @@ public struct Injection: Sendable {
             sources.append(
                 ArrivalWorld.Source(subject: Subject("honest"), file: ArrivalFile(name: "honest", arrivals: honest)))
         }
-        let observations = ArrivalWorld.episodes(of: sources).first ?? []
+        let observations = ArrivalWorld.episodes(of: sources, isOpenEnded: true).first ?? []
         var run = WatchdogRun(configuration: self.configuration)
         var outcome = Outcome(noticed: nil, critical: nil, kinds: [])
         for observation in observations {

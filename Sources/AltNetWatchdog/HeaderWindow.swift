@@ -209,11 +209,6 @@ struct HeaderWindow: Sendable {
                 depth: old.height - left.point.height))
     }
 
-    /// We did not run: the time between the last block and the next says nothing.
-    mutating func forgetPace() {
-        self.pace = BlockPace()
-    }
-
     private mutating func note(_ reorganisation: Reorganisation) {
         self.reorganisations.append(reorganisation)
         if self.reorganisations.count > Self.maximumReorganisations { self.reorganisations.removeFirst() }

@@ -5,11 +5,13 @@ internal import AltNetBitcoin
 
 extension Picture {
     /// The headers that prove that there is more than somebody has shown: from the last one that both chains have to
-    /// the end of the best chain, and the other branch.
+    /// the end of the best chain, and the other branch. Where that is not known they begin before the first header that
+    /// has more work than what was shown.
     func evidence(accused: Subject, shown: ChainPoint?, at shownAt: WallClockTime) -> Evidence {
         guard let best = self.tree.best else { return Evidence() }
         var evidence = Evidence()
-        let fork = shown.flatMap(self.tree.forkHeight) ?? (best.height &- 1)
+        let better = shown.flatMap { self.tree.first(withMoreWorkThan: $0.work)?.point.height } ?? best.height
+        let fork = shown.flatMap(self.tree.forkHeight) ?? (better - min(better, 1))
         evidence.headers = self.headers(from: max(fork, self.tree.lowest))
         if let shown {
             if let place = self.tree[shown.hash], !self.tree.isOnBest(place.point.hash) {

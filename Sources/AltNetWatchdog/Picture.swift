@@ -135,7 +135,6 @@ struct Picture: Sendable {
     mutating func resume(now: WallClockTime) {
         if self.listeningSince != nil { self.listeningSince = now }
         for subject in self.states.keys { self.states[subject]?.watchedSince = now }
-        self.tree.forgetPace()
     }
 
     // MARK: - What detectors ask
@@ -208,7 +207,7 @@ struct Picture: Sendable {
             let isExpected = self.isWatched(subject)
             let blocks = self.tree.newlyShown(from: state.shown, to: point, limit: ArrivalHistory.capacity)
             for block in blocks where isExpected && block.provenAt >= state.watchedSince && block.wasFresh {
-                self.states[subject]?.arrivals.note(lateness: now - block.provenAt)
+                self.states[subject]?.arrivals.note(lateness: now - block.provenAt, at: now)
             }
         }
         self.states[subject]?.shown = point

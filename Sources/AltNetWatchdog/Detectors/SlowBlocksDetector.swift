@@ -12,6 +12,7 @@ internal import AltNetBase
 ///   each single block comes before ``SilenceDetector`` says anything.
 /// - Cannot see: an attacker with more than half of the hash rate, who is as fast as the rest; and it cannot tell a
 ///   lasting fall of the network's hash rate to a half from an attack. A feed at two thirds of the rate is hardly seen.
+/// - Counts from when somebody was first there who could have told us, and anew after a pause of ours.
 /// - Parameters: ``attacker`` is a third of the rate: an attacker with a third of the mining power, the most that is
 ///   commonly feared, feeds its own branch this fast. ``honest`` is nine tenths, what a bad difficulty period brings.
 ///   At that rate the sum reaches a threshold h once in at least e^h blocks (Lorden). Critical at 16: once in at least
@@ -33,8 +34,12 @@ struct SlowBlocksDetector: Detector {
 
     func findings(in picture: Picture, at now: WallClockTime) -> Findings {
         var findings = Findings()
-        let arrivals = picture.tree.pace.arrivals
-        guard let last = arrivals.last else { return findings }
+        guard let listening = picture.listeningSince else { return findings }
+        // What came before we listened, or before a pause of ours, says nothing about the time between.
+        let pace = picture.tree.pace
+        let start = max(listening, pace.forgotten ?? listening)
+        let arrivals = [start] + pace.arrivals.filter { $0 > start }
+        let last = arrivals.last ?? start
         let (sum, first) = self.sum(of: arrivals)
         let score = sum + self.gain(of: now - last)
         let due = last + self.time(toGain: self.warning - sum)
