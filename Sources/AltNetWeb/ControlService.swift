@@ -201,10 +201,16 @@ extension Credentials {
 }
 
 extension HTTPField.Name {
-    static let host = Self("Host")!
-    static let secFetchSite = Self("Sec-Fetch-Site")!
-    static let csrfToken = Self("X-CSRF-Token")!
-    static let xFrameOptions = Self("X-Frame-Options")!
-    static let referrerPolicy = Self("Referrer-Policy")!
-    static let crossOriginOpenerPolicy = Self("Cross-Origin-Opener-Policy")!
+    static let host = literal("Host")
+    static let lastEventID = literal("Last-Event-ID")
+    static let secFetchSite = literal("Sec-Fetch-Site")
+    static let csrfToken = literal("X-CSRF-Token")
+    static let xFrameOptions = literal("X-Frame-Options")
+    static let referrerPolicy = literal("Referrer-Policy")
+    static let crossOriginOpenerPolicy = literal("Cross-Origin-Opener-Policy")
+
+    private static func literal(_ name: StaticString) -> Self {
+        guard let name = Self("\(name)") else { preconditionFailure("\(name) is no name of a header") }
+        return name
+    }
 }

@@ -165,7 +165,3 @@ enum Dashboard {
     static let script = Answer.bytes(PackageResources.dashboard_js, type: "text/javascript; charset=utf-8")
     static let style = Answer.bytes(PackageResources.dashboard_css, type: "text/css; charset=utf-8")
 }
-
-extension HTTPField.Name {
-    static let lastEventID = Self("Last-Event-ID")!
-}
