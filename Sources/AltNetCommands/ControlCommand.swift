@@ -17,7 +17,8 @@ public struct ControlCommand: AsyncParsableCommand {
             """,
         version: "altnet \(AltNetVersion.current)",
         subcommands: [
-            StatusCommand.self, LinksCommand.self, TipsCommand.self, IncidentsCommand.self, SplicesCommand.self,
+            StatusCommand.self, NodeCommand.self, LinksCommand.self, TipsCommand.self, IncidentsCommand.self,
+            AlertsCommand.self, SplicesCommand.self,
             DriversCommand.self, DashboardCommand.self, DriverCommand.self, LinkCommand.self, HeadersCommand.self,
             RegtestCommand.self, ReplayCommand.self, DoctorCommand.self,
         ])

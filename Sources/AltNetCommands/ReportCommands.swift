@@ -86,37 +86,6 @@ struct TipsCommand: AsyncParsableCommand {
     }
 }
 
-struct IncidentsCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "incidents", abstract: "What the watchdog found, newest first.")
-
-    @OptionGroup var daemon: DaemonOptions
-
-    @Option(help: "The most incidents to print.")
-    var limit = 20
-
-    func validate() throws {
-        guard (1...ControlInterface.maximumIncidents).contains(self.limit) else {
-            throw ValidationError("--limit must be from 1 to \(ControlInterface.maximumIncidents)")
-        }
-    }
-
-    func run() async throws {
-        try await self.daemon.show({ try await $0.incidents(limit: self.limit) }) { incidents in
-            incidents.isEmpty
-                ? "no incidents"
-                : incidents.map { incident in
-                    """
-                    \(incident.id)  \(incident.closed == nil ? "OPEN" : "closed")  \(incident.explanation)
-                       missing since \(incident.since), reported \(incident.opened)\
-                    \(incident.closed.map { ", closed \($0)" } ?? "")
-                       first missing block \(incident.firstMissingHash ?? "-")
-                    """
-                }.joined(separator: "\n")
-        }
-    }
-}
-
 struct DriversCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "drivers", abstract: "Every driver: its state, and what it can do.")

@@ -61,6 +61,11 @@ public struct ControlClient: Sendable {
         try await self.get("/v1/alerts?limit=\(limit)")
     }
 
+    /// Sends a test alert to one sink; tells what became of it.
+    public func sendTestAlert(to sink: String) async throws(ControlError) -> AlertReport {
+        try Self.decode(try await self.send(.POST, "/v1/alerts/\(Self.escaped(sink))/test"))
+    }
+
     /// The last blocks of the best chain, newest first.
     public func blocks(limit: Int) async throws(ControlError) -> [BlockReport] {
         try await self.get("/v1/blocks?limit=\(limit)")

@@ -7,6 +7,7 @@ internal import AltNetConfiguration
 internal import AltNetControl
 internal import AltNetDriverHost
 internal import AltNetDriverProtocol
+internal import AltNetReplay
 internal import AltNetStore
 internal import AltNetWeb
 internal import Glibc
@@ -72,7 +73,20 @@ struct DaemonOperations: ControlOperations {
     }
 
     func evidence(of id: Int64) async throws(ControlRefusal) -> [UInt8]? {
-        nil
+        try await Self.refusing { () async throws -> [UInt8]? in
+            guard let incident = try await self.daemon.orchestrator.incident(id) else { return nil }
+            return try EvidenceFile(
+                network: self.daemon.configuration.network, exportedAt: .system, incident: incident
+            ).encoded()
+        }
+    }
+
+    func sendTestAlert(to sink: String) async throws(ControlRefusal) -> AlertReport {
+        do throws(AlertError) {
+            return AlertReport(try await self.daemon.alerts.sendTest(to: sink))
+        } catch {
+            throw ControlRefusal(.conflict, error.description)
+        }
     }
 
     func exportHeaders(from height: UInt32, count: UInt32) async throws(ControlRefusal) -> [UInt8] {

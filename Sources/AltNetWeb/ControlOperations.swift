@@ -36,6 +36,8 @@ public protocol ControlOperations: Sendable {
     func detach(_ driver: String) async throws(ControlRefusal)
     func openTarget(_ target: String, driver: String) async throws(ControlRefusal)
     func closeTarget(_ target: String, driver: String) async throws(ControlRefusal)
+    /// Sends a test alert to one sink, and waits for what becomes of it.
+    func sendTestAlert(to sink: String) async throws(ControlRefusal) -> AlertReport
     /// Raw headers of the best chain from a height on; none above the tip.
     func exportHeaders(from height: UInt32, count: UInt32) async throws(ControlRefusal) -> [UInt8]
     /// Stores raw headers, a whole number of 80 bytes; returns when they are on the disk.

@@ -97,6 +97,9 @@ extension Route {
             try await service.operations.closeTarget(target, driver: asked.parameter("name"))
             return try Answer.nothing()
         },
+        Route(.post, "/v1/alerts/{name}/test", .operate) { asked, service in
+            try Answer.json(try await service.operations.sendTestAlert(to: asked.parameter("name")))
+        },
         Route(.post, "/v1/headers", .operate, body: .headers, isHeavy: true) { asked, service in
             let count = asked.body.readableBytes
             guard count.isMultiple(of: 80), count > 0 else {

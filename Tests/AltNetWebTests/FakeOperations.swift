@@ -110,6 +110,8 @@ final class FakeOperations: ControlOperations {
 
     func alerts(limit: Int) async -> [AlertReport] { [Self.alert] }
 
+    func sendTestAlert(to sink: String) async throws(ControlRefusal) -> AlertReport { Self.alert }
+
     func blocks(limit: Int) async -> [BlockReport] {
         [
             BlockReport(height: 800_000, hash: Self.hash, time: Self.time, provenAt: Self.time, provenBy: "bitcoin x"),
