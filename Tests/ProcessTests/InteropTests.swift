@@ -83,26 +83,16 @@ struct LightningInteropTests {
         if: ProcessInfo.processInfo.environment["ALTNET_BITCOIND"] != nil,
         "needs a real node; say where with ALTNET_BITCOIND=/path/to/bitcoind"))
 struct BitcoinCoreTests {
-    @Test("gives us its headers and takes ours, inbound and outbound, with either transport")
-    func sync() async throws {
+    @Test(
+        "exchanges headers with us, syncs with another one over a Lightning link, and is watched and healed",
+        arguments: ["bitcoind_sync.py", "bitcoind_splice.py", "bitcoind_watchdog.py"])
+    func checks(tool: String) async throws {
         let bitcoind = try #require(ProcessInfo.processInfo.environment["ALTNET_BITCOIND"])
         let result = try await Programs.run(
             "/usr/bin/env",
             [
-                "ALTNET_BITCOIND=\(bitcoind)", "/usr/bin/python3", PythonTools.tool("bitcoind_sync.py"), "--binaries",
+                "ALTNET_BITCOIND=\(bitcoind)", "/usr/bin/python3", PythonTools.tool(tool), "--binaries",
                 Programs.directory,
-            ])
-        #expect(result.status == 0, "\(result.output)\(result.errors)")
-    }
-
-    @Test("syncs with another one over a Lightning link, through a spliced port, whichever side dialled")
-    func splice() async throws {
-        let bitcoind = try #require(ProcessInfo.processInfo.environment["ALTNET_BITCOIND"])
-        let result = try await Programs.run(
-            "/usr/bin/env",
-            [
-                "ALTNET_BITCOIND=\(bitcoind)", "/usr/bin/python3", PythonTools.tool("bitcoind_splice.py"),
-                "--binaries", Programs.directory,
             ])
         #expect(result.status == 0, "\(result.output)\(result.errors)")
     }

@@ -98,8 +98,13 @@ class Bitcoind(Process):
             arguments.append(f"-bind=127.0.0.1:{self.port}")
         if transport != "default":
             arguments.append(f"-v2transport={transport}")
+        self.arguments = arguments
         super().__init__(arguments, f"{directory}/output.log")
         until(self.is_ready, 30, "bitcoind's start")
+
+    def start_again(self) -> None:
+        Process.__init__(self, self.arguments, f"{self.directory}/output.log")
+        until(self.is_ready, 30, "bitcoind's second start")
 
     @property
     def address(self) -> str:
@@ -158,8 +163,12 @@ class Altnet(Process):
         return bool(self.ask("status"))
 
     def ask(self, *command: str):
+        return self.run(*command, *self.options, "--json")
+
+    def run(self, *command: str):
+        """A command that needs no daemon."""
         result = subprocess.run(
-            [f"{self.binaries}/altnet", *command, *self.options, "--json"], capture_output=True, text=True, timeout=60)
+            [f"{self.binaries}/altnet", *command], capture_output=True, text=True, timeout=60)
         if result.returncode != 0:
             raise Failure(f"altnet {' '.join(command)}: {result.stderr.strip() or result.stdout.strip()}")
         return json.loads(result.stdout)
@@ -314,11 +323,13 @@ def feed_behind(bench: Bench) -> dict:
     return {**result, "missingBlocks": link["missingBlocks"], "linkTipHeight": link.get("tipHeight")}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run_checks(description: str, checks: list, transports: list[str] | None = None) -> int:
+    """Reads the command line, makes the checks, and gives the exit status."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binaries", required=True, metavar="DIR")
     parser.add_argument("--only", metavar="WORD", help="make only the checks whose name holds this")
-    parser.add_argument("--v2transport", choices=["default", "0"], help="try only this; both otherwise")
+    if transports:
+        parser.add_argument("--v2transport", choices=transports, help="try only this; all otherwise")
     arguments = parser.parse_args()
     bitcoind = os.environ.get("ALTNET_BITCOIND", "")
     if not os.access(bitcoind, os.X_OK):
@@ -331,18 +342,26 @@ def main() -> int:
     # So that everything we started is ended when we are.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed = 0
-    for transport in [arguments.v2transport] if arguments.v2transport else ["default", "0"]:
+    chosen = getattr(arguments, "v2transport", None)
+    for transport in [chosen] if chosen else transports or ["default"]:
         bench = Bench(bitcoind, os.path.abspath(arguments.binaries), transport, arguments.only)
         try:
-            bench.check("follow", lambda: follow(bench))
-            bench.check("feed-connect", lambda: feed_outbound(bench, "connect"))
-            bench.check("feed-addnode", lambda: feed_outbound(bench, "addnode"))
-            bench.check("feed-inbound", lambda: feed_inbound(bench))
-            bench.check("feed-behind", lambda: feed_behind(bench))
+            for name, check in checks:
+                bench.check(name, lambda check=check: check(bench))
         finally:
             bench.close()
         failed += bench.failed
     return 1 if failed else 0
+
+
+def main() -> int:
+    return run_checks(__doc__, [
+        ("follow", follow),
+        ("feed-connect", lambda bench: feed_outbound(bench, "connect")),
+        ("feed-addnode", lambda bench: feed_outbound(bench, "addnode")),
+        ("feed-inbound", feed_inbound),
+        ("feed-behind", feed_behind),
+    ], ["default", "0"])
 
 
 if __name__ == "__main__":
