@@ -28,6 +28,7 @@ public actor AlertDispatcher {
     private var scheduler: DeliveryScheduler
     private var deliveries: [AlertDelivery] = []
     private var testing: Set<String> = []
+    private let onDelivery: @Sendable (AlertDelivery) -> Void
     private var timer: Task<Void, Never>?
     /// Whether the disk refused the last time, so that one line in the log says it and not each alert.
     private var isStoreFailing = false
@@ -41,9 +42,11 @@ public actor AlertDispatcher {
     /// - Parameters:
     ///   - path: the file for undelivered alerts, in the data directory.
     ///   - node, network: who sends; for tests of a sink.
+    ///   - onDelivery: called for each delivery and each failure; must not wait.
     /// - Throws: ``AlertError`` when sinks share a name, are too many, or the file cannot be opened.
     public init(
-        sinks: [AlertSink], node: String, network: String, path: String, logger: Logger
+        sinks: [AlertSink], node: String, network: String, path: String, logger: Logger,
+        onDelivery: @escaping @Sendable (AlertDelivery) -> Void = { _ in }
     ) throws(AlertError) {
         guard sinks.count <= AlertSink.maximumCount else {
             throw AlertError("there are \(sinks.count) sinks for alerts; \(AlertSink.maximumCount) are the most")
@@ -55,6 +58,7 @@ public actor AlertDispatcher {
         self.node = node
         self.network = network
         self.logger = logger
+        self.onDelivery = onDelivery
         self.store = try AlertStore(path: path)
         self.senders = Dictionary(
             sinks.map { ($0.name, $0.makeSender(logger: logger)) }, uniquingKeysWith: { first, _ in first })
@@ -214,6 +218,7 @@ public actor AlertDispatcher {
     }
 
     private func record(_ delivery: AlertDelivery) {
+        self.onDelivery(delivery)
         self.deliveries.append(delivery)
         if self.deliveries.count > Self.maximumRecent {
             self.deliveries.removeFirst(self.deliveries.count - Self.maximumRecent)

@@ -85,6 +85,7 @@ extension BitcoinPeerSession {
                     identity: "",
                     agent: UntrustedText(version.userAgent),
                     claimedHeight: UInt32(exactly: version.startHeight),
+                    clock: version.time,
                     serves: serves
                 )
             )

@@ -32,6 +32,7 @@ extension DriverEvent {
                 identity: try Text.checked(opened.identity, "an identity", limit: DriverProtocol.maximumIdentityLength),
                 agent: agent,
                 claimedHeight: opened.hasClaimedHeight ? opened.claimedHeight : nil,
+                clock: opened.hasClock ? opened.clock : nil,
                 serves: try Self.kinds(opened.requests),
                 takesStreams: opened.streams)
             self = .linkOpened(
@@ -78,6 +79,7 @@ extension DriverEvent {
                     $0.identity = description.peer.identity
                     $0.agent = Data(description.peer.agent.description.utf8)
                     if let height = description.peer.claimedHeight { $0.claimedHeight = height }
+                    if let clock = description.peer.clock { $0.clock = clock }
                     $0.requests = description.peer.serves.protobuf
                     $0.streams = description.peer.takesStreams
                 }

@@ -66,18 +66,21 @@ public struct LinkPeer: Hashable, Sendable {
     public var agent: UntrustedText
     /// The height that the other side claims; `nil` where the protocol does not tell.
     public var claimedHeight: UInt32?
+    /// The other side's clock when it introduced itself, in seconds since 1970; `nil` where the protocol does not tell.
+    public var clock: Int64?
     /// What the other side says it serves.
     public var serves: Set<ObjectKind>
     /// Whether streams can be opened towards the other side. Its operator may still refuse each of them.
     public var takesStreams: Bool
 
     public init(
-        identity: String, agent: UntrustedText, claimedHeight: UInt32?, serves: Set<ObjectKind>,
-        takesStreams: Bool = false
+        identity: String, agent: UntrustedText, claimedHeight: UInt32?, clock: Int64? = nil,
+        serves: Set<ObjectKind>, takesStreams: Bool = false
     ) {
         self.identity = identity
         self.agent = agent
         self.claimedHeight = claimedHeight
+        self.clock = clock
         self.serves = serves
         self.takesStreams = takesStreams
     }

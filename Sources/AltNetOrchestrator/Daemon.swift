@@ -65,7 +65,8 @@ public struct Daemon: Service, CustomStringConvertible {
         self.directory = directory
         // Locked as well: two daemons of different networks would take each other's sockets away.
         self.runtimeDirectory = try DataDirectory(path: configuration.runtimeDirectory)
-        let alerts = try Self.openAlerts(configuration, in: self.directory, logger: logger)
+        let events = EventHub()
+        let alerts = try Self.openAlerts(configuration, in: self.directory, events: events, logger: logger)
         self.alerts = alerts
         let splicer = Splicer(configuration.splice, logger: logger)
         self.splicer = splicer
@@ -92,7 +93,7 @@ public struct Daemon: Service, CustomStringConvertible {
                 sync: sync,
                 watchdog: Watchdog.Configuration(
                     grace: configuration.watchdog.grace, expectedInterval: configuration.watchdog.expectedInterval),
-                policy: configuration.policy, node: node, nodeSettings: configuration.node,
+                events: events, policy: configuration.policy, node: node, nodeSettings: configuration.node,
                 tell: { [alerts, network = configuration.network.rawValue] incident, change in
                     alerts.send(AlertMessage(incident, change, node: Self.hostName, network: network))
                 },
@@ -211,13 +212,14 @@ public struct Daemon: Service, CustomStringConvertible {
     }
 
     private static func openAlerts(
-        _ configuration: DaemonConfiguration, in directory: borrowing DataDirectory, logger: Logger
+        _ configuration: DaemonConfiguration, in directory: borrowing DataDirectory, events: EventHub, logger: Logger
     ) throws -> AlertDispatcher {
         do {
             return try AlertDispatcher(
                 sinks: try configuration.alerts.map { alert throws(AlertError) in try AlertSink(alert) },
                 node: Self.hostName, network: configuration.network.rawValue,
-                path: directory.file("alerts.sqlite"), logger: logger)
+                path: directory.file("alerts.sqlite"), logger: logger,
+                onDelivery: { events.publish(.alert(AlertReport($0))) })
         } catch {
             throw Failure("\(error)")
         }

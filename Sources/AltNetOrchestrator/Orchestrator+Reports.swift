@@ -82,6 +82,7 @@ extension Orchestrator {
         }
         report.latenessSeconds = self.watchdog.lateness(of: link.subject)?.inSeconds
         report.latencyMilliseconds = self.latencies[link.id].map { $0.inSeconds * 1000 }
+        report.clockOffsetSeconds = link.clockOffset?.inSeconds
         report.networkGroup = self.facts(of: link).networkGroup
         return report
     }

@@ -4,6 +4,7 @@ internal import AltNetBase
 internal import AltNetBitcoin
 internal import AltNetConfiguration
 internal import AltNetControl
+internal import AltNetDriverHost
 internal import AltNetDriverProtocol
 internal import AltNetHeaderChain
 internal import AltNetHeaderSync
@@ -29,6 +30,14 @@ extension Orchestrator {
 
     func publish(_ link: Link, _ change: ControlEvent.Change) {
         self.events.publish(.link(.init(change: change, link: self.report(link))))
+    }
+
+    /// Tells how a driver is now; one that is gone is no news.
+    func publishDriver(_ name: String) async {
+        guard let found = await self.host?.statuses.first(where: { $0.specification.name == name }) else { return }
+        var report = DriverReport(found.specification, found.status, restarts: found.restarts)
+        report.listening = self.listening(of: name)
+        self.events.publish(.driver(report))
     }
 
     /// Tells those who asked to be told by alerts.

@@ -25,6 +25,8 @@ public actor Orchestrator: DriverHostDelegate {
     struct Parts: Sendable {
         var sync: HeaderSync.Configuration
         var watchdog: Watchdog.Configuration
+        /// Where everybody hears of what happens who looks on.
+        var events: EventHub
         var policy: DaemonConfiguration.PolicySettings
         /// `nil` where the header chain is all there is.
         var node: (any NodeInterface)?
@@ -45,6 +47,17 @@ public actor Orchestrator: DriverHostDelegate {
         let number: DriverLink
         let description: DriverLinkDescription
         let since: WallClockTime
+
+        /// How far the remote's clock was ahead of ours when it introduced itself, give or take the round trip.
+        var clockOffset: Duration? {
+            // No clock is wrong by more than a century: what is, is no time.
+            self.description.peer.clock.flatMap { clock in
+                let offset = clock.subtractingReportingOverflow(self.since.seconds)
+                let century: Int64 = 3_155_760_000
+                guard !offset.overflow, (-century...century).contains(offset.partialValue) else { return nil }
+                return .seconds(offset.partialValue)
+            }
+        }
 
         /// How incidents name it: driver and target, so that a link that comes back is the same subject.
         var subject: Subject {
@@ -80,8 +93,7 @@ public actor Orchestrator: DriverHostDelegate {
     private var syncTimer: Task<Void, Never>?
     var watchdogTimer: Task<Void, Never>?
     private var announcedTip: HeaderNode = .start
-    /// Where everybody hears of what happens who looks on.
-    let events = EventHub()
+    nonisolated var events: EventHub { self.parts.events }
     /// Incidents that are open, as they were last told.
     var severities: [Int64: Incident.Severity] = [:]
     /// Incidents that opened since the start.
@@ -139,12 +151,14 @@ public actor Orchestrator: DriverHostDelegate {
         if let tip = self.tipAnnouncement() {
             await self.host?.send(.announcement(.all, tip), to: driver)
         }
+        await self.publishDriver(driver)
     }
 
     public func driverDetached(_ driver: String, reason: String) async {
         self.logger.info("driver detached", metadata: ["driver": "\(driver)", "reason": "\(reason)"])
         let gone = self.driverStates.removeValue(forKey: driver)?.links ?? [:]
         for link in gone.values.sorted() { await self.close(link) }
+        await self.publishDriver(driver)
     }
 
     public func driver(_ driver: String, said event: DriverEvent) async {
@@ -213,6 +227,7 @@ public actor Orchestrator: DriverHostDelegate {
             metadata: ["link": "\(id)", "driver": "\(driver)", "remote": "\(description.remote)"])
         self.publish(link, .opened)
         self.observe(.opened(link.subject, self.facts(of: link)), of: link)
+        if let offset = link.clockOffset { self.observe(.clock(link.subject, offset: offset), of: link) }
         guard description.peer.serves.contains(.headers) else { return }
         await self.carryOut(self.sync.onLinkOpened(id, now: .system))
     }

@@ -12,10 +12,12 @@
 // 1. The orchestrator starts the driver's program and writes one line of JSON to its standard input:
 //
 //      {"version":1, "name":"lightning", "socket":"/run/…/drivers.sock", "secret":"9f…", "network":"main",
-//       "dataDirectory":"/…/drivers/lightning", "settings":{"connect":["02…@host:9735"]}}
+//       "dataDirectory":"/…/drivers/lightning", "settings":{"connect":["02…@host:9735"]},
+//       "serves":["headers","blocks"]}
 //
 //    "settings" is the driver's part of the operator's configuration; a driver MUST refuse settings it does not know.
-//    "dataDirectory" exists, belongs to the driver alone and may hold what it must remember (a node key).
+//    "serves" names the kinds of object that the orchestrator can be asked for: headers always, blocks when there is a
+//    node behind it. "dataDirectory" exists, belongs to the driver alone and may hold what it must remember (a node key).
 //    Standard input then stays open. When it ends, the orchestrator is gone and the driver MUST exit.
 //
 // 2. The driver connects to the Unix socket "socket" with gRPC without TLS, calls Orchestrator.Attach, and sends Hello

@@ -22,10 +22,12 @@
 // 1. The orchestrator starts the driver's program and writes one line of JSON to its standard input:
 //
 //      {"version":1, "name":"lightning", "socket":"/run/…/drivers.sock", "secret":"9f…", "network":"main",
-//       "dataDirectory":"/…/drivers/lightning", "settings":{"connect":["02…@host:9735"]}}
+//       "dataDirectory":"/…/drivers/lightning", "settings":{"connect":["02…@host:9735"]},
+//       "serves":["headers","blocks"]}
 //
 //    "settings" is the driver's part of the operator's configuration; a driver MUST refuse settings it does not know.
-//    "dataDirectory" exists, belongs to the driver alone and may hold what it must remember (a node key).
+//    "serves" names the kinds of object that the orchestrator can be asked for: headers always, blocks when there is a
+//    node behind it. "dataDirectory" exists, belongs to the driver alone and may hold what it must remember (a node key).
 //    Standard input then stays open. When it ends, the orchestrator is gone and the driver MUST exit.
 //
 // 2. The driver connects to the Unix socket "socket" with gRPC without TLS, calls Orchestrator.Attach, and sends Hello
@@ -913,11 +915,23 @@ package nonisolated struct Altnet_Driver_V1_LinkOpened: Sendable {
   /// Whether streams can be opened towards this remote; only with Capabilities.streams.
   package var streams: Bool = false
 
+  /// The remote's clock when it introduced itself, in seconds since 1970, where the medium tells. To be sent on at once:
+  /// it is compared with the orchestrator's clock when it arrives.
+  package var clock: Int64 {
+    get {_clock ?? 0}
+    set {_clock = newValue}
+  }
+  /// Returns true if `clock` has been explicitly set.
+  package var hasClock: Bool {self._clock != nil}
+  /// Clears the value of `clock`. Subsequent reads from it will return its default value.
+  package mutating func clearClock() {self._clock = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _claimedHeight: UInt32? = nil
+  fileprivate var _clock: Int64? = nil
 }
 
 package nonisolated struct Altnet_Driver_V1_LinkClosed: Sendable {
@@ -2201,7 +2215,7 @@ nonisolated extension Altnet_Driver_V1_Listening: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LinkOpened"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}target\0\u{1}remote\0\u{1}identity\0\u{1}agent\0\u{3}claimed_height\0\u{1}requests\0\u{1}streams\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}target\0\u{1}remote\0\u{1}identity\0\u{1}agent\0\u{3}claimed_height\0\u{1}requests\0\u{1}streams\0\u{1}clock\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2217,6 +2231,7 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self._claimedHeight) }()
       case 7: try { try decoder.decodeRepeatedEnumField(value: &self.requests) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.streams) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self._clock) }()
       default: break
       }
     }
@@ -2251,6 +2266,9 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
     if self.streams != false {
       try visitor.visitSingularBoolField(value: self.streams, fieldNumber: 8)
     }
+    try { if let v = self._clock {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2263,6 +2281,7 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
     if lhs._claimedHeight != rhs._claimedHeight {return false}
     if lhs.requests != rhs.requests {return false}
     if lhs.streams != rhs.streams {return false}
+    if lhs._clock != rhs._clock {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
