@@ -7,19 +7,22 @@ extension DaemonConfiguration {
     public struct HTTP: Hashable, Sendable {
         /// A loopback address and port; `nil` for none.
         public var listen: String?
+        /// Whether the operator asked for this address. The default one is done without where another program has it.
+        public var isRequired: Bool
         /// Whether `/metrics` is served to anybody who can connect.
         public var metricsWithoutToken: Bool
 
         /// The given values, and the defaults of the others.
-        public init(listen: String?, metricsWithoutToken: Bool = false) {
+        public init(listen: String?, isRequired: Bool = true, metricsWithoutToken: Bool = false) {
             self.listen = listen
+            self.isRequired = isRequired
             self.metricsWithoutToken = metricsWithoutToken
         }
 
         /// The defaults of a network. Each has a port of its own, so that daemons of several networks can run side by
         /// side, and nothing usual beside a Bitcoin node takes it.
         public init(network: Network) {
-            self.init(listen: "127.0.0.1:\(Self.defaultPort(network))")
+            self.init(listen: "127.0.0.1:\(Self.defaultPort(network))", isRequired: false)
         }
 
         private static func defaultPort(_ network: Network) -> Int {
@@ -71,7 +74,10 @@ extension Settings {
     func http(_ network: Network) throws(ConfigurationError) -> DaemonConfiguration.HTTP {
         var http = DaemonConfiguration.HTTP(network: network)
         let path = SettingPath("http", "listen")
-        if let address = self.text(path) { http.listen = address.isEmpty ? nil : try self.loopback(address, path) }
+        if let address = self.text(path) {
+            http.listen = address.isEmpty ? nil : try self.loopback(address, path)
+            http.isRequired = true
+        }
         http.metricsWithoutToken = self.flag(SettingPath("http", "metrics_without_token")) ?? false
         return http
     }

@@ -28,6 +28,14 @@ public protocol NodeInterface: Sendable {
     ///
     /// - Parameter reason: why, in one sentence, for the audit log.
     func perform(_ change: NodeChange, because reason: String) async throws(NodeError)
+
+    /// Ends it: what must be on the disk is there when this returns, and every later call is refused. A node in a process
+    /// of its own has nothing to end.
+    func close() async
+}
+
+extension NodeInterface {
+    public func close() async {}
 }
 
 /// What following a node yields.

@@ -116,24 +116,11 @@ public struct Daemon: Service, CustomStringConvertible {
         await self.orchestrator.setHost(self.host)
         await self.splicer.start(host: self.host)
         let delivery = Task { await self.alerts.run() }
-        let web = WebServer(
-            WebConfiguration(
-                socketPath: self.configuration.controlSocket,
-                listen: try self.configuration.http.listen.map { text throws in try LoopbackAddress(text) },
-                tokenDirectory: self.runtimeDirectory.path,
-                metricsWithoutToken: self.configuration.http.metricsWithoutToken),
-            operations: DaemonOperations(daemon: self), events: self.orchestrator.events,
-            logger: Self.quiet(self.logger))
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.host.run { try await self.attachConfigured() } }
                 group.addTask {
-                    try await web.run { dashboard in
-                        var metadata: Logger.Metadata = ["control": "\(self.configuration.controlSocket)"]
-                        if let dashboard { metadata["dashboard"] = "\(dashboard)" }
-                        self.logger.info("ready", metadata: metadata)
-                        self.notification.send(.ready)
-                    }
+                    try await self.serve()
                     // It stops by itself when it hears that we do; the drivers still have to stop in order.
                     for await _ in AsyncStream<Never>(Never.self, { _ in }) {}
                 }
@@ -175,6 +162,35 @@ public struct Daemon: Service, CustomStringConvertible {
         let status = await DaemonOperations(daemon: self).status()
         return "height \(status.chain.height), \(status.links) links (\(status.linksBehind) behind), "
             + "\(status.openIncidents) open incidents"
+    }
+
+    /// Serves the control interface.
+    private func serve() async throws {
+        let http = self.configuration.http
+        do {
+            try await self.serve(on: http.listen)
+        } catch let error as WebServerError where !http.isRequired {
+            // Nobody asked for this port: to watch without a dashboard is better than not to watch.
+            self.logger.warning("no HTTP", metadata: ["reason": "\(error)"])
+            try await self.serve(on: nil)
+        }
+    }
+
+    private func serve(on address: String?) async throws {
+        let web = WebServer(
+            WebConfiguration(
+                socketPath: self.configuration.controlSocket,
+                listen: try address.map { text throws in try LoopbackAddress(text) },
+                tokenDirectory: self.runtimeDirectory.path,
+                metricsWithoutToken: self.configuration.http.metricsWithoutToken),
+            operations: DaemonOperations(daemon: self), events: self.orchestrator.events,
+            logger: Self.quiet(self.logger))
+        try await web.run { dashboard in
+            var metadata: Logger.Metadata = ["control": "\(self.configuration.controlSocket)"]
+            if let dashboard { metadata["dashboard"] = "\(dashboard)" }
+            self.logger.info("ready", metadata: metadata)
+            self.notification.send(.ready)
+        }
     }
 
     private func attachConfigured() async throws {
@@ -240,6 +256,7 @@ public struct Daemon: Service, CustomStringConvertible {
     /// Ends the orchestrator, and gives what it said last a moment to arrive.
     private func end(_ delivery: Task<Void, Never>) async {
         await self.orchestrator.stop()
+        await self.orchestrator.parts.node?.close()
         await self.alerts.drain(within: Self.lastWords)
         delivery.cancel()
         await delivery.value
