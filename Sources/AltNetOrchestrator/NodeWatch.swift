@@ -72,6 +72,7 @@ extension Orchestrator {
         else { return }
         self.node.toldTip = best
         self.observe(.shows(.node, self.sync.chain.point(found)))
+        self.feedKernel()
     }
 
     private func observeInvalid(_ branch: NodeBranch) {

@@ -16,8 +16,8 @@ internal import Logging
 struct Repair {
     /// Gives headers and blocks to the node while it runs.
     var feeding: Task<Void, Never>?
-    /// The incident that the feeding is for.
-    var incident: Int64 = 0
+    /// The incident that the feeding is for; `nil` when it is the kernel's daily bread.
+    var incident: Int64?
     /// Feeding does not begin again before this moment: what was given takes effect first, and what failed would fail
     /// again at once.
     var pausedUntil = MonotonicInstant.zero
@@ -150,13 +150,22 @@ extension Orchestrator {
 
     // MARK: - Headers and blocks
 
-    /// Starts to give the node what it misses, unless that is under way.
+    /// Starts to give the node what it misses for an incident, unless that is under way.
     private func feed(for incident: Incident) {
+        self.feed(self.parts.policy.policy.table[incident.kind] ?? [], incident: incident.id)
+    }
+
+    /// Gives a node without peers of its own every block: what validates in this process has no other source.
+    func feedKernel() {
+        guard self.parts.nodeSettings.kind == .kernel else { return }
+        self.feed([.feedBlocks], incident: nil)
+    }
+
+    private func feed(_ actions: [Policy.Action], incident: Int64?) {
         guard self.repair.feeding == nil, self.repair.pausedUntil <= .system, let node = self.parts.node,
             let missing = self.nodeMissing, missing.count > 0
         else { return }
-        let actions = self.parts.policy.policy.table[incident.kind] ?? []
-        self.repair.incident = incident.id
+        self.repair.incident = incident
         self.repair.feeding = Task {
             var failure: String?
             if actions.contains(.feedHeaders) { failure = await self.feedHeaders(to: node) }
@@ -165,25 +174,36 @@ extension Orchestrator {
         }
     }
 
-    /// Feeding has come to its end; while the incident is open it begins again later.
+    /// Feeding has come to its end; while there is reason for it, it begins again later.
     private func endFeeding(_ failure: String?) async {
         self.repair.feeding = nil
         self.repair.lastFailure = failure
         let pause = failure == nil ? Repair.pauseAfterSuccess : Repair.pauseAfterFailure
         self.repair.pausedUntil = .system + pause
         do { try await Task.sleep(for: pause) } catch { return }
+        self.feedKernel()
         guard let incident = self.watchdog.open.first(where: { $0.id == self.repair.incident }) else { return }
         self.act(on: incident, isNew: false)
     }
 
+    /// Why the node is changed, for its audit log.
+    private var feedingReason: String {
+        self.repair.incident.map { "incident \($0)" } ?? "the kernel has no other source"
+    }
+
+    private func noteFeeding(_ action: Policy.Action, _ outcome: ActionRecord.Outcome, _ detail: String) {
+        if let incident = self.repair.incident { return self.note(action, outcome, detail, incident) }
+        self.logger.log(
+            level: outcome == .failed ? .warning : .debug, "kernel fed", metadata: ["detail": "\(detail)"])
+    }
+
     private func noteFailure(_ action: Policy.Action, _ failure: String) -> String {
-        if failure != self.repair.lastFailure { self.note(action, .failed, failure, self.repair.incident) }
+        if failure != self.repair.lastFailure { self.noteFeeding(action, .failed, failure) }
         return failure
     }
 
     /// - Returns: why it failed, if it did.
     private func feedHeaders(to node: any NodeInterface) async -> String? {
-        let incident = self.repair.incident
         guard let missing = self.nodeMissing, missing.count > 0 else { return nil }
         let heights = missing.firstHeight..<missing.firstHeight + min(missing.count, Repair.maximumHeaders)
         do {
@@ -191,11 +211,10 @@ extension Orchestrator {
             for start in stride(from: 0, to: headers.count, by: BlockHeader.size) {
                 try Task.checkCancellation()
                 try await node.perform(
-                    .submitHeader(Array(headers[start..<start + BlockHeader.size])), because: "incident \(incident)")
+                    .submitHeader(Array(headers[start..<start + BlockHeader.size])), because: self.feedingReason)
             }
-            self.note(
-                .feedHeaders, .done, "gave the node \(heights.count) headers from height \(heights.lowerBound)",
-                incident)
+            self.noteFeeding(
+                .feedHeaders, .done, "gave the node \(heights.count) headers from height \(heights.lowerBound)")
             return nil
         } catch is CancellationError {
             return nil
@@ -208,7 +227,6 @@ extension Orchestrator {
     ///
     /// - Returns: why it failed, if it did.
     private func feedBlocks(to node: any NodeInterface) async -> String? {
-        let incident = self.repair.incident
         guard let first = self.nodeMissing?.firstHeight else { return nil }
         var next = first
         var failure: String?
@@ -221,7 +239,7 @@ extension Orchestrator {
             }
             guard self.sync.chain.best(at: next) == found else { break }
             do throws(NodeError) {
-                try await node.perform(.submitBlock(block), because: "incident \(incident)")
+                try await node.perform(.submitBlock(block), because: self.feedingReason)
             } catch {
                 failure = "\(error)"
                 break
@@ -230,7 +248,7 @@ extension Orchestrator {
         }
         guard !Task.isCancelled else { return nil }
         if next > first {
-            self.note(.feedBlocks, .done, "gave the node \(next - first) blocks from height \(first)", incident)
+            self.noteFeeding(.feedBlocks, .done, "gave the node \(next - first) blocks from height \(first)")
         }
         return failure.map { self.noteFailure(.feedBlocks, $0) }
     }

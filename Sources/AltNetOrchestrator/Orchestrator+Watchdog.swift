@@ -89,6 +89,7 @@ extension Orchestrator {
         if self.witness.takeBest(chain) {
             self.events.publish(.tip(self.chainReport))
             self.observe(.best(chain.point(chain.tip)))
+            self.feedKernel()
         }
         self.observeNodeTip()
     }

@@ -168,12 +168,21 @@ struct SecurityTests {
     @Test("wrong tokens are answered 429 after some, and the right one always gets through")
     func guessing() async throws {
         try await TestServer.with { server in
+            // The budget fills up again while a busy machine asks, so that it is asked in crowds until it is empty.
             var statuses: [Int] = []
-            for _ in 0..<FailureBudget.burst * 2 {
-                statuses.append(try await server.send("GET", "/v1/status", server.bearer("wrong")).status)
+            for _ in 0..<20 where !statuses.contains(429) {
+                statuses += try await withThrowingTaskGroup(of: Int.self) { group in
+                    for _ in 0..<FailureBudget.burst * 2 {
+                        group.addTask {
+                            try await server.send("GET", "/v1/status", server.bearer("wrong")).status
+                        }
+                    }
+                    return try await group.reduce(into: []) { $0.append($1) }
+                }
             }
-            #expect(statuses.prefix(FailureBudget.burst).allSatisfy { $0 == 401 })
             #expect(statuses.contains(429))
+            #expect(statuses.filter { $0 == 401 }.count >= FailureBudget.burst)
+            #expect(statuses.allSatisfy { $0 == 401 || $0 == 429 })
             #expect(try await server.send("GET", "/v1/status", server.bearer(server.token)).status == 200)
             #expect(try await server.send("GET", "/health").status == 200)
         }
