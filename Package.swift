@@ -281,7 +281,7 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning", "altnetd",
+                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning", "altnetd",
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBitcoin
+public import AltNetObjects
 
 extension DaemonConfiguration {
     /// The operator's own node, and how it is reached.
@@ -27,11 +28,6 @@ extension DaemonConfiguration {
             case poll
         }
 
-        /// What the operator lets the daemon change at the node.
-        public enum Permission: String, CaseIterable, Hashable, Sendable {
-            case headers, blocks, peers, transactions
-        }
-
         /// How the node proves that we are its operator.
         public enum Credentials: Hashable, Sendable {
             /// A file that the node writes at each start.
@@ -52,7 +48,7 @@ extension DaemonConfiguration {
         /// The time between questions where nothing better is there.
         public var poll: Duration
         /// Nothing unless the operator says so.
-        public var allow: Set<Permission>
+        public var allow: Set<NodePermission>
         /// The path of libbitcoinkernel; `nil` for the system's.
         public var library: String?
 
@@ -115,9 +111,9 @@ extension Settings {
             node.zmq = zmq
         }
         node.poll = try self.seconds(table.appending("poll_seconds"), default: node.poll, in: Self.pollRange)
-        let words = DaemonConfiguration.Node.Permission.allCases.map(\.rawValue)
+        let words = NodePermission.allCases.map(\.rawValue)
         for name in self.texts(table.appending("allow")) ?? [] {
-            guard let permission = DaemonConfiguration.Node.Permission(rawValue: name) else {
+            guard let permission = NodePermission(rawValue: name) else {
                 throw self.notAmong(words, table.appending("allow"), name)
             }
             node.allow.insert(permission)

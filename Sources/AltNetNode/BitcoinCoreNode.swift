@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBitcoin
+public import AltNetObjects
 public import Logging
 
 /// A running Bitcoin Core, over JSON-RPC.

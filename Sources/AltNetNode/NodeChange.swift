@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-/// What the operator may let us do to the node. Without any, nothing is changed.
-public enum NodePermission: String, CaseIterable, Hashable, Sendable, Codable {
-    case headers, blocks, peers, transactions
-}
+public import AltNetObjects
 
 /// A call that changes the node.
 public enum NodeChange: Hashable, Sendable {

@@ -22,7 +22,7 @@ extension DaemonConfiguration.Node {
                 network: network,
                 endpoint: try CoreEndpoint(url: self.url, network: network, allowRemote: self.allowsRemote),
                 credentials: self.coreCredentials, zmqEndpoint: self.zmq,
-                allow: Set(self.allow.compactMap { NodePermission(rawValue: $0.rawValue) }))
+                allow: self.allow)
             configuration.follow = BitcoinCoreNode.Follow(rawValue: self.follow.rawValue) ?? .auto
             configuration.pace.poll = self.poll
             return BitcoinCoreNode(

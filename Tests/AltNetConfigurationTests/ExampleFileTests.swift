@@ -58,6 +58,7 @@ struct ExampleFileTests {
         configuration.alerts = []
         configuration.splice = .init()
         configuration.policy.spareLinks = []
+        configuration.http.isRequired = false
         configuration.node.zmq = nil
         configuration.node.library = nil
         #expect(try configuration == parse())

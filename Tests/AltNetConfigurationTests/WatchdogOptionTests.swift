@@ -2,6 +2,7 @@
 
 import AltNetBitcoin
 import AltNetConfiguration
+import AltNetObjects
 import AltNetWatchdog
 import Testing
 

@@ -2,6 +2,7 @@
 
 internal import AltNetBase
 internal import AltNetBitcoin
+import AltNetObjects
 internal import AltNetTestKit
 internal import Foundation
 internal import Testing

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import AltNetBase
 import AltNetControl
 import AltNetTestKit
 import Foundation
@@ -50,6 +51,8 @@ struct MainJobTests {
         #expect(incident.firstMissingHeight == 301)
         #expect(incident.closed == nil)
         #expect(incident.since.time <= incident.opened.time)
+        // A withheld block is reported within two seconds of its header's arrival on the other link, the grace apart.
+        #expect(incident.opened.time.milliseconds - incident.since.time.milliseconds <= 2_000 + 200)
         let link = try #require(try await alice.control.links().first { $0.driver == "bitcoin" })
         #expect(link.missingBlocks == 3)
         #expect(link.tipHeight == 300)
