@@ -47,7 +47,7 @@ extension Orchestrator {
 
     /// Whether a payment system may rely on what the node says.
     var safeReport: SafeReport {
-        var reasons = self.watchdog.open.filter { $0.severity == .critical }.map(\.explanation)
+        var reasons = self.watchdog.open.filter(Self.isUnsafe).map(\.explanation)
         if let node = self.parts.node {
             switch self.node.state?.reach {
             case .reachable: break
@@ -60,6 +60,15 @@ extension Orchestrator {
             reasons.append("no link has shown the best chain, so that nothing confirms what the node says")
         }
         return SafeReport(safe: reasons.isEmpty, reasons: reasons)
+    }
+
+    /// What is critical; and of the node already that a single proven block is missing, because whoever asks is about to
+    /// act on what the node says.
+    private static func isUnsafe(_ incident: Incident) -> Bool {
+        switch incident.kind {
+        case .nodeBehind, .withheldBlock, .invalidBranch: incident.subject == .node || incident.severity == .critical
+        default: incident.severity == .critical
+        }
     }
 
     /// Whether a link that the operator asked for has shown our best tip, or is within the grace of it.
