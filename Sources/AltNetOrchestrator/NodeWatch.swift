@@ -42,7 +42,7 @@ extension Orchestrator {
         self.node.state = state
         self.observe(.node(NodeFacts(state)))
         if before?.peers != state.peers { self.observe(.nodePeers(state.peers.map(NodePeerFacts.init))) }
-        self.publishNode()
+        if before != state { self.publishNode() }
         guard state.reach == .reachable else {
             guard let link = self.node.link else { return }
             self.node.link = nil

@@ -21,8 +21,8 @@ struct Repair {
     /// Feeding does not begin again before this moment: what was given takes effect first, and what failed would fail
     /// again at once.
     var pausedUntil = MonotonicInstant.zero
-    /// Why feeding failed the last time: the same reason is not written down again.
-    var lastFailure: String?
+    /// Why feeding failed the last time, by action: the same reason is not written down again.
+    var failures: [Policy.Action: String] = [:]
 
     static let pauseAfterSuccess: Duration = .seconds(1)
     static let pauseAfterFailure: Duration = .seconds(15)
@@ -32,17 +32,19 @@ struct Repair {
 }
 
 extension Orchestrator {
-    /// Carries out the policy for an incident that opened, became critical, or changed.
-    func act(on incident: Incident, isNew: Bool) {
+    /// Carries out the policy for an incident.
+    ///
+    /// - Parameter news: that it opened, or that it became critical; `nil` for any smaller change.
+    func act(on incident: Incident, _ news: ControlEvent.Change?) {
         for step in self.parts.policy.policy.steps(for: incident) {
             switch step.action {
             case .alert:
-                if isNew { self.tell(incident, .opened) }
+                if let news { self.tell(incident, news) }
             case .feedHeaders, .feedBlocks:
                 // More may be missing than when it opened.
-                if !step.isDryRun { self.feed(for: incident) } else if isNew { self.plan(step.action, incident) }
+                if !step.isDryRun { self.feed(for: incident) } else if news != nil { self.plan(step.action, incident) }
             case .openLinks, .addSplicedPeer, .dropPeers:
-                guard isNew else { continue }
+                guard news != nil else { continue }
                 if step.isDryRun { self.plan(step.action, incident) } else { self.perform(step.action, incident) }
             }
         }
@@ -165,6 +167,7 @@ extension Orchestrator {
         guard self.repair.feeding == nil, self.repair.pausedUntil <= .system, let node = self.parts.node,
             let missing = self.nodeMissing, missing.count > 0
         else { return }
+        if self.repair.incident != incident { self.repair.failures = [:] }
         self.repair.incident = incident
         self.repair.feeding = Task {
             var failure: String?
@@ -177,13 +180,12 @@ extension Orchestrator {
     /// Feeding has come to its end; while there is reason for it, it begins again later.
     private func endFeeding(_ failure: String?) async {
         self.repair.feeding = nil
-        self.repair.lastFailure = failure
         let pause = failure == nil ? Repair.pauseAfterSuccess : Repair.pauseAfterFailure
         self.repair.pausedUntil = .system + pause
         do { try await Task.sleep(for: pause) } catch { return }
         self.feedKernel()
         guard let incident = self.watchdog.open.first(where: { $0.id == self.repair.incident }) else { return }
-        self.act(on: incident, isNew: false)
+        self.act(on: incident, nil)
     }
 
     /// Why the node is changed, for its audit log.
@@ -198,7 +200,9 @@ extension Orchestrator {
     }
 
     private func noteFailure(_ action: Policy.Action, _ failure: String) -> String {
-        if failure != self.repair.lastFailure { self.noteFeeding(action, .failed, failure) }
+        if self.repair.failures.updateValue(failure, forKey: action) != failure {
+            self.noteFeeding(action, .failed, failure)
+        }
         return failure
     }
 

@@ -40,8 +40,9 @@ extension Orchestrator {
         self.events.publish(.driver(report))
     }
 
-    /// Tells those who asked to be told by alerts.
+    /// Tells those who asked to be told by alerts, if the policy alerts of this kind at all.
     func tell(_ incident: Incident, _ change: ControlEvent.Change) {
+        guard self.parts.policy.policy.table[incident.kind]?.contains(.alert) == true else { return }
         self.parts.tell(incident, change)
     }
 

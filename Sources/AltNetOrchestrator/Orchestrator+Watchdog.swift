@@ -88,6 +88,7 @@ extension Orchestrator {
         }
         if self.witness.takeBest(chain) {
             self.events.publish(.tip(self.chainReport))
+            if self.parts.node != nil { self.publishNode() }
             self.observe(.best(chain.point(chain.tip)))
             self.feedKernel()
         }
@@ -128,23 +129,18 @@ extension Orchestrator {
     func carryOut(_ directives: [Watchdog.Directive]) {
         for directive in directives {
             switch directive {
-            case .open(let incident):
-                self.incidentCounts[IncidentCount(kind: incident.kind, severity: incident.severity), default: 0] += 1
-                self.logger.log(
-                    level: incident.severity == .critical ? .error : .warning, "incident opened",
-                    metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
-                self.save(incident, .opened)
-                self.act(on: incident, isNew: true)
+            case .open(let incident): self.open(incident)
             case .update(let incident):
                 let before = self.severities[incident.id]
                 self.save(incident, .updated)
-                if let before, before < incident.severity {
+                switch before {
+                case nil: self.open(incident, again: true)
+                case let severity? where severity < incident.severity:
                     self.logger.error(
                         "incident became critical",
                         metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
-                    self.act(on: incident, isNew: true)
-                } else {
-                    self.act(on: incident, isNew: false)
+                    self.act(on: incident, .updated)
+                case .some: self.act(on: incident, nil)
                 }
             case .close(let incident):
                 self.logger.notice(
@@ -159,6 +155,17 @@ extension Orchestrator {
                 }
             }
         }
+    }
+
+    /// - Parameter again: it was over, and has come back under its number.
+    private func open(_ incident: Incident, again: Bool = false) {
+        self.incidentCounts[IncidentCount(kind: incident.kind, severity: incident.severity), default: 0] += 1
+        self.logger.log(
+            level: incident.severity == .critical ? .error : .warning,
+            again ? "incident is back" : "incident opened",
+            metadata: ["id": "\(incident.id)", "what": "\(incident.explanation)"])
+        if !again { self.save(incident, .opened) }
+        self.act(on: incident, .opened)
     }
 
     private func save(_ incident: Incident, _ change: ControlEvent.Change) {
