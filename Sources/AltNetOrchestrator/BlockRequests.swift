@@ -16,6 +16,9 @@ struct BlockRequests {
     /// How long a link has for one block. A driver gives up by itself after 60 seconds; this is for drivers that do not.
     static let timeout: Duration = .seconds(90)
 
+    /// When a link last failed to bring a block that the node took; as many as there are links.
+    private(set) var failures: [LinkID: MonotonicInstant] = [:]
+
     private var nextID = BlockRequests.firstID
     private var waiting: [UInt64: (link: LinkID, resume: CheckedContinuation<ObjectAnswer, Never>)] = [:]
 
@@ -35,8 +38,11 @@ struct BlockRequests {
         self.waiting.removeValue(forKey: id)?.resume.resume(returning: answer)
     }
 
+    mutating func noteFailure(of link: LinkID) { self.failures[link] = .system }
+
     /// The link is gone, and will answer nothing.
     mutating func close(_ link: LinkID) {
+        self.failures[link] = nil
         for (id, entry) in self.waiting where entry.link == link { self.resolve(id, with: .refused(.unavailable)) }
     }
 }
@@ -48,7 +54,7 @@ extension Orchestrator {
     /// Brings a block of the best chain over some link, compared with its header; `nil` when no link does.
     ///
     /// The watchdog is told who brought it and who did not.
-    func fetchBlock(_ hash: BlockHash, height: UInt32) async -> [UInt8]? {
+    func fetchBlock(_ hash: BlockHash, height: UInt32) async -> (block: [UInt8], link: LinkID)? {
         for id in self.linksWithBlock(height).prefix(Self.maximumAttempts) {
             guard let link = self.links[id] else { continue }
             let began = MonotonicInstant.system
@@ -63,18 +69,26 @@ extension Orchestrator {
                     continue
                 }
                 self.observe(.blockBrought(hash, by: link.subject, took: MonotonicInstant.system - began))
-                return blocks[0]
+                return (blocks[0], id)
             case .refused(let why):
+                // A link that has closed meanwhile withholds nothing.
+                guard self.links[id] != nil else { continue }
                 self.observe(.blockWithheld(hash, by: link.subject, why: "refused: \(why)"), of: link)
             case .headers, .objects, .addresses:
                 self.observe(.blockWithheld(hash, by: link.subject, why: "answered with something else"), of: link)
             }
+            self.noteFailure(of: id)
         }
         return nil
     }
 
-    /// The links that serve blocks and have shown this height of the best chain, those that the operator asked for
-    /// first.
+    /// Lets a link that did not bring a block wait for its turn.
+    func noteFailure(of id: LinkID) {
+        if self.links[id] != nil { self.blocks.noteFailure(of: id) }
+    }
+
+    /// The links that serve blocks and have shown this height of the best chain: those that failed last come last, so
+    /// that all have their turn, and else those first that the operator asked for.
     private func linksWithBlock(_ height: UInt32) -> [LinkID] {
         let chain = self.sync.chain
         let able = self.links.values.filter { link in
@@ -84,6 +98,8 @@ extension Orchestrator {
             return chain.height(of: chain.fork(of: tip)) >= height
         }
         return able.sorted { left, right in
+            let (before, after) = (self.blocks.failures[left.id] ?? .zero, self.blocks.failures[right.id] ?? .zero)
+            guard before == after else { return before < after }
             let (isLeft, isRight) = (!left.description.target.isEmpty, !right.description.target.isEmpty)
             return isLeft == isRight ? left.id < right.id : isLeft
         }.map(\.id)

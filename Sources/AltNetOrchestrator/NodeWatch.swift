@@ -55,7 +55,7 @@ extension Orchestrator {
                 await self.carryOut(self.sync.onNews(link, now: .system))
             }
         } else {
-            self.node.link = await self.openNodeLink()
+            await self.openNodeLink()
         }
         self.observeNodeTip()
         for branch in state.invalidBranches where before?.invalidBranches.contains(branch) != true {

@@ -137,14 +137,18 @@ extension Orchestrator {
         let peers = self.withholdingPeers(incident)
         guard !peers.isEmpty else { return }
         var dropped = 0
+        var failure: NodeError?
         for peer in peers {
             do throws(NodeError) {
                 try await node.perform(.disconnectPeer(peer.address), because: "incident \(incident.id)")
                 dropped += 1
             } catch {
-                return self.note(.dropPeers, .failed, "\(error)", incident.id)
+                // One that has gone by itself keeps none of the others.
+                failure = error
             }
         }
+        if let failure { self.note(.dropPeers, .failed, "\(failure)", incident.id) }
+        guard dropped > 0 else { return }
         self.note(
             .dropPeers, .done, "disconnected \(dropped) outbound peers that had not shown the missing blocks",
             incident.id)
@@ -180,6 +184,7 @@ extension Orchestrator {
     /// Feeding has come to its end; while there is reason for it, it begins again later.
     private func endFeeding(_ failure: String?) async {
         self.repair.feeding = nil
+        if failure == nil { self.repair.failures = [:] }
         let pause = failure == nil ? Repair.pauseAfterSuccess : Repair.pauseAfterFailure
         self.repair.pausedUntil = .system + pause
         do { try await Task.sleep(for: pause) } catch { return }
@@ -237,7 +242,7 @@ extension Orchestrator {
         // The end of the best chain may move, or the chain be reorganised, while we are at it.
         while !Task.isCancelled, let found = self.sync.chain.best(at: next) {
             let hash = self.sync.chain.hash(of: found)
-            guard let block = await self.fetchBlock(hash, height: next) else {
+            guard let (block, link) = await self.fetchBlock(hash, height: next) else {
                 failure = "no link brought block \(next)"
                 break
             }
@@ -245,6 +250,8 @@ extension Orchestrator {
             do throws(NodeError) {
                 try await node.perform(.submitBlock(block), because: self.feedingReason)
             } catch {
+                // What a header does not commit to, the witnesses, may be wrong: another link is asked next time.
+                self.noteFailure(of: link)
                 failure = "\(error)"
                 break
             }

@@ -233,11 +233,12 @@ public actor Orchestrator: DriverHostDelegate {
     }
 
     /// Gives the node a place among those that are asked for headers.
-    func openNodeLink() async -> LinkID {
+    func openNodeLink() async {
         let id = LinkID(self.nextLink)
         self.nextLink += 1
+        // Known before anything is carried out: the first request comes with the opening.
+        self.node.link = id
         await self.carryOut(self.sync.onLinkOpened(id, now: .system))
-        return id
     }
 
     private func close(_ id: LinkID) async {
