@@ -16,75 +16,76 @@ public enum BlockDefect: Error, Hashable, Sendable {
     case wrongMerkleRoot
     /// Two neighbouring subtrees are the same: transactions were repeated to keep the root (CVE-2012-2459).
     case repeatedTransactions
+    /// The witnesses are not those that the first transaction commits to, or are left out (BIP 141).
+    case wrongWitnesses
 }
 
-/// Checks that raw bytes are a block whose transactions a header commits to: enough to know that it is worth handing to
-/// a node, which checks all the rest.
-///
-/// Witnesses are not compared with their commitment: a node refuses a block with other witnesses without holding it
-/// against the header.
+extension BlockDefect: CustomStringConvertible {
+    /// The end of "it brought …".
+    public var description: String {
+        switch self {
+        case .tooLarge(let bytes): "\(bytes) bytes, more than any block has"
+        case .malformed: "bytes that are no block"
+        case .otherHeader(let hash): "another block, \(hash)"
+        case .empty: "a block without transactions"
+        case .wrongMerkleRoot: "transactions that its header does not commit to"
+        case .repeatedTransactions: "transactions repeated so that its header seems to commit to them"
+        case .wrongWitnesses: "witnesses that the block does not commit to"
+        }
+    }
+}
+
+/// Checks that raw bytes are a block whose transactions and witnesses a header commits to: enough to know that whoever
+/// brought it brought what was asked for. Whether the block is valid is the node's word.
 public enum BlockCheck {
     /// A block has at most 4,000,000 weight units, and a byte weighs at least one (BIP 141).
     public static let maximumSize = 4_000_000
     /// The smallest transaction has 60 bytes, so that no block has more.
     static let maximumTransactions = BlockCheck.maximumSize / 60
+    /// What a commitment to witnesses begins with: OP_RETURN, 36 bytes, and BIP 141's mark.
+    private static let commitmentMark: [UInt8] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed]
 
     /// Reads a whole block, in one pass that copies each transaction at most once.
     ///
-    /// - Parameter hash: of the header that is wanted.
-    public static func check(_ block: [UInt8], is hash: BlockHash) throws(BlockDefect) {
+    /// - Parameters:
+    ///   - hash: of the header that is wanted.
+    ///   - needsWitnesses: whether a block that commits to witnesses must have them: from the activation of BIP 141 on.
+    ///     Before, miners committed to witnesses that no block had.
+    public static func check(
+        _ block: [UInt8], is hash: BlockHash, needsWitnesses: Bool = true
+    ) throws(BlockDefect) {
         guard block.count <= Self.maximumSize else { throw .tooLarge(bytes: block.count) }
         guard let header = BlockHeader(bytes: block.prefix(BlockHeader.size)) else {
             throw .malformed(.truncated(needed: BlockHeader.size, available: block.count))
         }
         guard header.hash == hash else { throw .otherHeader(header.hash) }
-        var transactions: [BlockHash] = []
+        var transactions: [Transaction] = []
         do throws(ByteReaderError) {
             var reader = ByteReader(block[BlockHeader.size...])
             let count = try reader.compactCount(limit: Self.maximumTransactions)
-            for _ in 0..<count { transactions.append(try Self.transactionID(&reader)) }
+            for index in 0..<count { transactions.append(try Transaction(&reader, isFirst: index == 0)) }
             try reader.expectEnd()
         } catch {
             throw .malformed(error)
         }
-        guard !transactions.isEmpty else { throw .empty }
-        guard try Self.merkleRoot(transactions) == header.merkleRoot else { throw .wrongMerkleRoot }
+        guard let first = transactions.first else { throw .empty }
+        guard try Self.merkleRoot(transactions.map(\.id)) == header.merkleRoot else { throw .wrongMerkleRoot }
+        try Self.checkWitnesses(of: transactions, first: first, areNeeded: needsWitnesses)
     }
 
-    /// Takes one transaction, with or without witnesses (BIP 144); gives its `txid`.
-    private static func transactionID(_ reader: inout ByteReader) throws(ByteReaderError) -> BlockHash {
-        let start = reader
-        let version = try reader.bytes(4)
-        var bookmark = reader
-        let hasWitness = try bookmark.littleEndian(UInt16.self) == 0x0100
-        if hasWitness { reader = bookmark }
-        let body = reader
-        let inputs = try reader.compactCount(limit: reader.count)
-        for _ in 0..<inputs {
-            _ = try reader.bytes(36)
-            try Self.skipText(&reader)
-            _ = try reader.bytes(4)
+    /// BIP 141, "Commitment structure".
+    private static func checkWitnesses(
+        of transactions: [Transaction], first: Transaction, areNeeded: Bool
+    ) throws(BlockDefect) {
+        let hasWitnesses = transactions.contains(where: \.hasWitness)
+        guard let commitment = first.commitment else {
+            guard !hasWitnesses else { throw .wrongWitnesses }
+            return
         }
-        for _ in 0..<(try reader.compactCount(limit: reader.count)) {
-            _ = try reader.bytes(8)
-            try Self.skipText(&reader)
-        }
-        let bodyLength = body.count - reader.count
-        if hasWitness {
-            for _ in 0..<inputs {
-                for _ in 0..<(try reader.compactCount(limit: reader.count)) { try Self.skipText(&reader) }
-            }
-        }
-        let lockTime = try reader.bytes(4)
-        guard hasWitness else {
-            let whole = start.remaining.prefix(start.count - reader.count)
-            return whole.withUnsafeBytes { DoubleSHA256.hash($0) }
-        }
-        return DoubleSHA256.hash(Array(version) + body.remaining.prefix(bodyLength) + lockTime)
-    }
-
-    private static func skipText(_ reader: inout ByteReader) throws(ByteReaderError) {
-        _ = try reader.bytes(try reader.compactCount(limit: reader.count))
+        guard hasWitnesses || areNeeded else { return }
+        guard let reserved = first.reserved else { throw .wrongWitnesses }
+        let root = try Self.merkleRoot([.zero] + transactions.dropFirst().map(\.witnessID))
+        guard DoubleSHA256.hash(root.bytes + reserved).bytes == commitment else { throw .wrongWitnesses }
     }
 
     /// The root of Bitcoin's tree of hashes, in which a level of odd length repeats its last hash.
@@ -102,5 +103,61 @@ public enum BlockCheck {
             level = next
         }
         return level.first ?? .zero
+    }
+
+    /// What the check needs of a transaction.
+    private struct Transaction {
+        /// `txid`: the hash without witnesses.
+        let id: BlockHash
+        /// `wtxid`: the hash of everything (BIP 141).
+        let witnessID: BlockHash
+        let hasWitness: Bool
+        /// Of a block's first transaction: what it commits to, and the 32 bytes that are hashed along.
+        private(set) var commitment: [UInt8]?
+        private(set) var reserved: [UInt8]?
+
+        /// Takes one transaction, with or without witnesses (BIP 144).
+        init(_ reader: inout ByteReader, isFirst: Bool) throws(ByteReaderError) {
+            let start = reader
+            let version = try reader.bytes(4)
+            var bookmark = reader
+            self.hasWitness = try bookmark.littleEndian(UInt16.self) == 0x0100
+            if self.hasWitness { reader = bookmark }
+            let body = reader
+            let inputs = try reader.compactCount(limit: reader.count)
+            for _ in 0..<inputs {
+                _ = try reader.bytes(36)
+                _ = try Self.text(&reader)
+                _ = try reader.bytes(4)
+            }
+            for _ in 0..<(try reader.compactCount(limit: reader.count)) {
+                _ = try reader.bytes(8)
+                let script = try Self.text(&reader)
+                // Of several commitments the last one counts.
+                if isFirst, script.count >= 38, script.starts(with: BlockCheck.commitmentMark) {
+                    self.commitment = Array(script.dropFirst(6).prefix(32))
+                }
+            }
+            let bodyLength = body.count - reader.count
+            if self.hasWitness {
+                for index in 0..<inputs {
+                    let items = try reader.compactCount(limit: reader.count)
+                    for _ in 0..<items {
+                        let item = try Self.text(&reader)
+                        if isFirst, index == 0, items == 1, item.count == 32 { self.reserved = Array(item) }
+                    }
+                }
+            }
+            let lockTime = try reader.bytes(4)
+            let whole = start.remaining.prefix(start.count - reader.count)
+            self.witnessID = whole.withUnsafeBytes { DoubleSHA256.hash($0) }
+            self.id =
+                self.hasWitness
+                ? DoubleSHA256.hash(Array(version) + body.remaining.prefix(bodyLength) + lockTime) : self.witnessID
+        }
+
+        private static func text(_ reader: inout ByteReader) throws(ByteReaderError) -> ArraySlice<UInt8> {
+            try reader.bytes(try reader.compactCount(limit: reader.count))
+        }
     }
 }

@@ -108,6 +108,16 @@ extension Network {
         }
     }
 
+    /// From this height on, a block has the witnesses that it commits to (BIP 141, as Bitcoin Core's `SegwitHeight`).
+    public var witnessHeight: UInt32 {
+        switch self {
+        case .main: 481_824
+        case .testnet3: 834_624
+        case .testnet4, .signet: 1
+        case .regtest: 0
+        }
+    }
+
     /// A chain with less work than this is not worth memory: the work of the honest chain at the time of writing, as
     /// Bitcoin Core 31 has it.
     public var minimumChainWork: Work {

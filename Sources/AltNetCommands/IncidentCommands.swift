@@ -2,7 +2,7 @@
 
 internal import AltNetControl
 internal import ArgumentParser
-internal import FoundationEssentials
+internal import Glibc
 
 struct IncidentsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -62,11 +62,7 @@ struct ShowIncidentCommand: AsyncParsableCommand {
             } catch let error as ControlError {
                 throw Failure.exit(error.description)
             }
-            do {
-                try Data(bytes).write(to: URL(filePath: evidence), options: .atomic)
-            } catch {
-                throw Failure.exit("\(evidence) cannot be written: \(error)")
-            }
+            try Self.write(bytes, to: evidence)
         }
         try await self.daemon.show({ try await $0.incident(self.id) }) { incident in
             var lines = [IncidentText.line(incident)]
@@ -81,6 +77,21 @@ struct ShowIncidentCommand: AsyncParsableCommand {
             }
             if let evidence { lines.append("   the proof is in \(evidence); check it with `altnet incidents verify`") }
             return lines.joined(separator: "\n")
+        }
+    }
+}
+
+extension ShowIncidentCommand {
+    /// Writes a new file that only its owner can read: it names the operator's links.
+    private static func write(_ bytes: [UInt8], to path: String) throws {
+        let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            let reason = errno == EEXIST ? "there is such a file already" : String(cString: strerror(errno))
+            throw Failure.exit("\(path) cannot be written: \(reason)")
+        }
+        defer { close(descriptor) }
+        guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count else {
+            throw Failure.exit("\(path) cannot be written: \(String(cString: strerror(errno)))")
         }
     }
 }

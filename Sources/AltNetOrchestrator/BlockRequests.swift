@@ -13,8 +13,10 @@ internal import AltNetWatchdog
 struct BlockRequests {
     /// Numbers of requests from here on are ours; below, they are ``HeaderSync``'s, which counts from 1.
     private static let firstID: UInt64 = 1 << 62
-    /// How long a link has for one block. A driver gives up by itself after 60 seconds; this is for drivers that do not.
+    /// How long a link has for one block: 4 MB in 90 seconds is 360 kbit/s.
     static let timeout: Duration = .seconds(90)
+    /// After this long without a block another link is asked too: a block comes in a second or two over an ordinary link.
+    static let patience: Duration = .seconds(10)
 
     /// When a link last failed to bring a block that the node took; as many as there are links.
     private(set) var failures: [LinkID: MonotonicInstant] = [:]
@@ -48,38 +50,75 @@ struct BlockRequests {
 }
 
 extension Orchestrator {
-    /// The most links that are asked for one block: after three that do not bring it, later attempts have their turn.
+    /// The most links that are asked for one block. Those that failed last come last, so that all have their turn.
     private static let maximumAttempts = 3
+
+    private enum FetchStep: Sendable {
+        case brought([UInt8], LinkID)
+        case failed
+        /// The one that was asked last takes its time.
+        case slow
+    }
 
     /// Brings a block of the best chain over some link, compared with its header; `nil` when no link does.
     ///
-    /// The watchdog is told who brought it and who did not.
+    /// The next link is asked when one fails, and beside one that is slow. The watchdog is told who brought the block and
+    /// who did not.
     func fetchBlock(_ hash: BlockHash, height: UInt32) async -> (block: [UInt8], link: LinkID)? {
-        for id in self.linksWithBlock(height).prefix(Self.maximumAttempts) {
-            guard let link = self.links[id] else { continue }
-            let began = MonotonicInstant.system
-            switch await self.request(.block(hash), over: link) {
-            case .objects(.blocks, let blocks) where blocks.count == 1:
-                do throws(BlockDefect) {
-                    try BlockCheck.check(blocks[0], is: hash)
-                } catch {
-                    self.observe(.blockWithheld(hash, by: link.subject, why: "brought other bytes: \(error)"))
-                    let reason = DisconnectReason(.protocolViolation, "a block that does not fit its header: \(error)")
-                    await self.host?.send(.closeLink(link.number, reason), to: link.driver)
-                    continue
+        var candidates = self.linksWithBlock(height).prefix(Self.maximumAttempts)[...]
+        return await withTaskGroup(of: FetchStep.self) { group in
+            var running = 0
+            func askNext() {
+                guard let id = candidates.popFirst() else { return }
+                running += 1
+                group.addTask { await self.fetch(hash, height: height, over: id) }
+                group.addTask {
+                    try? await Task.sleep(for: BlockRequests.patience)
+                    return .slow
                 }
-                self.observe(.blockBrought(hash, by: link.subject, took: MonotonicInstant.system - began))
-                return (blocks[0], id)
-            case .refused(let why):
-                // A link that has closed meanwhile withholds nothing.
-                guard self.links[id] != nil else { continue }
-                self.observe(.blockWithheld(hash, by: link.subject, why: "refused: \(why)"), of: link)
-            case .headers, .objects, .addresses:
-                self.observe(.blockWithheld(hash, by: link.subject, why: "answered with something else"), of: link)
             }
-            self.noteFailure(of: id)
+            askNext()
+            while running > 0, let step = await group.next() {
+                switch step {
+                case .brought(let block, let id):
+                    group.cancelAll()
+                    return (block, id)
+                case .failed:
+                    running -= 1
+                    askNext()
+                case .slow: askNext()
+                }
+            }
+            group.cancelAll()
+            return nil
         }
-        return nil
+    }
+
+    private func fetch(_ hash: BlockHash, height: UInt32, over id: LinkID) async -> FetchStep {
+        guard let link = self.links[id] else { return .failed }
+        let began = MonotonicInstant.system
+        let answer = await self.request(.block(hash), over: link)
+        // A link that has closed meanwhile, or that was no longer waited for, withholds nothing.
+        guard self.links[id] != nil, !Task.isCancelled else { return .failed }
+        let fault: String
+        switch answer {
+        case .objects(.blocks, let blocks) where blocks.count == 1:
+            do throws(BlockDefect) {
+                let needsWitnesses = height >= self.sync.chain.network.witnessHeight
+                try BlockCheck.check(blocks[0], is: hash, needsWitnesses: needsWitnesses)
+                self.observe(.blockBrought(hash, by: link.subject, took: MonotonicInstant.system - began))
+                return .brought(blocks[0], id)
+            } catch {
+                fault = "brought \(error)"
+            }
+        // Whoever has too much to do, or of whom we ask too much, keeps nothing from us.
+        case .refused(.busy): return .failed
+        case .refused(let refusal): fault = refusal.sentence
+        case .headers, .objects, .addresses: fault = "answered with something else"
+        }
+        self.noteFailure(of: id)
+        self.observe(.blockWithheld(hash, by: link.subject, why: fault), of: link)
+        return .failed
     }
 
     /// Lets a link that did not bring a block wait for its turn.
@@ -113,14 +152,36 @@ extension Orchestrator {
             self.blocks.resolve(id, with: .refused(.unavailable))
         }
         defer { timeout.cancel() }
-        return await withCheckedContinuation { resume in
-            self.blocks.wait(id, on: link.id, resume)
-            Task {
-                guard let refused = await host.send(.request(link.number, id: id, request), to: link.driver) else {
-                    return
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { resume in
+                self.blocks.wait(id, on: link.id, resume)
+                Task {
+                    // After this the answer comes as an event of the driver, unless there is no driver any more.
+                    guard let refused = await host.send(.request(link.number, id: id, request), to: link.driver) else {
+                        return
+                    }
+                    self.blocks.resolve(id, with: .refused(refused.refusal))
                 }
-                self.blocks.resolve(id, with: .refused(refused.refusal))
             }
+        } onCancel: {
+            Task { await self.giveUp(id) }
+        }
+    }
+
+    private func giveUp(_ id: UInt64) {
+        self.blocks.resolve(id, with: .refused(.unavailable))
+    }
+}
+
+extension ObjectRefusal {
+    /// What the other side did, for people.
+    fileprivate var sentence: String {
+        switch self {
+        case .notFound: "does not have it"
+        case .unsupported: "serves no blocks"
+        case .busy: "has too much to do"
+        case .invalid: "calls the request wrong"
+        case .unavailable: "did not answer in time"
         }
     }
 }

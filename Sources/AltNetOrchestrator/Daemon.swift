@@ -87,6 +87,8 @@ public struct Daemon: Service, CustomStringConvertible {
         sync.idleProbeInterval = configuration.sync.idleProbe
         let (fatal, continuation) = AsyncStream.makeStream(of: StoreError.self)
         self.fatal = fatal
+        var splicedPeers: (@Sendable () async -> [String])?
+        if !configuration.splice.ports.isEmpty { splicedPeers = { await splicer.usableAddresses } }
         self.orchestrator = try Orchestrator(
             chain: chain, store: store, incidents: try IncidentStore(in: self.directory),
             parts: Orchestrator.Parts(
@@ -97,7 +99,7 @@ public struct Daemon: Service, CustomStringConvertible {
                 tell: { [alerts, network = configuration.network.rawValue] incident, change in
                     alerts.send(AlertMessage(incident, change, node: Self.hostName, network: network))
                 },
-                splicedPeers: { await splicer.usableAddresses },
+                splicedPeers: splicedPeers,
                 recorder: configuration.watchdog.records
                     ? ObservationRecorder(path: self.directory.file("observations.jsonl"), logger: logger) : nil,
                 seed: UInt64.random(in: 0...UInt64.max)),

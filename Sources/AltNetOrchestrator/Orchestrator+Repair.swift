@@ -9,6 +9,7 @@ internal import AltNetDriverProtocol
 internal import AltNetHeaderChain
 internal import AltNetHeaderSync
 internal import AltNetNode
+internal import AltNetObjects
 internal import AltNetWatchdog
 internal import Logging
 
@@ -57,7 +58,8 @@ extension Orchestrator {
             case .feedHeaders, .feedBlocks:
                 "would give the node what it misses: \(self.nodeMissing?.count ?? 0) blocks"
             case .addSplicedPeer: "would connect the node to a spliced peer"
-            case .dropPeers: "would disconnect \(self.withholdingPeers(incident).count) of the node's peers"
+            case .dropPeers:
+                "would disconnect \(self.withholdingPeers(incident, spliced: []).count) of the node's peers"
             case .openLinks, .alert: "would be done"
             }
         self.note(action, .planned, "\(detail); policy.dry_run is on", incident.id)
@@ -99,20 +101,19 @@ extension Orchestrator {
             await self.host?.send(.openTarget(link.target), to: link.driver)
             opened.append("\(link.driver) \(link.target)")
         }
-        if opened.isEmpty {
-            let missing = spare.filter { self.driverStates[$0.driver] == nil }
-            guard !missing.isEmpty else { return }
-            self.note(.openLinks, .failed, "no driver named \(missing[0].driver) is attached", incident)
-        } else {
-            self.note(.openLinks, .done, "connecting to \(opened.joined(separator: ", "))", incident)
+        for link in spare where self.driverStates[link.driver] == nil {
+            self.note(
+                .openLinks, .failed, "\(link.target): no driver named \(link.driver) is attached", incident)
         }
+        guard !opened.isEmpty else { return }
+        self.note(.openLinks, .done, "connecting to \(opened.joined(separator: ", "))", incident)
     }
 
     // MARK: - The node's peers
 
     private func addSplicedPeer(_ incident: Int64) async {
-        guard let node = self.parts.node else { return }
-        guard let address = await self.parts.splicedPeers().first else {
+        guard let node = self.parts.node, let splicedPeers = self.parts.splicedPeers else { return }
+        guard let address = await splicedPeers().first else {
             return self.note(.addSplicedPeer, .failed, "no spliced port has a link at the moment", incident)
         }
         do throws(NodeError) {
@@ -124,17 +125,18 @@ extension Orchestrator {
     }
 
     /// The node's outbound peers that have not shown it what is missing. Those that connected to it do it no harm: a
-    /// node trusts its outbound peers for news.
-    private func withholdingPeers(_ incident: Incident) -> [NodePeer] {
+    /// node trusts its outbound peers for news. Peers over our own splices stay, and so does one of the others: a node
+    /// that is merely stuck seems to have none but bad peers.
+    private func withholdingPeers(_ incident: Incident, spliced: [String]) -> [NodePeer] {
         guard let first = incident.behind?.firstMissing.height else { return [] }
-        return (self.node.state?.peers ?? []).filter { peer in
-            !peer.isInbound && (peer.syncedHeaders ?? first) < first
-        }
+        let outbound = (self.node.state?.peers ?? []).filter { !$0.isInbound && !spliced.contains($0.address) }
+        let bad = outbound.filter { ($0.syncedHeaders ?? first) < first }
+        return bad.count == outbound.count ? Array(bad.dropLast()) : bad
     }
 
     private func dropPeers(_ incident: Incident) async {
         guard let node = self.parts.node else { return }
-        let peers = self.withholdingPeers(incident)
+        let peers = self.withholdingPeers(incident, spliced: await self.parts.splicedPeers?() ?? [])
         guard !peers.isEmpty else { return }
         var dropped = 0
         var failure: NodeError?
@@ -213,7 +215,10 @@ extension Orchestrator {
 
     /// - Returns: why it failed, if it did.
     private func feedHeaders(to node: any NodeInterface) async -> String? {
-        guard let missing = self.nodeMissing, missing.count > 0 else { return nil }
+        // What it has heard of already it need not be told again; it lacks the blocks.
+        guard let missing = self.nodeMissing, missing.count > 0,
+            self.node.state?.headers ?? 0 < self.sync.chain.tipHeight
+        else { return nil }
         let heights = missing.firstHeight..<missing.firstHeight + min(missing.count, Repair.maximumHeaders)
         do {
             let headers = try self.headers(heights)
@@ -237,6 +242,10 @@ extension Orchestrator {
     /// - Returns: why it failed, if it did.
     private func feedBlocks(to node: any NodeInterface) async -> String? {
         guard let first = self.nodeMissing?.firstHeight else { return nil }
+        // Before megabytes are fetched for nothing.
+        guard self.parts.nodeSettings.kind == .kernel || self.parts.nodeSettings.allow.contains(.blocks) else {
+            return self.noteFailure(.feedBlocks, NodeError.notAllowed(.blocks).description)
+        }
         var next = first
         var failure: String?
         // The end of the best chain may move, or the chain be reorganised, while we are at it.

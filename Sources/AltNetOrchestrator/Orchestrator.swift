@@ -33,8 +33,9 @@ public actor Orchestrator: DriverHostDelegate {
         var nodeSettings: DaemonConfiguration.Node
         /// Called for each incident that people or programs asked to be told of.
         var tell: @Sendable (Incident, ControlEvent.Change) -> Void
-        /// The loopback ports that reach other nodes over links, those that work at the moment.
-        var splicedPeers: @Sendable () async -> [String]
+        /// The loopback ports that reach other nodes over links, those that work at the moment; `nil` where none is
+        /// configured.
+        var splicedPeers: (@Sendable () async -> [String])?
         /// Where observations are written down; `nil` for nowhere.
         var recorder: ObservationRecorder?
         var seed: UInt64
@@ -94,6 +95,8 @@ public actor Orchestrator: DriverHostDelegate {
     var watchdogTimer: Task<Void, Never>?
     private var announcedTip: HeaderNode = .start
     nonisolated var events: EventHub { self.parts.events }
+    /// What a daemon that was killed left open, until its end is told.
+    private var leftovers: [Incident]
     /// Incidents that are open, as they were last told.
     var severities: [Int64: Incident.Severity] = [:]
     /// Incidents that opened since the start.
@@ -117,7 +120,7 @@ public actor Orchestrator: DriverHostDelegate {
         self.store = store
         self.incidents = incidents
         self.proven = ProvenHeaders(startedAt: .system)
-        try incidents.closeLeftovers()
+        self.leftovers = try incidents.closeLeftovers()
         self.parts = parts
         self.watchdog = Watchdog(configuration: parts.watchdog, nextID: try incidents.nextID())
         self.sync = HeaderSync(chain: chain, configuration: parts.sync, seed: parts.seed)
@@ -127,6 +130,8 @@ public actor Orchestrator: DriverHostDelegate {
     /// MUST be called once before the first driver is attached.
     public func setHost(_ host: DriverHost) {
         self.host = host
+        for incident in self.leftovers { self.tell(incident, .closed) }
+        self.leftovers = []
         self.observeChain()
     }
 

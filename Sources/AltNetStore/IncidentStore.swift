@@ -137,11 +137,16 @@ public struct IncidentStore: Sendable {
     }
 
     /// Incidents that a killed daemon left open are closed at the time they were last updated.
-    public func closeLeftovers() throws(StoreError) {
+    ///
+    /// - Returns: those, as they are now, oldest first.
+    @discardableResult
+    public func closeLeftovers() throws(StoreError) -> [Incident] {
         try self.perform("write") { database in
+            let open = try Row.filter(Column("closed") == nil).order(Column("id")).fetchAll(database).map(\.id)
             try database.execute(
                 sql: "UPDATE incident SET closed = updated, ending = ? WHERE closed IS NULL",
                 arguments: [Incident.Ending.stopped.rawValue])
+            return try Row.filter(keys: open).order(Column("id")).fetchAll(database).map { try $0.incident() }
         }
     }
 

@@ -26,6 +26,20 @@ struct BlockCheckTests {
         return (version + [0, 1] + body + [1, UInt8(witness.count)] + witness + lockTime, id)
     }
 
+    /// A first transaction that commits to these witnesses, as BIP 141 has it; without its own witness if asked for.
+    static func coinbase(root: BlockHash, withReserved: Bool = true) -> (raw: [UInt8], id: BlockHash) {
+        let reserved = [UInt8](repeating: 9, count: 32)
+        let commitment = DoubleSHA256.hash(root.bytes + reserved).bytes
+        let body: [UInt8] =
+            [1] + [UInt8](repeating: 0, count: 32) + [0xff, 0xff, 0xff, 0xff, 2, 0x51, 0x52, 0xff, 0xff, 0xff, 0xff]
+            + [1, 0, 0, 0, 0, 0, 0, 0, 0, 38, 0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed] + commitment
+        let version: [UInt8] = [2, 0, 0, 0]
+        let lockTime: [UInt8] = [0, 0, 0, 0]
+        let plain = version + body + lockTime
+        let raw = withReserved ? version + [0, 1] + body + [1, 32] + reserved + lockTime : plain
+        return (raw, DoubleSHA256.hash(plain))
+    }
+
     static func block(_ transactions: [(raw: [UInt8], id: BlockHash)]) throws -> (raw: [UInt8], hash: BlockHash) {
         var header = Network.regtest.genesis
         header.merkleRoot = try BlockCheck.merkleRoot(transactions.map(\.id))
@@ -33,6 +47,14 @@ struct BlockCheckTests {
         raw.appendCompactSize(UInt64(transactions.count))
         for transaction in transactions { raw += transaction.raw }
         return (raw, header.hash)
+    }
+
+    /// A block with a commitment to its witnesses.
+    static func witnessBlock(
+        _ transactions: [(raw: [UInt8], id: BlockHash)], withReserved: Bool = true
+    ) throws -> (raw: [UInt8], hash: BlockHash) {
+        let root = try BlockCheck.merkleRoot([.zero] + transactions.map { DoubleSHA256.hash($0.raw) })
+        return try Self.block([Self.coinbase(root: root, withReserved: withReserved)] + transactions)
     }
 
     @Test func `The first block is what its header says`() throws {
@@ -44,19 +66,35 @@ struct BlockCheckTests {
         let transactions = (0..<count).map {
             Self.transaction(UInt32($0), witness: $0.isMultiple(of: 2) ? nil : [1, 2, 3])
         }
-        let block = try Self.block(transactions)
+        let block = try Self.witnessBlock(transactions)
         try BlockCheck.check(block.raw, is: block.hash)
     }
 
-    @Test func `A witness does not change what the header commits to here`() throws {
-        let block = try Self.block([Self.transaction(1, witness: [1, 2, 3])])
-        let other = try Self.block([Self.transaction(1, witness: [4, 5, 6, 7])]).raw
-        #expect(other != block.raw)
-        try BlockCheck.check(other, is: block.hash)
+    @Test func `Another witness than the block commits to is refused, and so is none`() throws {
+        let block = try Self.witnessBlock([Self.transaction(1, witness: [1, 2, 3]), Self.transaction(2)])
+        try BlockCheck.check(block.raw, is: block.hash)
+        // The header commits to this one too, because a witness is no part of `txid`.
+        let coinbase = try Self.coinbase(
+            root: BlockCheck.merkleRoot(
+                [.zero]
+                    + [Self.transaction(1, witness: [1, 2, 3]), Self.transaction(2)].map { DoubleSHA256.hash($0.raw) }))
+        let spoiled = try Self.block([coinbase, Self.transaction(1, witness: [1, 2, 4]), Self.transaction(2)])
+        #expect(spoiled.hash == block.hash && spoiled.raw != block.raw)
+        #expect(throws: BlockDefect.wrongWitnesses) { try BlockCheck.check(spoiled.raw, is: block.hash) }
+        let bare = try Self.witnessBlock([Self.transaction(1)], withReserved: false)
+        #expect(throws: BlockDefect.wrongWitnesses) { try BlockCheck.check(bare.raw, is: bare.hash) }
+        // Before BIP 141 was active, miners committed to witnesses that no block had.
+        try BlockCheck.check(bare.raw, is: bare.hash, needsWitnesses: false)
+        let uncommitted = try Self.block([Self.transaction(1, witness: [1])])
+        #expect(throws: BlockDefect.wrongWitnesses) { try BlockCheck.check(uncommitted.raw, is: uncommitted.hash) }
     }
 
-    @Test func `Every change of any byte of a block without witnesses is noticed`() throws {
-        let block = try Self.block((0..<3).map { Self.transaction($0) })
+    @Test(arguments: [true, false])
+    func `Every change of any byte is noticed`(withWitnesses: Bool) throws {
+        let block =
+            withWitnesses
+            ? try Self.witnessBlock((0..<3).map { Self.transaction($0, witness: [7, 8]) })
+            : try Self.block((0..<3).map { Self.transaction($0) })
         for index in block.raw.indices {
             var changed = block.raw
             changed[index] ^= 1
@@ -65,7 +103,7 @@ struct BlockCheckTests {
     }
 
     @Test func `Every cut and every addition is noticed`() throws {
-        let block = try Self.block((0..<3).map { Self.transaction($0, witness: [9]) })
+        let block = try Self.witnessBlock((0..<3).map { Self.transaction($0, witness: [9]) })
         for length in block.raw.indices {
             #expect(throws: BlockDefect.self) {
                 try BlockCheck.check(Array(block.raw.prefix(length)), is: block.hash)
