@@ -50,14 +50,15 @@ struct BlockRequests {
 }
 
 extension Orchestrator {
-    /// The most links that are asked for one block. Those that failed last come last, so that all have their turn.
-    private static let maximumAttempts = 3
+    /// The most links that are asked for one block, one after the other: more than an attacker is likely to hold of those
+    /// that an operator chose. Those that failed last come last, so that all have their turn.
+    private static let maximumAttempts = 8
 
     private enum FetchStep: Sendable {
         case brought([UInt8], LinkID)
         case failed
-        /// The one that was asked last takes its time.
-        case slow
+        /// The link takes its time.
+        case slow(LinkID)
     }
 
     /// Brings a block of the best chain over some link, compared with its header; `nil` when no link does.
@@ -74,7 +75,7 @@ extension Orchestrator {
                 group.addTask { await self.fetch(hash, height: height, over: id) }
                 group.addTask {
                     try? await Task.sleep(for: BlockRequests.patience)
-                    return .slow
+                    return .slow(id)
                 }
             }
             askNext()
@@ -86,7 +87,10 @@ extension Orchestrator {
                 case .failed:
                     running -= 1
                     askNext()
-                case .slow: askNext()
+                case .slow(let id):
+                    // If it still brings the block, good; the next one is asked of others first.
+                    self.noteFailure(of: id)
+                    askNext()
                 }
             }
             group.cancelAll()

@@ -10,10 +10,12 @@ is 0 when all checks passed, 1 when one failed, 2 when none could be made.
 """
 import glob
 import os
+import subprocess
 import sys
 import time
 
 from bitcoind_sync import Altnet, Bench, Bitcoind, Failure, run_checks, until
+from spoiling_peer import SpoilingPeer
 
 # How soon a withheld block must be reported beside the grace, and how soon the node must have it.
 REPORT_SECONDS = 2
@@ -160,6 +162,41 @@ def splice_heal(bench: Bench) -> dict:
     return {"seconds": seconds}
 
 
+def levels(altnet: Altnet) -> list[dict]:
+    return [link for link in altnet.ask("links") if link.get("missingBlocks") == 0]
+
+
+def spoiled(bench: Bench, way: str) -> dict:
+    """Three links that spoil blocks do not keep an honest fourth from healing the node, and each is accused."""
+    honest, _, victim = eclipsed(bench)
+    spoilers = [SpoilingPeer(honest, way) for _ in range(3)]
+    try:
+        links = ",".join(spoiler.address for spoiler in spoilers)
+        altnet = watch(
+            bench, victim, honest, f"drivers.bitcoin.connect={links}", "policy.dry_run=false",
+            "policy.node-behind=feed-blocks", "node.allow=blocks")
+        level(altnet, 105)
+        until(lambda: len(levels(altnet)) == 3, 20, "the spoilers' being level")
+        # Last, so that the others are asked first.
+        subprocess.run(
+            [f"{bench.binaries}/altnet", "link", "open", "bitcoin", honest.address, *altnet.options], check=True,
+            stdout=subprocess.DEVNULL)
+        until(lambda: len(levels(altnet)) == 4, 20, "the honest link's being level")
+        best = honest.mine(2)
+        _, seconds = until(lambda: victim.call("getbestblockhash") == best, 90, "the node's being healed")
+        asked = [spoiler for spoiler in spoilers if spoiler.asked]
+        accused = {found["subject"] for found in altnet.ask("incidents") if found["kind"] == "withheld-block"}
+        # Who is slow is accused when its time is over, which is later than anybody waits here.
+        if way != "silent" and (missing := [peer.address for peer in asked if f"bitcoin {peer.address}" not in accused]):
+            raise Failure(f"{missing} withheld blocks and are not accused: {accused}")
+        # What is over is over: the node has the blocks.
+        until(lambda: altnet.ask("node")["safe"]["safe"], 20, "its being called safe again")
+        return {"healSeconds": seconds, "asked": len(asked), "accused": len(accused)}
+    finally:
+        for spoiler in spoilers:
+            spoiler.close()
+
+
 def kernel(bench: Bench) -> dict:
     """Without any node, libbitcoinkernel in the daemon validates the blocks that links bring, reorganisations too."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -189,6 +226,8 @@ def main() -> int:
         ("restart", restart),
         ("syncing", syncing),
         ("splice-heal", splice_heal),
+        *((f"spoiled-{way}", lambda bench, way=way: spoiled(bench, way))
+          for way in ("missing", "garbage", "witness", "silent")),
         ("kernel", kernel),
     ])
 
