@@ -171,7 +171,9 @@ let package = Package(
             ],
             resources: [
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),
-                .embedInCode("Dashboard/dashboard.css"),
+                .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dom.js"),
+                .embedInCode("Dashboard/live.js"), .embedInCode("Dashboard/timeline.js"),
+                .embedInCode("Dashboard/tree.js"), .embedInCode("Dashboard/views.js"),
             ]),
         .target(
             name: "AltNetOrchestrator",

@@ -138,6 +138,11 @@ extension Route {
         },
         Route(.get, "/", .open) { _, _ in Dashboard.page },
         Route(.get, "/dashboard.js", .open) { _, _ in Dashboard.script },
+        Route(.get, "/dom.js", .open) { _, _ in Dashboard.dom },
+        Route(.get, "/live.js", .open) { _, _ in Dashboard.live },
+        Route(.get, "/timeline.js", .open) { _, _ in Dashboard.timeline },
+        Route(.get, "/tree.js", .open) { _, _ in Dashboard.tree },
+        Route(.get, "/views.js", .open) { _, _ in Dashboard.views },
         Route(.get, "/dashboard.css", .open) { _, _ in Dashboard.style },
     ]
 }
@@ -165,6 +170,16 @@ enum Answer {
 /// The files of the page at `/`, which are part of the program. They say nothing about the daemon: the page asks.
 enum Dashboard {
     static let page = Answer.bytes(PackageResources.index_html, type: "text/html; charset=utf-8")
-    static let script = Answer.bytes(PackageResources.dashboard_js, type: "text/javascript; charset=utf-8")
+    static let script = Self.module(PackageResources.dashboard_js)
+    // What the script imports.
+    static let dom = Self.module(PackageResources.dom_js)
+    static let live = Self.module(PackageResources.live_js)
+    static let timeline = Self.module(PackageResources.timeline_js)
+    static let tree = Self.module(PackageResources.tree_js)
+    static let views = Self.module(PackageResources.views_js)
     static let style = Answer.bytes(PackageResources.dashboard_css, type: "text/css; charset=utf-8")
+
+    private static func module(_ bytes: [UInt8]) -> Response {
+        Answer.bytes(bytes, type: "text/javascript; charset=utf-8")
+    }
 }
