@@ -59,7 +59,10 @@ struct NodeTests {
     private static func mine(_ count: Int, _ daemon: DaemonProcess) async throws {
         let mined = try await Programs.run(
             "altnet",
-            ["regtest", "mine", "--count", "\(count)", "--network", "regtest", "--data-directory", daemon.dataDirectory])
+            [
+                "regtest", "mine", "--count", "\(count)", "--network", "regtest", "--data-directory",
+                daemon.dataDirectory,
+            ])
         #expect(mined.status == 0, "\(mined.errors)")
     }
 

@@ -20,20 +20,14 @@ class Browser:
         to_browser, self.write_end = os.pipe()
         self.read_end, from_browser = os.pipe()
 
-        def in_child():
-            # The browser reads commands from descriptor 3 and answers on 4.
-            os.setsid()
-            signal.pthread_sigmask(signal.SIG_SETMASK, [])
-            first, second = os.dup(to_browser), os.dup(from_browser)
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
+        # The browser reads commands from descriptor 3 and answers on 4.
         self.process = subprocess.Popen(
-            [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+            ["/bin/bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "browser",
+             program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-sync",
              "--hide-scrollbars", "--force-device-scale-factor=1", "--lang=en-GB", f"--user-data-dir={self.profile}",
              "--remote-debugging-pipe", "about:blank"],
-            preexec_fn=in_child, close_fds=True, pass_fds=(3, 4, to_browser, from_browser),
+            pass_fds=(to_browser, from_browser), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)
         os.close(from_browser)

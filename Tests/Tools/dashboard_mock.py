@@ -31,7 +31,8 @@ def stamp(ago=0.0):
 
 
 def block_hash(seed):
-    return "0" * 19 + "".join(random.Random(seed).choice("0123456789abcdef") for _ in range(45))
+    chance = random.Random(seed)
+    return "0" * 19 + "".join(chance.choice("0123456789abcdef") for _ in range(45))
 
 
 def link(number, driver, target, behind=0, **more):
