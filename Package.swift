@@ -271,8 +271,8 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetObjects", "AltNetOrchestrator",
-                logging,
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetObjects",
+                "AltNetOrchestrator", "AltNetReplay", "AltNetWatchdog", logging,
             ]),
         .testTarget(
             name: "AltNetWebTests",

@@ -12,7 +12,9 @@ struct VerifyEvidenceCommand: AsyncParsableCommand {
         abstract: "Checks the exported proof of an incident, without a daemon.",
         discussion: """
             Says what the headers prove by themselves, and what rests on the word of the daemon that wrote the file. The \
-            status is 0 when all holds, 1 when something does not, and 65 when the file is no evidence file.
+            first line is PROVEN when headers that are dear to make show what is claimed, and CONSISTENT when nothing \
+            contradicts it, and it rests on the daemon's word. The status is 0 for both, 1 when something contradicts, \
+            and 65 when the file is no evidence file.
             """)
 
     @Argument(help: "A file of `altnet incidents show ID --evidence FILE`.", completion: .file())
@@ -27,7 +29,11 @@ struct VerifyEvidenceCommand: AsyncParsableCommand {
             var explanation: String
         }
 
+        /// Nothing contradicts what the file says.
         var valid: Bool
+        /// Headers that are dear to make show what is claimed.
+        var proves: Bool
+        var summary: String?
         var kind: String?
         var subject: String?
         var problem: Problem?
@@ -43,7 +49,7 @@ struct VerifyEvidenceCommand: AsyncParsableCommand {
         } catch let problem as InputFile.Problem {
             throw Failure.exit(problem.description, status: EX_NOINPUT)
         }
-        var report = Report(valid: false, proven: [], claimed: [], notes: [])
+        var report = Report(valid: false, proves: false, proven: [], claimed: [], notes: [])
         var status: Int32 = 0
         do throws(EvidenceError) {
             let file = try EvidenceFile(bytes)
@@ -51,6 +57,8 @@ struct VerifyEvidenceCommand: AsyncParsableCommand {
             report.subject = file.incident.subject.name
             let verification = try file.verify()
             report.valid = true
+            report.proves = verification.proves
+            report.summary = verification.summary
             report.proven = verification.proven
             report.claimed = verification.claimed
             report.notes = verification.notes
@@ -65,7 +73,8 @@ struct VerifyEvidenceCommand: AsyncParsableCommand {
     private static func text(_ report: Report) -> String {
         if let problem = report.problem { return "INVALID  \(problem.name): \(problem.explanation)" }
         var lines = [
-            "VALID    \(report.kind ?? "") of \(report.subject ?? "")", "", "Proven by the headers themselves:",
+            report.summary ?? "", "The claim: \(report.kind ?? "") of \(report.subject ?? "")", "",
+            "Proven by the headers themselves:",
         ]
         lines += (report.proven.isEmpty ? ["nothing"] : report.proven).map { "  - \($0)" }
         lines += ["", "On the word of the daemon that wrote the file:"] + report.claimed.map { "  - \($0)" }

@@ -14,7 +14,8 @@ struct ReplayCommand: AsyncParsableCommand {
         discussion: """
             A file is a recording of a daemon (JSON lines), or has the arrival times of blocks at one node (lines of \
             height,hash,milliseconds). Several files of arrival times are watched links of one daemon. docs/watchdog.md \
-            describes both forms, and what the replay makes up for files without headers.
+            describes both forms, and what the replay makes up for files without headers. Each run of a recorded daemon is \
+            replayed with the configuration that it had.
 
             With --inject, each arrival file is the node of an operator, and the attack is begun at random moments of \
             it: --inject silence, slow-feed or minority-branch.
@@ -26,8 +27,8 @@ struct ReplayCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The file of arrival times that is the operator's node.", valueName: "file"))
     var node: String?
 
-    @Option(help: "How long a proven header may be missing, in seconds.")
-    var grace = 30
+    @Option(help: "How long a proven header may be missing, in seconds. (default: as recorded, else 30)")
+    var grace: Int?
 
     @Option(help: ArgumentHelp("Eclipse the node in this way instead.", valueName: "attack"))
     var inject: Injection.Attack?
@@ -45,14 +46,15 @@ struct ReplayCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        guard (0...86_400).contains(self.grace) else { throw ValidationError("--grace must be from 0 to 86400") }
+        guard (0...86_400).contains(self.grace ?? 0) else { throw ValidationError("--grace must be from 0 to 86400") }
         guard (1...Injection.maximumMoments).contains(self.moments) else {
             throw ValidationError("--moments must be from 1 to \(Injection.maximumMoments)")
         }
     }
 
     func run() async throws {
-        let configuration = Watchdog.Configuration(grace: .seconds(self.grace))
+        var configuration = Watchdog.Configuration()
+        if let grace = self.grace { configuration.grace = .seconds(grace) }
         do {
             let files = try self.files.map {
                 Replay.File(
@@ -68,7 +70,8 @@ struct ReplayCommand: AsyncParsableCommand {
                 return
             }
             let script = try Replay.script(of: files, node: self.node.map(Self.name))
-            let incidents = Replay.incidents(in: script, configuration: configuration)
+            let incidents = Replay.incidents(
+                in: script, configuration: configuration, grace: self.grace.map { .seconds($0) })
             let report = ReplayReport(files: files.map(\.name), script: script, incidents: incidents)
             print(self.json ? try JSONText.of(report) : Self.text(report))
         } catch let problem as InputFile.Problem {
@@ -101,6 +104,7 @@ struct ReplayCommand: AsyncParsableCommand {
             "warning    \(report.warning)",
         ]
         lines += report.kinds.sorted { $0.key < $1.key }.map { "           \($0.value) \($0.key)" }
+        lines += report.torn.map { "torn       \($0); it is left out" }
         return lines.joined(separator: "\n")
     }
 

@@ -89,19 +89,22 @@ public struct Daemon: Service, CustomStringConvertible {
         self.fatal = fatal
         var splicedPeers: (@Sendable () async -> [String])?
         if !configuration.splice.ports.isEmpty { splicedPeers = { await splicer.usableAddresses } }
+        let watchdog = Watchdog.Configuration(
+            grace: configuration.watchdog.grace, expectedInterval: configuration.watchdog.expectedInterval)
         self.orchestrator = try Orchestrator(
             chain: chain, store: store, incidents: try IncidentStore(in: self.directory),
             parts: Orchestrator.Parts(
                 sync: sync,
-                watchdog: Watchdog.Configuration(
-                    grace: configuration.watchdog.grace, expectedInterval: configuration.watchdog.expectedInterval),
+                watchdog: watchdog,
                 events: events, policy: configuration.policy, node: node, nodeSettings: configuration.node,
                 tell: { [alerts, network = configuration.network.rawValue] incident, change in
                     alerts.send(AlertMessage(incident, change, node: Self.hostName, network: network))
                 },
                 splicedPeers: splicedPeers,
                 recorder: configuration.watchdog.records
-                    ? ObservationRecorder(path: self.directory.file("observations.jsonl"), logger: logger) : nil,
+                    ? ObservationRecorder(
+                        path: self.directory.file("observations.jsonl"), configuration: watchdog,
+                        network: configuration.network, logger: logger) : nil,
                 seed: UInt64.random(in: 0...UInt64.max)),
             logger: logger, onFatal: { continuation.yield($0) })
         self.host = DriverHost(

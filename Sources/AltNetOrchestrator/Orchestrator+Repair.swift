@@ -128,7 +128,7 @@ extension Orchestrator {
     /// node trusts its outbound peers for news. Peers over our own splices stay, and so does one of the others: a node
     /// that is merely stuck seems to have none but bad peers.
     private func withholdingPeers(_ incident: Incident, spliced: [String]) -> [NodePeer] {
-        guard let first = incident.behind?.firstMissing.height else { return [] }
+        guard incident.behind != nil, let first = self.nodeMissing?.firstHeight else { return [] }
         let outbound = (self.node.state?.peers ?? []).filter { !$0.isInbound && !spliced.contains($0.address) }
         let bad = outbound.filter { ($0.syncedHeaders ?? first) < first }
         return bad.count == outbound.count ? Array(bad.dropLast()) : bad

@@ -141,6 +141,7 @@ public actor Orchestrator: DriverHostDelegate {
         self.watchdogTimer?.cancel()
         self.repair.feeding?.cancel()
         self.carryOut(self.watchdog.onStop(now: .system))
+        self.parts.recorder?.drain()
         do throws(StoreError) {
             try self.store.synchronize()
         } catch {

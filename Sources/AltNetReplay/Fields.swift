@@ -37,6 +37,9 @@ struct Fields {
         try self.container.decodeIfPresent(Value.self, forKey: FieldName(stringValue: name))
     }
 
+    /// Whether there is such a key, also with null.
+    func has(_ name: String) -> Bool { self.container.contains(FieldName(stringValue: name)) }
+
     func text(_ name: String) throws -> String { try self.value(name) }
 
     /// A moment in milliseconds since 1970.

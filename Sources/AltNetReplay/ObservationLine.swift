@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBase
-internal import AltNetBitcoin
+public import AltNetBitcoin
 public import AltNetWatchdog
 internal import FoundationEssentials
 
 /// A line of a recording: one JSON value. docs/watchdog.md has the form of each event.
 public enum ObservationLine: Hashable, Sendable {
     case observation(Observation)
-    /// The daemon that recorded started here: nothing from before is known to its watchdog.
-    case started(WallClockTime)
+    /// The daemon that recorded started here: nothing from before is known to its watchdog. The configuration of its
+    /// watchdog, and its network; `nil` in recordings of versions that did not write them.
+    case started(WallClockTime, Watchdog.Configuration? = nil, network: Network? = nil)
 
     /// No line is longer: a thousand peers of the node fit.
     public static let maximumLength = 1 << 20
@@ -18,7 +19,7 @@ public enum ObservationLine: Hashable, Sendable {
     public var at: WallClockTime {
         switch self {
         case .observation(let observation): observation.at
-        case .started(let time): time
+        case .started(let time, _, _): time
         }
     }
 
@@ -59,7 +60,7 @@ extension ObservationLine: Codable {
         /// The keys of the event beside `at` and `event`.
         var keys: Set<String> {
             switch self {
-            case .started: []
+            case .started: StartedForm.keys
             case .proved: ["by", "header", "point"]
             case .best: ["point"]
             case .shows: ["point", "subject"]
@@ -85,7 +86,7 @@ extension ObservationLine: Codable {
         let event: Observation.Event
         switch name {
         case .started:
-            self = .started(at)
+            self = try StartedForm.read(fields, at: at)
             return
         case .proved:
             event = .proved(try fields.header("header"), try fields.value("point"), by: try fields.value("by"))
@@ -136,8 +137,16 @@ extension ObservationLine: Codable {
     public func encode(to encoder: any Encoder) throws {
         var fields = FieldWriter(encoder)
         try fields.write("at", self.at.milliseconds)
-        guard case .observation(let observation) = self else { return try fields.write("event", Name.started.rawValue) }
-        switch observation.event {
+        switch self {
+        case .started(_, let configuration, let network):
+            try fields.write("event", Name.started.rawValue)
+            try StartedForm.write(configuration, network, to: &fields)
+        case .observation(let observation): try Self.write(observation.event, to: &fields)
+        }
+    }
+
+    private static func write(_ event: Observation.Event, to fields: inout FieldWriter) throws {
+        switch event {
         case .proved(let header, let point, let by):
             try fields.write("event", Name.proved.rawValue)
             try fields.write("header", Hex.encode(header.bytes))

@@ -25,11 +25,27 @@ public enum Replay {
         }
     }
 
-    /// Observations in the order of time, in episodes: each is one run of a daemon.
+    /// One run of a daemon.
+    public struct Episode: Hashable, Sendable {
+        /// With what its watchdog was configured, if that was recorded.
+        public var configuration: Watchdog.Configuration?
+        /// In the order of time.
+        public var observations: [Observation]
+
+        public init(configuration: Watchdog.Configuration? = nil, observations: [Observation] = []) {
+            self.configuration = configuration
+            self.observations = observations
+        }
+    }
+
+    /// What is replayed, in the order of time.
     public struct Script: Sendable {
-        public var episodes: [[Observation]]
+        public var episodes: [Episode]
         /// How many lines of arrival files and recordings it was made of.
         public var lines: Int
+        /// The last lines of recordings that were cut off while they were written (a crash, a full disk), and are left
+        /// out.
+        public var torn: [ReplayError] = []
     }
 
     /// Reads files. Arrival times become watched links, named by their files; `node` names the one that is the node.
@@ -43,28 +59,35 @@ public enum Replay {
         let sources = arrivals.map {
             ArrivalWorld.Source(subject: $0.name == node ? .node : Subject($0.name), file: $0)
         }
-        var episodes = sources.isEmpty ? [] : ArrivalWorld.episodes(of: sources)
+        var episodes =
+            sources.isEmpty ? [] : ArrivalWorld.episodes(of: sources).map { Episode(observations: $0) }
+        var torn: [ReplayError] = []
         var lines = arrivals.reduce(0) { $0 + $1.arrivals.count }
         for file in files where file.isRecording {
-            let (recorded, count) = try Self.recording(file)
+            let (recorded, count) = try Self.recording(file, torn: &torn)
             episodes += recorded
             lines += count
         }
-        let ordered = episodes.filter { !$0.isEmpty }.sorted { Self.start($0) < Self.start($1) }
-        return Script(episodes: ordered, lines: lines)
+        let ordered = episodes.filter { !$0.observations.isEmpty }.sorted { Self.start($0) < Self.start($1) }
+        return Script(episodes: ordered, lines: lines, torn: torn)
     }
 
     /// Lets a watchdog see the episodes one after another, and fires its timers when they are due.
     ///
+    /// - Parameters:
+    ///   - configuration: for episodes that have none of their own.
+    ///   - grace: for all episodes, whatever was recorded; `nil` for that.
     /// - Returns: all incidents, by number, as they ended.
     public static func incidents(
-        in script: Script, configuration: Watchdog.Configuration
+        in script: Script, configuration: Watchdog.Configuration = Watchdog.Configuration(), grace: Duration? = nil
     ) -> [Incident] {
         var incidents: [Int64: Incident] = [:]
         var nextID: Int64 = 1
         for episode in script.episodes {
-            var run = WatchdogRun(configuration: configuration, nextID: nextID)
-            for observation in episode { run.see(observation) }
+            var used = episode.configuration ?? configuration
+            if let grace { used.grace = grace }
+            var run = WatchdogRun(configuration: used, nextID: nextID)
+            for observation in episode.observations { run.see(observation) }
             run.stop()
             incidents.merge(run.incidents) { $1 }
             nextID += Int64(run.incidents.count)
@@ -83,25 +106,36 @@ public enum Replay {
         return arrivals
     }
 
-    private static func start(_ episode: [Observation]) -> WallClockTime {
-        episode.first?.at ?? WallClockTime(milliseconds: 0)
+    private static func start(_ episode: Episode) -> WallClockTime {
+        episode.observations.first?.at ?? WallClockTime(milliseconds: 0)
     }
 
-    private static func recording(_ file: File) throws(ReplayError) -> ([[Observation]], Int) {
-        var episodes: [[Observation]] = [[]]
+    private static func recording(
+        _ file: File, torn: inout [ReplayError]
+    ) throws(ReplayError) -> ([Episode], Int) {
+        var episodes = [Episode()]
         var number = 0
         var last = WallClockTime(milliseconds: .min)
-        for line in file.bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+        let lines = file.bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        for bytes in lines {
             number += 1
-            guard line.contains(where: { !" \t\r".utf8.contains($0) }) else { continue }
-            let line = try ObservationLine(line, file: file.name, number: number)
+            guard bytes.contains(where: { !" \t\r".utf8.contains($0) }) else { continue }
+            let line: ObservationLine
+            do {
+                line = try ObservationLine(bytes, file: file.name, number: number)
+            } catch {
+                // Only a line that was written as a whole has its end.
+                guard number == lines.count else { throw error }
+                torn.append(error)
+                continue
+            }
             switch line {
-            case .started: episodes.append([])
+            case .started(_, let configuration, _): episodes.append(Episode(configuration: configuration))
             case .observation(let observation):
                 guard observation.at >= last else {
                     throw ReplayError(file: file.name, line: number, "earlier than the line before")
                 }
-                episodes[episodes.count - 1].append(observation)
+                episodes[episodes.count - 1].observations.append(observation)
             }
             last = line.at
         }

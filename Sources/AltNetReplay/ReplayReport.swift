@@ -30,16 +30,19 @@ public struct ReplayReport: Hashable, Sendable, Codable {
     /// By kind; kinds without an incident are left out.
     public var kinds: [String: Int]
     public var incidents: [Found]
+    /// Lines that were cut off while they were written, and are left out, one sentence each.
+    public var torn: [String]
 
     public init(files: [String], script: Replay.Script, incidents: [Incident]) {
         self.files = files
         self.lines = script.lines
         self.episodes = script.episodes.count
-        self.from = script.episodes.first?.first?.at.seconds ?? 0
-        self.to = script.episodes.last?.last?.at.seconds ?? 0
+        self.from = script.episodes.first?.observations.first?.at.seconds ?? 0
+        self.to = script.episodes.last?.observations.last?.at.seconds ?? 0
         self.critical = incidents.count { $0.severity == .critical }
         self.warning = incidents.count { $0.severity == .warning }
         self.kinds = Dictionary(incidents.map { ($0.kind.rawValue, 1) }, uniquingKeysWith: +)
+        self.torn = script.torn.map(\.description)
         self.incidents = incidents.prefix(Self.maximumListed).map { incident in
             Found(
                 kind: incident.kind.rawValue, severity: incident.severity.rawValue, subject: incident.subject.name,

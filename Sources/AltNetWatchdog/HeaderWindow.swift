@@ -96,6 +96,14 @@ struct HeaderWindow: Sendable {
         return (nil, headers.reversed())
     }
 
+    /// Whether a header is the end of somebody's chain or before it. One that is not known is not.
+    func isOn(_ hash: BlockHash, chainTo tip: BlockHash) -> Bool {
+        guard let place = self.entries[hash] else { return false }
+        let (fork, headers) = self.branch(to: tip)
+        if headers.contains(where: { $0.point.hash == hash }) { return true }
+        return fork.map { place.point.height <= $0 && self.isOnBest(hash) } ?? false
+    }
+
     /// Where a point leaves the best chain. One below the window is taken to lie on it; of an unknown one within the
     /// window nobody can say.
     func forkHeight(of point: ChainPoint) -> UInt32? {

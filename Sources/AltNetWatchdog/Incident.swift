@@ -63,14 +63,15 @@ public struct Incident: Hashable, Sendable {
     /// One or two plain sentences: while it is open what is, after it closed what was.
     public var explanation: String
     /// What is missing, for the kinds where blocks are: ``Kind/linkBehind``, ``Kind/nodeBehind``,
-    /// ``Kind/withheldBlock``. Once it is closed: the most that was.
+    /// ``Kind/withheldBlock``. Like ``measures`` and ``evidence`` it is that of the worst moment so far: what was proven
+    /// does not shrink while the subject heals.
     public var behind: Behind?
     /// The numbers behind the explanation, for programs.
     public var measures: [Measure]
     public var evidence: Evidence
     /// What was done about it, oldest first; at most ``maximumActions``.
     public var actions: [ActionRecord]
-    /// Since when it has been so.
+    /// Since when it has been so; never after ``opened``.
     public var since: WallClockTime
     public var opened: WallClockTime
     public var updated: WallClockTime

@@ -32,10 +32,34 @@ struct IncidentBook: Sendable {
         var worst: Finding
         /// Whether a change waits for the next moment at which it may be written.
         var isPending = false
+
+        /// Notes a finding; of two that are equally bad the later is the worst one.
+        mutating func note(_ finding: Finding) {
+            self.finding = finding
+            if (finding.severity, finding.magnitude) >= (self.worst.severity, self.worst.magnitude) {
+                self.worst = finding
+            }
+        }
+
+        /// Brings the incident to the present state: its words are about now, its proof is of the worst moment, so that
+        /// it does not shrink while the subject heals.
+        mutating func renew(now: WallClockTime) {
+            // What was critical is not made light of while it lasts.
+            self.incident.severity = max(self.incident.severity, self.finding.severity)
+            self.incident.explanation = self.finding.explanation
+            if self.finding.was != self.worst.was { self.incident.explanation += ". At worst it \(self.worst.was)" }
+            self.incident.behind = self.worst.behind
+            self.incident.measures = self.worst.measures
+            self.incident.evidence = self.worst.evidence
+            for since in [self.finding.since, self.worst.since].compactMap(\.self) {
+                self.incident.since = min(self.incident.since, since)
+            }
+            self.incident.updated = now
+        }
     }
 
     private var pages: [Key: Page] = [:]
-    private var closed: [Incident] = []
+    private var closed: [Page] = []
     private var nextID: Int64
 
     init(nextID: Int64) {
@@ -86,27 +110,28 @@ struct IncidentBook: Sendable {
             self.pages[key] = page
             return [.update(page.incident)]
         }
-        guard let index = self.closed.firstIndex(where: { $0.id == id }) else { return [] }
-        self.closed[index].add(action)
-        return [.update(self.closed[index])]
+        guard let index = self.closed.firstIndex(where: { $0.incident.id == id }) else { return [] }
+        self.closed[index].incident.add(action)
+        return [.update(self.closed[index].incident)]
     }
 
     // MARK: - One incident
 
     private mutating func open(_ key: Key, _ finding: Finding, now: WallClockTime) -> [Watchdog.Directive] {
         guard self.pages.count < Self.maximumOpen else { return [] }
-        if let index = self.closed.lastIndex(where: { $0.canReturn(as: key, now: now) }) {
-            var incident = self.closed.remove(at: index)
-            incident.closed = nil
-            incident.ending = nil
-            incident.take(finding, now: now)
-            self.pages[key] = Page(incident: incident, finding: finding, worst: finding)
-            return [.update(incident)]
+        if let index = self.closed.lastIndex(where: { $0.incident.canReturn(as: key, now: now) }) {
+            var page = self.closed.remove(at: index)
+            page.incident.closed = nil
+            page.incident.ending = nil
+            page.note(finding)
+            page.renew(now: now)
+            self.pages[key] = page
+            return [.update(page.incident)]
         }
         let incident = Incident(
             id: self.nextID, kind: key.kind, severity: finding.severity, subject: key.subject,
             explanation: finding.explanation, behind: finding.behind, measures: finding.measures,
-            evidence: finding.evidence, since: finding.since ?? now, opened: now, updated: now)
+            evidence: finding.evidence, since: min(finding.since ?? now, now), opened: now, updated: now)
         self.nextID += 1
         self.pages[key] = Page(incident: incident, finding: finding, worst: finding)
         return [.open(incident)]
@@ -114,9 +139,8 @@ struct IncidentBook: Sendable {
 
     private mutating func update(_ key: Key, _ finding: Finding, now: WallClockTime) -> [Watchdog.Directive] {
         guard var page = self.pages[key], page.finding != finding || page.isPending else { return [] }
-        if finding.magnitude >= page.worst.magnitude { page.worst = finding }
+        page.note(finding)
         let escalates = finding.severity > page.incident.severity
-        page.finding = finding
         let elapsed = now - page.incident.updated
         // A clock that was set back does not hold up changes.
         guard escalates || elapsed >= Self.updateInterval || elapsed < .zero else {
@@ -126,7 +150,7 @@ struct IncidentBook: Sendable {
         }
         page.isPending = false
         let before = page.incident
-        page.incident.take(finding, now: now)
+        page.renew(now: now)
         self.pages[key] = page
         var unchanged = before
         unchanged.updated = page.incident.updated
@@ -137,17 +161,16 @@ struct IncidentBook: Sendable {
     private mutating func close(
         _ key: Key, now: WallClockTime, ending: (Page) -> Incident.Ending
     ) -> [Watchdog.Directive] {
-        guard let page = self.pages.removeValue(forKey: key) else { return [] }
-        var incident = page.incident
+        guard var page = self.pages.removeValue(forKey: key) else { return [] }
         let ending = ending(page)
-        incident.closed = now
-        incident.updated = now
-        incident.ending = ending
-        incident.explanation = Self.explanation(of: page.worst, ended: ending)
-        incident.behind?.blocks = page.worst.behind?.blocks ?? 0
-        self.closed.append(incident)
+        page.renew(now: now)
+        page.isPending = false
+        page.incident.closed = now
+        page.incident.ending = ending
+        page.incident.explanation = Self.explanation(of: page.worst, ended: ending)
+        self.closed.append(page)
         if self.closed.count > Self.maximumClosed { self.closed.removeFirst() }
-        return [.close(incident)]
+        return [.close(page.incident)]
     }
 
     private static func explanation(of finding: Finding, ended ending: Incident.Ending) -> String {
@@ -162,17 +185,6 @@ struct IncidentBook: Sendable {
 }
 
 extension Incident {
-    fileprivate mutating func take(_ finding: Finding, now: WallClockTime) {
-        // An incident keeps the worst severity it had: what was critical is not made light of while it lasts.
-        self.severity = max(self.severity, finding.severity)
-        self.explanation = finding.explanation
-        self.behind = finding.behind
-        self.measures = finding.measures
-        self.evidence = finding.evidence
-        if let since = finding.since { self.since = since }
-        self.updated = now
-    }
-
     fileprivate mutating func add(_ action: ActionRecord) {
         if self.actions.count >= Self.maximumActions { self.actions.remove(at: 1) }
         self.actions.append(action)

@@ -83,6 +83,7 @@ struct Picture: Sendable {
     /// Since when the node has known headers of which it has not validated the blocks.
     private(set) var nodeHeadersAheadSince: WallClockTime?
     private(set) var peers: [NodePeerFacts] = []
+    /// Only blocks that are still wanted: nobody has brought them, and the node does not have them.
     private(set) var withheld: [Withheld] = []
     /// Blocks that somebody brought, the latest few.
     private(set) var brought: [BlockHash] = []
@@ -108,8 +109,9 @@ struct Picture: Sendable {
             self.states[subject]?.closedAt = now
             self.targetsSince = now
             return [.subjects, .clocks, .blocks]
-        case .blockBrought(let hash, let by, _):
-            self.withheld.removeAll { $0.hash == hash && $0.by == by }
+        case .blockBrought(let hash, _, _):
+            // Whoever else was asked for it owes it no longer: it is no secret.
+            self.withheld.removeAll { $0.hash == hash }
             self.brought.append(hash)
             if self.brought.count > Self.maximumWithheld { self.brought.removeFirst() }
             return .blocks
@@ -212,6 +214,7 @@ struct Picture: Sendable {
         }
         self.states[subject]?.shown = point
         self.states[subject]?.shownAt = now
+        if subject == .node { self.withheld = self.withheld.filter { !self.hasNode($0.hash) } }
         return changed.union(.subjects)
     }
 
@@ -233,7 +236,15 @@ struct Picture: Sendable {
         return [.node, .subjects]
     }
 
+    /// Whether a block is part of the chain that the node has validated.
+    private func hasNode(_ hash: BlockHash) -> Bool {
+        guard let shown = self.states[.node]?.shown else { return false }
+        return self.tree.isOn(hash, chainTo: shown.hash)
+    }
+
     private mutating func withhold(_ entry: Withheld) -> Aspects {
+        // An answer that comes late: the block has come from elsewhere meanwhile, and nobody needs it.
+        guard !self.brought.contains(entry.hash), !self.hasNode(entry.hash) else { return [] }
         if let index = self.withheld.firstIndex(where: { $0.hash == entry.hash && $0.by == entry.by }) {
             // The first time counts; the reason is that of the last.
             self.withheld[index].why = entry.why

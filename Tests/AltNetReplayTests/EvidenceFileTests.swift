@@ -60,8 +60,12 @@ struct EvidenceFileTests {
         #expect(file.incident == incident)
         #expect(try file.encoded() == bytes)
         let verification = try file.verify()
-        #expect(verification.proven.count == (onBranch ? 3 : 2) && verification.notes.isEmpty)
-        #expect(verification.proven.last?.contains("3 blocks after the last common one") == true)
+        #expect(verification.proven.count == (onBranch ? 4 : 3))
+        #expect(verification.proven.contains { $0.contains("3 blocks after the last common one") })
+        // The rules of regtest allow anybody to make these headers, so they prove nothing to others.
+        #expect(!verification.proves && verification.summary.hasPrefix("CONSISTENT: the headers say that blocks exist"))
+        #expect(verification.summary.hasSuffix("on regtest such headers cost nothing to make"))
+        #expect(verification.proven.contains { $0.contains("times the easiest that regtest allows") })
         #expect(verification.claimed.contains { $0.hasPrefix("bitcoin a:8333 showed block \(onBranch ? 4 : 3)") })
         #expect(verification.claimed.contains { $0.hasPrefix("lightning b brought 3 of the headers") })
     }
@@ -106,6 +110,12 @@ struct EvidenceFileTests {
         try fails(.claim) { $0.evidence.headers.removeLast() }
         try fails(.claim) { $0.behind = nil }
         try fails(.claim) { $0.behind?.blocks = 4 }
+        // Also once it is over.
+        try fails(.claim) {
+            $0.behind?.blocks = 1000
+            $0.closed = Self.now
+        }
+        try fails(.claim) { $0.measures[0].value = 1000 }
         try fails(.claim) { $0.behind?.firstMissing.hash = .zero }
         try fails(.claim) { $0.behind?.firstMissing.height += 1 }
         try fails(.claim) { $0.behind?.best?.work = .max }
@@ -113,6 +123,42 @@ struct EvidenceFileTests {
         try fails(.claim) { $0.behind?.shown?.height += 1 }
         try fails(.claim) { $0.behind?.provenBy = Self.a }
         try fails(.statement) { $0.evidence.statements[0].point?.work = .max }
+    }
+
+    @Test("does not call proven what only the daemon says: another kind, no headers, other heights")
+    func words() throws {
+        var bare = try Self.incident()
+        bare.kind = .staleTip
+        bare.behind = nil
+        var valid = bare
+        bare.evidence = Evidence()
+        let nothing = try Self.file(bare).verify()
+        #expect(nothing.summary == "CONSISTENT: nothing in this file is proven by headers")
+        #expect(!nothing.proves && nothing.proven.isEmpty)
+        valid.measures = [Measure("silence", 9000, "seconds")]
+        let unrelated = try Self.file(valid).verify()
+        #expect(unrelated.summary == "CONSISTENT: the headers are valid, and prove nothing of what is claimed")
+        #expect(!unrelated.proves && unrelated.claimed.contains { $0.contains("silence as 9000.0") })
+        var moved = try Self.incident(onBranch: true)
+        for index in moved.evidence.headers.indices { moved.evidence.headers[index].height += 900_000 }
+        for index in moved.evidence.otherBranch.indices { moved.evidence.otherBranch[index].height += 900_000 }
+        for index in moved.evidence.statements.indices { moved.evidence.statements[index].point?.height += 900_000 }
+        moved.behind?.firstMissing.height += 900_000
+        moved.behind?.best?.height += 900_000
+        moved.behind?.shown?.height += 900_000
+        let elsewhere = try Self.file(moved).verify()
+        #expect(!(elsewhere.proven + [elsewhere.summary]).contains { $0.contains("90000") }, "\(elsewhere)")
+        #expect(elsewhere.claimed.contains("it places these headers at heights 900003 to 900006"))
+        // A number beyond the headers, where the accused's block is not among them.
+        var far = try Self.incident()
+        far.behind?.shown?.hash = .zero
+        far.evidence.statements[0].point?.hash = .zero
+        far.behind?.blocks = 1000
+        far.measures = []
+        let word = try Self.file(far).verify()
+        #expect(!word.proves && word.summary.hasSuffix("prove nothing of what is claimed"))
+        #expect(word.notes.contains { $0.contains("1000 blocks are missing, rests on the daemon's word") })
+        #expect(!word.proven.contains { $0.contains("1000") })
     }
 
     @Test("names what is no evidence file, and one of a newer version")
@@ -128,24 +174,66 @@ struct EvidenceFileTests {
         #expect(EvidenceError.Name.notEvidence.isAboutTheFile && !EvidenceError.Name.claim.isAboutTheFile)
     }
 
-    @Test(
-        "proves real headers across a retarget, and says what it could not check",
-        .enabled(if: ProcessInfo.processInfo.environment["ALTNET_SHARED"] != nil))
-    func mainnet() throws {
+    private static let hasShared = ProcessInfo.processInfo.environment["ALTNET_SHARED"] != nil
+
+    /// 144 real headers, at heights 588,600 to 588,743; the target changes at 588,672.
+    private static func realHeaders() throws -> [Evidence.Header] {
         let shared = ProcessInfo.processInfo.environment["ALTNET_SHARED"] ?? ""
         let bytes = [UInt8](try Data(contentsOf: URL(filePath: shared + "/data/mainnet-headers-586656.bin")))
-        let at = WallClockTime(seconds: 1_700_000_000)
-        // Heights 588,600 to 588,743; the target changes at 588,672.
-        let headers = (1944..<2088).compactMap { index in
-            BlockHeader(bytes: bytes[index * 80..<index * 80 + 80]).map {
-                Evidence.Header(height: UInt32(586_656 + index), header: $0, provenBy: Self.b, provenAt: at)
-            }
+        return try (1944..<2088).map { index in
+            let header = try #require(BlockHeader(bytes: Array(bytes[index * 80..<index * 80 + 80])))
+            return Evidence.Header(
+                height: UInt32(586_656 + index), header: header, provenBy: Self.b, provenAt: Self.later)
         }
+    }
+
+    private static let later = WallClockTime(seconds: 1_700_000_000)
+
+    @Test("checks real headers across a retarget, and says what it could not check", .enabled(if: hasShared))
+    func mainnet() throws {
         let incident = Incident(
             id: 1, kind: .staleTip, severity: .warning, subject: .chain, explanation: "",
-            evidence: Evidence(headers: headers), since: at, opened: at, updated: at)
-        let verification = try EvidenceFile(network: .main, exportedAt: at, incident: incident).verify()
-        #expect(verification.proven.first?.contains("144 headers from height 588600 to 588743") == true)
-        #expect(verification.notes.first?.contains("height 588672") == true)
+            evidence: Evidence(headers: try Self.realHeaders()), since: Self.later, opened: Self.later,
+            updated: Self.later)
+        let verification = try EvidenceFile(network: .main, exportedAt: Self.later, incident: incident).verify()
+        #expect(verification.proven.first?.hasPrefix("144 headers, from ") == true)
+        #expect(verification.claimed.contains("it places these headers at heights 588600 to 588743"))
+        #expect(verification.notes.first?.contains("the target changes at 588672") == true)
+        #expect(!verification.proves)
+    }
+
+    @Test("proves with headers that are dear to make that blocks are missing", .enabled(if: hasShared))
+    func dear() throws {
+        let headers = Array(try Self.realHeaders().prefix(3))
+        var works = [Work(7)]
+        for header in headers.dropFirst() { works.append(works[works.count - 1] &+ header.header.bits.work) }
+        let points = zip(headers, works).map { ChainPoint(hash: $0.header.hash, height: $0.height, work: $1) }
+        let incident = Incident(
+            id: 1, kind: .nodeBehind, severity: .warning, subject: .node, explanation: "",
+            behind: Behind(
+                blocks: 2, firstMissing: points[1], provenBy: Self.b, provenAt: Self.later, best: points[2],
+                shown: points[0]),
+            evidence: Evidence(headers: headers), since: Self.later, opened: Self.later, updated: Self.later)
+        let verification = try EvidenceFile(network: .main, exportedAt: Self.later, incident: incident).verify()
+        #expect(verification.proves && verification.notes.isEmpty)
+        #expect(verification.summary.hasPrefix("PROVEN: blocks exist that have more work than \(points[0].hash)"))
+        let price = try #require(verification.proven.last)
+        #expect(price.contains("each header is of difficulty 9e12"), "\(price)")
+        #expect(price.contains("takes about 7.7e22 hashes"), "\(price)")
+    }
+
+    @Test("says that headers near the least difficulty of the main network are cheap")
+    func cheap() throws {
+        let genesis = Evidence.Header(
+            height: 0, header: Network.main.genesis, provenBy: Self.b, provenAt: Self.later)
+        let point = ChainPoint(hash: genesis.header.hash, height: 0, work: Work(1))
+        let incident = Incident(
+            id: 1, kind: .withheldBlock, severity: .warning, subject: Self.a, explanation: "",
+            behind: Behind(blocks: 1, firstMissing: point, provenBy: Self.b, provenAt: Self.later),
+            evidence: Evidence(headers: [genesis]), since: Self.later, opened: Self.later, updated: Self.later)
+        let verification = try EvidenceFile(network: .main, exportedAt: Self.later, incident: incident).verify()
+        #expect(!verification.proves && verification.summary.contains("a header of difficulty 1 costs little to make"))
+        #expect(verification.proven.last?.hasPrefix("each header is of difficulty 1, at least 1 times") == true)
+        #expect(verification.proven.last?.hasSuffix("from 2009-01-03T18:15:05Z to 2009-01-03T18:15:05Z") == true)
     }
 }

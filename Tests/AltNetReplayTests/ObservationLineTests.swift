@@ -46,6 +46,25 @@ struct ObservationLineTests {
     }
 
     @Test(
+        "gives back with what configuration a daemon started, and reads lines without one",
+        arguments: [
+            nil, Watchdog.Configuration(), Watchdog.Configuration(expectedInterval: nil),
+            Watchdog.Configuration(
+                grace: .milliseconds(1), blockGrace: .zero, lateMargin: .seconds(7), expectedInterval: .seconds(5)),
+        ])
+    func started(configuration: Watchdog.Configuration?) throws {
+        let at = WallClockTime(milliseconds: 1_700_000_000_000)
+        for network in [nil, Network.main, .regtest] {
+            let line = ObservationLine.started(at, configuration, network: network)
+            #expect(try ObservationLine(Array(try line.text.utf8), file: "f", number: 1) == line)
+        }
+        let few = #"{"at":1700000000000,"event":"started","grace":5000}"#
+        #expect(
+            try ObservationLine(Array(few.utf8), file: "f", number: 1)
+                == .started(at, Watchdog.Configuration(grace: .seconds(5))))
+    }
+
+    @Test(
         "refuses by name and line what it does not know",
         arguments: [
             ("{", "not a JSON value"), (#"{"at":1700000000000,"event":"eclipsed"}"#, "unknown event eclipsed"),
@@ -63,6 +82,10 @@ struct ObservationLineTests {
                 "unknown reach far"
             ),
             ("[1]", "of the wrong type"),
+            (#"{"at":1700000000000,"event":"started","grace":-1}"#, "grace is negative"),
+            (#"{"at":1700000000000,"event":"started","lateMargin":1}"#, "lateMargin without grace"),
+            (#"{"at":1700000000000,"event":"started","grace":1,"expectedInterval":0}"#, "expectedInterval is zero"),
+            (#"{"at":1700000000000,"event":"started","network":"moon"}"#, "unknown network moon"),
         ])
     func refusals(text: String, what: String) {
         let error = #expect(throws: ReplayError.self) {

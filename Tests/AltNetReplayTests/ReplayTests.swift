@@ -77,7 +77,7 @@ struct ReplayTests {
             ("1,2\n", 1, "not height,hash,milliseconds"), ("\n\nx,00,1\n", 3, "not a height: x"),
             ("4294967295,00,1", 1, "not a height"), ("7,00,1", 1, "not a block hash"),
             ("7,\(String(repeating: "0", count: 64)),1", 1, "not a time"), ("", 0, "there is no arrival in it"),
-            (#"{"at":1700000000000,"event":"closed","subject":"a"}"# + "\n{", 2, "not a JSON value"),
+            (#"{"at":1700000000000,"event":"closed","subject":"a"}"# + "\n{\n", 2, "not a JSON value"),
             (
                 #"{"at":1700000000001,"event":"started"}"# + "\n"
                     + #"{"at":1700000000000,"event":"closed","subject":"a"}"#,
@@ -102,7 +102,7 @@ struct ReplayTests {
         let silent = Self.lines(100..<150) + Self.lines(150..<200) { _ in 12_000_000 }
         let script = try Replay.script(of: [Self.file("a", silent)])
         var text = try ObservationLine.started(WallClockTime(milliseconds: Self.start)).text + "\n"
-        for observation in script.episodes.flatMap(\.self) {
+        for observation in script.episodes.flatMap(\.observations) {
             text += try ObservationLine.observation(observation).text + "\n"
         }
         let again = try Replay.script(of: [Self.file("a.jsonl", text)])
@@ -110,6 +110,44 @@ struct ReplayTests {
         #expect(
             Replay.incidents(in: again, configuration: Watchdog.Configuration())
                 == Replay.incidents(in: script, configuration: Watchdog.Configuration()))
+    }
+
+    @Test("replays a recording with the configuration of its daemon, unless told another grace")
+    func recordedConfiguration() throws {
+        let late = Self.lines(100..<200) { $0 == 150 ? 50_000 : 0 }
+        let script = try Replay.script(of: [Self.file("a", late), Self.file("b", Self.lines(100..<200))])
+        func kinds(_ configuration: Watchdog.Configuration?, grace: Duration? = nil) throws -> [Incident.Kind] {
+            var text = try ObservationLine.started(WallClockTime(milliseconds: Self.start), configuration).text + "\n"
+            for observation in script.episodes.flatMap(\.observations) {
+                text += try ObservationLine.observation(observation).text + "\n"
+            }
+            let again = try Replay.script(of: [Self.file("a.jsonl", text)])
+            return Replay.incidents(in: again, grace: grace).map(\.kind)
+        }
+        #expect(try kinds(nil) == [.linkBehind])
+        #expect(try kinds(Watchdog.Configuration(grace: .seconds(60))).isEmpty)
+        #expect(try kinds(Watchdog.Configuration(grace: .seconds(60)), grace: .seconds(40)) == [.linkBehind])
+        // Where blocks come by hand, nothing is concluded from silence.
+        let silent = Self.lines(100..<150) + Self.lines(150..<200) { _ in 12_000_000 }
+        var text =
+            try ObservationLine.started(
+                WallClockTime(milliseconds: Self.start), Watchdog.Configuration(expectedInterval: nil),
+                network: .regtest
+            ).text + "\n"
+        for observation in try Replay.script(of: [Self.file("a", silent)]).episodes.flatMap(\.observations) {
+            text += try ObservationLine.observation(observation).text + "\n"
+        }
+        #expect(Replay.incidents(in: try Replay.script(of: [Self.file("a.jsonl", text)])).isEmpty)
+    }
+
+    @Test("names a last line that was cut off, and replays the others")
+    func tornLine() throws {
+        let whole = #"{"at":1700000000000,"event":"closed","subject":"a"}"# + "\n"
+        let script = try Replay.script(of: [Self.file("a.jsonl", whole + #"{"at":17000"#)])
+        #expect(script.torn.map(\.description) == ["a.jsonl, line 2: not a JSON value"])
+        #expect(script.episodes.map(\.observations.count) == [1])
+        #expect(ReplayReport(files: [], script: script, incidents: []).torn.count == 1)
+        #expect(try Replay.script(of: [Self.file("a.jsonl", whole)]).torn.isEmpty)
     }
 
     @Test("notices every injected attack, sooner beside an honest link, and repeats itself from a seed")

@@ -162,7 +162,8 @@ struct BehindDetectorTests {
                 let missing = chain(best).subtracting(chain(place)).count
                 let found = world.open.first { $0.subject == subject && $0.behind != nil }
                 #expect(
-                    found?.behind?.blocks == (place.work < best.work ? UInt32(missing) : nil),
+                    found?.explanation.hasPrefix("\(subject) is \(missing.counted("block")) behind")
+                        == (place.work < best.work ? true : nil),
                     "seed \(seed), \(subject)")
             }
         }

@@ -33,6 +33,53 @@ struct BookTests {
         #expect(world.open.first?.behind?.blocks == 102)
     }
 
+    @Test("keeps the proof of the worst moment while the node heals, and the earliest beginning")
+    func healing() throws {
+        var world = World()
+        let root = world.begin(links: [self.b], node: true)
+        var points = [root]
+        for _ in 0..<30 {
+            points.append(world.extend(points[points.count - 1], by: self.b))
+            world.wait(.seconds(2))
+        }
+        world.wait(.seconds(40))
+        let worst = try #require(world.open(.nodeBehind).first)
+        #expect(worst.behind?.blocks == 30 && worst.severity == .critical)
+        for height in [10, 22, 29] {
+            world.see(.shows(.node, points[height]))
+            world.wait(.seconds(2))
+            let incident = try #require(world.open(.nodeBehind).first)
+            #expect(incident.explanation.hasPrefix("the node is \((30 - height).counted("block")) behind"))
+            #expect(incident.explanation.hasSuffix("At worst it was 30 blocks behind"))
+            #expect(incident.behind == worst.behind && incident.measures == worst.measures)
+            #expect(incident.evidence == worst.evidence && incident.since == worst.since)
+            #expect(incident.since <= incident.opened)
+        }
+        world.see(.shows(.node, points[30]))
+        let closed = try #require(world.incidents[worst.id])
+        #expect(closed.closed != nil && closed.explanation.contains("it was 30 blocks behind"))
+        #expect(closed.behind == worst.behind && closed.measures == worst.measures)
+        #expect(closed.evidence == worst.evidence && closed.since == worst.since)
+    }
+
+    @Test("an incident that returns keeps its proof, and none begins after it was opened")
+    func returning() {
+        var book = IncidentBook(nextID: 1)
+        func finding(_ magnitude: Double, since: Int64) -> Finding {
+            Finding(
+                kind: .slowBlocks, subject: .chain, severity: .warning, explanation: "\(magnitude)",
+                was: "was \(magnitude)", since: World.at(since), magnitude: magnitude,
+                measures: [Measure("m", magnitude, "blocks")])
+        }
+        _ = book.enter([finding(9, since: 100)], now: World.at(50)) { _ in true }
+        #expect(book.open.map(\.since) == [World.at(50)])
+        _ = book.enter([], now: World.at(60)) { _ in true }
+        _ = book.enter([finding(3, since: 70)], now: World.at(80)) { _ in true }
+        #expect(book.open.map(\.id) == [1] && book.open.map(\.since) == [World.at(50)])
+        #expect(book.open.first?.measures == [Measure("m", 9, "blocks")])
+        #expect(book.open.first?.explanation == "3.0. At worst it was 9.0")
+    }
+
     @Test("keeps what was done, also when it comes after the end, and bounds it")
     func actions() {
         var world = World(Watchdog.Configuration(grace: .zero, expectedInterval: nil))

@@ -82,8 +82,31 @@ struct DetectorTests {
         #expect(world.open(.deepReorganisation).map(\.subject) == [.node])
     }
 
+    @Test("a node that returns to the blocks it left (`reconsiderblock`) is said to have come back")
+    func nodeComesBack() throws {
+        var world = World(Self.main)
+        let root = world.begin(links: [self.a], node: true)
+        var old = root
+        for _ in 0..<3 { old = world.extend(old, by: self.a) }
+        world.see(.shows(.node, old))
+        var new = root
+        for _ in 0..<2 { new = world.prove(on: new, by: self.a) }
+        world.see(.shows(.node, new))
+        world.wait(.seconds(2))
+        let left = try #require(world.open(.deepReorganisation).first { $0.subject == .node })
+        #expect(left.explanation.contains("the old end was block 1003, \(old.hash)"))
+        world.see(.shows(.node, old))
+        world.wait(.seconds(2))
+        let back = try #require(world.open(.deepReorganisation).first { $0.subject == .node })
+        #expect(back.explanation.contains("come back") && !back.explanation.contains("old end"), "\(back.explanation)")
+        old = world.extend(old, by: self.a)
+        world.see(.shows(.node, old))
+        world.wait(.seconds(2))
+        #expect(world.open(.deepReorganisation).contains { $0.explanation.contains("has block 1003") })
+    }
+
     @Test(
-        "withheld block: at once for a link, over when it brings it; critical when two were asked and nobody brought it"
+        "withheld block: at once for a link; critical when two were asked and nobody brought it; over when anybody does"
     )
     func withheld() throws {
         var world = World()
@@ -98,9 +121,32 @@ struct DetectorTests {
         world.see(.blockWithheld(tip.hash, by: self.b, why: "not found"))
         #expect(world.open(.withheldBlock).filter { $0.severity == .critical }.map(\.subject) == [.chain])
         world.see(.blockBrought(tip.hash, by: self.b, took: .seconds(1)))
-        #expect(world.open(.withheldBlock).map(\.subject) == [self.a])
-        world.see(.blockBrought(tip.hash, by: self.a, took: .seconds(1)))
         #expect(world.open.isEmpty)
+        // An answer that was under way opens nothing.
+        world.see(.blockWithheld(tip.hash, by: self.a, why: "timed out"))
+        #expect(world.open.isEmpty)
+    }
+
+    @Test("withheld block: over when the node has it from elsewhere, and for good", arguments: [0, 1, 3])
+    func withheldAndFoundElsewhere(later: Int) {
+        var world = World()
+        let root = world.begin(links: [self.a, self.b], node: true)
+        let wanted = world.extend(root, by: self.a)
+        world.see(.blockWithheld(wanted.hash, by: self.a, why: "timed out"))
+        world.see(.blockWithheld(wanted.hash, by: self.b, why: "not found"))
+        #expect(world.open(.withheldBlock).map(\.subject).sorted() == [self.a, .chain, self.b].sorted())
+        world.see(.shows(.node, root))
+        #expect(world.open(.withheldBlock).count == 3)
+        var tip = wanted
+        for _ in 0..<later { tip = world.extend(tip, by: self.a) }
+        world.see(.shows(.node, tip))
+        #expect(world.open(.withheldBlock).isEmpty)
+        world.see(.shows(.node, nil))
+        #expect(world.open(.withheldBlock).isEmpty)
+        // The next one is another matter.
+        let next = world.extend(tip, by: self.a)
+        world.see(.blockWithheld(next.hash, by: self.a, why: "timed out"))
+        #expect(world.open(.withheldBlock).map(\.subject) == [self.a])
     }
 
     @Test("withheld block: a node that knows headers and validates nothing, after the grace since its last block")

@@ -88,10 +88,16 @@ struct ReorganisationDetector: Detector {
             }
             guard let deepest = recent.max(by: { ($0.depth, $0.at) < ($1.depth, $1.at) }) else { continue }
             findings.lookAgain(at: deepest.at + self.shownFor)
+            let tip = subject == .chain ? picture.tree.best : picture.states[subject]?.shown
+            let hasComeBack = tip.map { picture.tree.isOn(deepest.left.hash, chainTo: $0.hash) } ?? false
             let explanation =
                 "\(subject) was reorganised: \(deepest.depth.counted("block")) after block \(deepest.forkHeight) were "
-                + "replaced, block \(deepest.forkHeight + 1) and on. Payments that were confirmed in them may be undone; "
-                + "the old end was block \(deepest.left.height), \(deepest.left.hash)"
+                + "replaced, block \(deepest.forkHeight + 1) and on. "
+                + (hasComeBack
+                    ? "They have come back since: its chain has block \(deepest.left.height), \(deepest.left.hash), again. "
+                        + "Payments that were confirmed meanwhile, in the blocks that replaced them, may be undone"
+                    : "Payments that were confirmed in them may be undone; the old end was block "
+                        + "\(deepest.left.height), \(deepest.left.hash)")
             var evidence = Evidence(headers: picture.headers(from: max(deepest.forkHeight, picture.tree.lowest)))
             if picture.tree.isOnBest(deepest.entered.hash) {
                 evidence.otherBranch = picture.tree.branch(to: deepest.left.hash).headers

@@ -9,6 +9,7 @@ internal import AltNetBitcoin
 ///   knows headers beyond its validated tip and gets no further: what an attacker achieves who passes on headers and
 ///   keeps the blocks back.
 /// - Cannot see: whether a block that was brought is valid, and blocks for which nobody was asked.
+/// - Ends as soon as anybody brings the block, or the node has validated it: then nothing is hidden any more.
 /// - Parameters: a link is reported at once when its request has failed: the request's own time-out was the grace. For
 ///   the node ``grace`` counts since it last validated a block: two minutes are ten times what a slow machine needs for
 ///   one, and with the next peer asked after ten it stays a warning until ``criticalAge``, twenty minutes. A request
@@ -33,8 +34,7 @@ struct WithheldBlockDetector: Detector {
         for (subject, entries) in bySubject.sorted(by: { $0.key < $1.key }) {
             findings.list.append(self.finding(subject, entries, in: picture))
         }
-        for (hash, entries) in Dictionary(grouping: current, by: \.hash)
-        where entries.count >= 2 && !picture.brought.contains(hash) {
+        for entries in Dictionary(grouping: current, by: \.hash).values where entries.count >= 2 {
             // Of several such blocks the first is told; the next follows when it has come.
             guard !findings.list.contains(where: { $0.subject == .chain }) else { continue }
             findings.list.append(self.nobody(entries.sorted { $0.by < $1.by }, in: picture))
@@ -47,11 +47,9 @@ struct WithheldBlockDetector: Detector {
         let ordered = entries.sorted { $0.at < $1.at }
         let first = ordered.first
         let why = ordered.last.map { " (\($0.why))" } ?? ""
-        let isElsewhere = ordered.allSatisfy { picture.brought.contains($0.hash) }
         let explanation =
             "\(subject) has shown the header of \(self.name(first?.hash, in: picture)) and does not bring the block"
             + "\(why)\(ordered.count > 1 ? ", and so with \((ordered.count - 1).counted("more block"))" : "")"
-            + (isElsewhere ? "; another link brought it" : "")
         return Finding(
             kind: .withheldBlock, subject: subject, severity: .warning, explanation: explanation,
             was: "withheld \(ordered.count.counted("block"))", since: first?.at ?? WallClockTime(milliseconds: 0),
