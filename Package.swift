@@ -283,7 +283,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning", "altnetd",
+                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning",
+                "altnetd",
             ]),
     ],
     swiftLanguageModes: [.v6]

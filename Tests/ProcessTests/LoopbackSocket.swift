@@ -99,7 +99,11 @@ final class LoopbackSocket: Sendable {
                     break
                 }
                 let expected = pattern.block(count / Pattern.blockSize)
-                isRight = isRight && expected.withUnsafeBytes { memcmp($0.baseAddress! + start, buffer, got) == 0 }
+                isRight =
+                    isRight
+                    && expected.withUnsafeBytes { bytes in
+                        bytes.baseAddress.map { memcmp($0 + start, buffer, got) == 0 } ?? false
+                    }
                 count += got
             }
             return (count, isRight)
