@@ -19,8 +19,8 @@ public struct ControlCommand: AsyncParsableCommand {
         subcommands: [
             StatusCommand.self, NodeCommand.self, LinksCommand.self, TipsCommand.self, IncidentsCommand.self,
             AlertsCommand.self, SplicesCommand.self,
-            DriversCommand.self, DashboardCommand.self, TopCommand.self, DriverCommand.self, LinkCommand.self, HeadersCommand.self,
-            RegtestCommand.self, ReplayCommand.self, DoctorCommand.self,
+            DriversCommand.self, DashboardCommand.self, TopCommand.self, DriverCommand.self, LinkCommand.self,
+            HeadersCommand.self, RegtestCommand.self, ReplayCommand.self, DoctorCommand.self,
         ])
 
     public init() {}
