@@ -67,11 +67,12 @@ enum Wait {
         let description: String
     }
 
-    /// Looks again and again until it holds.
+    /// Looks again and again until it holds. The limit tells "hangs" from "is slow": some tests write to the disk hundreds of
+    /// times, beside others that do the same.
     static func until(_ what: String, _ holds: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(120)
         while try await !holds() {
-            guard ContinuousClock.now < deadline else { throw Failure(description: "not in 30 s: \(what)") }
+            guard ContinuousClock.now < deadline else { throw Failure(description: "not in 120 s: \(what)") }
             try await Task.sleep(for: .milliseconds(10))
         }
     }
