@@ -7,6 +7,7 @@ internal import AltNetConfiguration
 internal import AltNetControl
 internal import AltNetDriverHost
 internal import AltNetDriverProtocol
+internal import AltNetObjects
 internal import AltNetReplay
 internal import AltNetStore
 internal import AltNetWeb

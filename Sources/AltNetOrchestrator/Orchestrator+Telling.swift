@@ -9,6 +9,7 @@ internal import AltNetDriverProtocol
 internal import AltNetHeaderChain
 internal import AltNetHeaderSync
 internal import AltNetNode
+internal import AltNetObjects
 internal import AltNetWatchdog
 internal import AltNetWeb
 
