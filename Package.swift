@@ -45,6 +45,7 @@ let package = Package(
         .library(name: "AltNetBitcoin", targets: ["AltNetBitcoin"]),
         .library(name: "AltNetHeaderChain", targets: ["AltNetHeaderChain"]),
         .library(name: "AltNetLightning", targets: ["AltNetLightning"]),
+        .library(name: "AltNetKeys", targets: ["AltNetKeys"]),
         .library(name: "AltNetNoise", targets: ["AltNetNoise"]),
     ],
     dependencies: [
@@ -78,12 +79,15 @@ let package = Package(
         // Protocol state machines: bytes, time and randomness come in, directives go out.
         .systemLibrary(
             name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
-        .target(name: "AltNetNoise", dependencies: ["AltNetBase", "CSecp256k1", crypto]),
+        .target(name: "AltNetKeys", dependencies: ["AltNetBase", "CSecp256k1", crypto]),
+        .target(name: "AltNetNoise", dependencies: ["AltNetKeys", crypto]),
         .target(name: "AltNetHeaderChain", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(name: "AltNetBitcoinSession", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects"]),
         .target(
             name: "AltNetLightningSession",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetNoise", "AltNetObjects"]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetNoise", "AltNetObjects",
+            ]),
         .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(
             name: "AltNetHeaderSync",
@@ -150,8 +154,9 @@ let package = Package(
         .target(
             name: "AltNetLightningDriver",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetLightningSession",
-                "AltNetNoise", "AltNetObjects", "AltNetStreamDriver", "AltNetTransport",
+                "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys",
+                "AltNetLightning", "AltNetLightningSession", "AltNetObjects", "AltNetStreamDriver",
+                "AltNetTransport",
             ]),
 
         // Orchestrator: the composition root, its configuration and its control interface.
@@ -201,7 +206,8 @@ let package = Package(
         .executableTarget(
             name: "altnet-bench",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetNoise", "AltNetStore",
+                "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys", "AltNetNoise",
+                "AltNetStore",
                 "AltNetTestKit", crypto,
             ]),
 
@@ -214,7 +220,8 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects"]),
-        .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetNoise"]),
+        .testTarget(name: "AltNetKeysTests", dependencies: ["AltNetBase", "AltNetKeys"]),
+        .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetKeys", "AltNetNoise"]),
         .target(name: "HeaderTestSupport", dependencies: ["AltNetBitcoin"], path: "Tests/HeaderTestSupport"),
         .testTarget(
             name: "AltNetHeaderChainTests",
@@ -231,8 +238,8 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningSessionTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetLightningSession", "AltNetNoise",
-                "AltNetObjects",
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningSession",
+                "AltNetNoise", "AltNetObjects",
             ]),
         .testTarget(
             name: "AltNetStoreTests",

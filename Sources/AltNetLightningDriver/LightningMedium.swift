@@ -4,8 +4,8 @@ internal import AltNetBase
 internal import AltNetBitcoin
 internal import AltNetDriverKit
 internal import AltNetDriverProtocol
+internal import AltNetKeys
 internal import AltNetLightningSession
-internal import AltNetNoise
 internal import AltNetObjects
 internal import AltNetStreamDriver
 internal import AltNetTransport

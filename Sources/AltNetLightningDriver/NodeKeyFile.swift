@@ -2,7 +2,7 @@
 
 internal import AltNetBase
 internal import AltNetDriverProtocol
-internal import AltNetNoise
+internal import AltNetKeys
 internal import Glibc
 
 /// The file that holds our Lightning node's private key: 64 hexadecimal digits, mode 0600.

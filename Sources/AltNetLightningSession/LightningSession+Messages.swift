@@ -2,6 +2,7 @@
 
 internal import AltNetBase
 internal import AltNetBitcoin
+internal import AltNetKeys
 internal import AltNetLightning
 internal import AltNetNoise
 internal import AltNetObjects

@@ -2,6 +2,7 @@
 
 public import AltNetBase
 public import AltNetBitcoin
+public import AltNetKeys
 public import AltNetLightning
 public import AltNetNoise
 public import AltNetObjects

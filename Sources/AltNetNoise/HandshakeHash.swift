@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetKeys
 internal import Crypto
 
 /// The chaining key and the handshake digest, which both sides keep alike (BOLT 8, "Handshake State").

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+public import AltNetKeys
 internal import Crypto
 
 /// Both sides of the handshake of BOLT 8, `Noise_XK`.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+public import AltNetKeys
 internal import Crypto
 
 /// What a completed handshake leaves: who the other side is, and one cipher for each direction.

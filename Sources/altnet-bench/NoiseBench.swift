@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetKeys
 internal import AltNetNoise
 internal import Crypto
 internal import Foundation

@@ -2,6 +2,7 @@
 
 import AltNetBase
 import AltNetBitcoin
+import AltNetKeys
 import AltNetLightning
 import AltNetLightningSession
 import AltNetNoise

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetBase
+import AltNetKeys
 import AltNetLightningSession
 import AltNetNoise
 import AltNetObjects

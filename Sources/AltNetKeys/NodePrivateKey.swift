@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-internal import Crypto
+public import Crypto
 
 /// A private key on secp256k1: a node's long-lived identity, or the ephemeral key of one handshake.
 ///
@@ -37,8 +37,8 @@ public struct NodePrivateKey: Sendable, CustomStringConvertible, CustomDebugStri
     /// Shows no children, so that `dump` cannot print the key either.
     public var customMirror: Mirror { Mirror(self, children: []) }
 
-    /// BOLT 8's `ECDH(k, rk)`: SHA-256 of the compressed product of the other side's point and our number.
-    func sharedSecret(with other: NodeID) -> SymmetricKey? {
+    /// BOLT 8's and BOLT 4's `ECDH(k, rk)`: SHA-256 of the compressed product of the other side's point and our number.
+    public func sharedSecret(with other: NodeID) -> SymmetricKey? {
         guard let product = self.secret.withUnsafeBytes({ Secp256k1.shared.sharedSecret(of: other.bytes, with: $0) }),
             product.count == Self.size
         else { return nil }
