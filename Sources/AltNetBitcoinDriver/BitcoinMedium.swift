@@ -45,8 +45,8 @@ final class BitcoinMedium: StreamMedium {
         return remote
     }
 
-    func outboundSession(to target: HostAndPort) -> BitcoinPeerSession {
-        self.session(.outbound)
+    func dial(_ target: HostAndPort, _ dialer: LinkDialer) async throws -> DialedLink<BitcoinPeerSession> {
+        DialedLink(try await dialer.connect(to: target), self.session(.outbound))
     }
 
     func inboundSession() -> BitcoinPeerSession {

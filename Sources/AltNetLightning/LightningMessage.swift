@@ -33,8 +33,32 @@ public enum LightningMessage: Hashable, Sendable {
     case bitcoin(BitcoinMessage)
     /// A message of this project's own protocol about the stream of a number.
     case stream(number: UInt32, StreamMessage)
+    /// A message that concerns the node as a whole, not this connection; its body is read elsewhere
+    /// (``LightningMessage/RelayedType``).
+    case relayed(RelayedType, body: ArraySlice<UInt8>)
     /// A message that is none of our business: of unknown odd type, or gossip. To be ignored.
     case other(type: UInt16)
+
+    /// The types of the messages that a connection hands on unread.
+    public enum RelayedType: UInt16, CaseIterable, Sendable {
+        /// bLIP 43's `peer_alt_addr`; needs no feature.
+        case alternativeAddress = 209
+        /// The `directed` message of docs/protocol/directed-messages.md.
+        case directed = 385
+        /// The `directed_reply` message.
+        case directedReply = 386
+        /// BOLT 4's `onion_message`.
+        case onionMessage = 513
+
+        /// The optional bit of the feature that both sides must offer; `nil` where none is needed.
+        public var featureBit: UInt16? {
+            switch self {
+            case .alternativeAddress: nil
+            case .directed, .directedReply: LightningFeatures.directedMessages
+            case .onionMessage: LightningFeatures.onionMessages
+            }
+        }
+    }
 
     /// The numbers of the types, from BOLT 1.
     public enum TypeNumber {
@@ -85,7 +109,7 @@ public enum LightningMessage: Hashable, Sendable {
                 let number: UInt32 = try reader.bigEndian()
                 self = .stream(number: number, try StreamMessage(lightningType: type, &reader))
             default:
-                self = .other(type: type)
+                self = RelayedType(rawValue: type).map { .relayed($0, body: reader.rest()) } ?? .other(type: type)
             }
         } catch {
             throw .malformed(type: type, error)
@@ -95,7 +119,7 @@ public enum LightningMessage: Hashable, Sendable {
             throw .unknownEvenType(type)
         case .initialization:
             self = .initialization(try InitMessage(features: features, records: reader))
-        case .other, .error, .warning, .ping, .pong, .bitcoin, .stream:
+        case .other, .error, .warning, .ping, .pong, .bitcoin, .stream, .relayed:
             return
         }
     }
@@ -124,6 +148,9 @@ public enum LightningMessage: Hashable, Sendable {
             message.append(to: &bytes)
         case .stream(let number, let message):
             message.append(number: number, to: &bytes)
+        case .relayed(let type, let body):
+            bytes.appendBigEndian(type.rawValue)
+            bytes.append(contentsOf: body)
         case .other(let type):
             bytes.appendBigEndian(type)
         }

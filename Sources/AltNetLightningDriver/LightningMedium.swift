@@ -15,7 +15,7 @@ struct LightningMedium: StreamMedium {
     typealias Session = LightningSession
 
     /// `pubkey@host:port`
-    struct Target: StreamTarget {
+    struct Target: Sendable {
         let node: NodeID
         let remote: HostAndPort
     }
@@ -39,9 +39,11 @@ struct LightningMedium: StreamMedium {
             exposure: isProxied ? .pseudonym : .clearnetAddress, streams: true)
     }
 
-    func outboundSession(to target: Target) -> LightningSession {
-        LightningSession(
-            initiatorTo: target.node, ephemeral: NodeKeyFile.random(), configuration: self.configuration)
+    func dial(_ target: Target, _ dialer: LinkDialer) async throws -> DialedLink<LightningSession> {
+        DialedLink(
+            try await dialer.connect(to: target.remote),
+            LightningSession(
+                initiatorTo: target.node, ephemeral: NodeKeyFile.random(), configuration: self.configuration))
     }
 
     func inboundSession() -> LightningSession {

@@ -22,16 +22,31 @@ extension LightningSession {
                 guard transport.remote != self.configuration.privateKey.publicKey else {
                     return self.close(.selfConnection, "the caller is this node", &directives)
                 }
+                guard self.configuration.admits?(transport.remote) ?? true else {
+                    return self.refuseOutsider("the caller is not admitted here", &directives)
+                }
                 self.transport = transport
                 self.phase = .awaitingInit
                 self.setupDeadline = now + self.configuration.initTimeout
                 self.send([.initialization(self.ownInit)], &directives)
+            case .failed(let error) where self.configuration.isPrivate:
+                self.refuseOutsider("the handshake failed: \(error)", &directives)
             case .failed(.badVersion(let act, let version)):
                 let detail = "\(NoiseError.badVersion(act, version: version))"
                 self.close(.protocolViolation, detail, &directives)
             case .failed(let error):
                 self.close(.authenticationFailed, "the handshake failed: \(error)", &directives)
             }
+        }
+    }
+
+    /// Ends a connection without telling the other side anything: at once, or on a private endpoint when it is as late
+    /// as for everyone else.
+    private mutating func refuseOutsider(_ detail: String, _ directives: inout [LinkDirective]) {
+        if self.configuration.isPrivate {
+            self.phase = .silent
+        } else {
+            self.close(.authenticationFailed, detail, &directives)
         }
     }
 
@@ -55,11 +70,16 @@ extension LightningSession {
                 return self.close(.authenticationFailed, "\(error)", &directives)
             }
             guard let message else { return }
-            do throws(LightningMessageError) {
-                try self.handle(LightningMessage(decoding: message), now: now, &directives)
-            } catch {
-                self.close(.protocolViolation, "\(error)", &directives)
-            }
+            self.read(message, now: now, &directives)
+        }
+    }
+
+    /// Reads one decrypted message.
+    mutating func read(_ message: [UInt8], now: MonotonicInstant, _ directives: inout [LinkDirective]) {
+        do throws(LightningMessageError) {
+            try self.handle(LightningMessage(decoding: message), now: now, &directives)
+        } catch {
+            self.close(.protocolViolation, "\(error)", &directives)
         }
     }
 
@@ -78,7 +98,7 @@ extension LightningSession {
             case .warning:
                 // Stock software may say so before it gives up on us; the reason is all that is left to learn.
                 break
-            case .error, .ping, .pong, .bitcoin, .stream, .other:
+            case .error, .ping, .pong, .bitcoin, .stream, .relayed, .other:
                 self.close(.protocolViolation, "the first message is not init", &directives)
             }
             return
@@ -103,6 +123,8 @@ extension LightningSession {
             if self.peerServes != nil { self.handle(message, now: now, &directives) }
         case .stream(let number, let message):
             if self.peerServes != nil { self.handleStream(number, message, now: now, &directives) }
+        case .relayed(let type, let body):
+            self.handleRelayed(type, body, &directives)
         }
     }
 
@@ -131,11 +153,28 @@ extension LightningSession {
                 &directives
             )
         }
+        self.open(transport.remote, features: message.features, message, now: now, &directives)
+    }
+
+    /// Both sides have introduced themselves. `message` is the peer's `init`, where we have seen it.
+    mutating func open(
+        _ remote: NodeID,
+        features: LightningFeatures,
+        _ message: InitMessage?,
+        now: MonotonicInstant,
+        _ directives: inout [LinkDirective]
+    ) {
+        self.phase = .open
+        let offered = self.configuration.features
         let feature = BitcoinOverLightning.featureBit
-        if offered.offers(feature), message.features.offers(feature) {
-            self.peerServes = message.servedObjects ?? Set(ObjectKind.allCases)
-            self.peerTakesStreams = message.takesStreams
+        if offered.offers(feature), features.offers(feature) {
+            self.peerServes = message?.servedObjects ?? Set(ObjectKind.allCases)
+            self.peerTakesStreams = message?.takesStreams ?? false
         }
+        self.negotiated = Set(
+            LightningMessage.RelayedType.allCases.filter { type in
+                type.featureBit.map { offered.offers($0) && features.offers($0) } ?? true
+            })
         self.setupDeadline = nil
         self.keepAlive = KeepAlive(
             interval: self.configuration.pingInterval,
@@ -144,13 +183,29 @@ extension LightningSession {
         )
         self.limits = Limits(now: now)
         let peer = LinkPeer(
-            identity: transport.remote.description,
+            identity: remote.description,
             agent: UntrustedText(""),
             claimedHeight: nil,
             serves: self.peerServes ?? [],
-            takesStreams: self.peerTakesStreams
+            takesStreams: self.peerTakesStreams,
+            takesMessages: Set(self.negotiated.map(\.rawValue))
         )
         directives.append(.established(peer))
+    }
+
+    /// A message that the driver deals with. Where its feature was not negotiated, it belongs to somebody else: BOLT 1
+    /// says what becomes of it.
+    private mutating func handleRelayed(
+        _ type: LightningMessage.RelayedType,
+        _ body: ArraySlice<UInt8>,
+        _ directives: inout [LinkDirective]
+    ) {
+        if self.negotiated.contains(type) {
+            directives.append(.message(LightningMessage.relayed(type, body: body).encoded))
+        } else if type.rawValue.isMultiple(of: 2) {
+            let detail = "\(LightningMessageError.unknownEvenType(type.rawValue))"
+            self.close(.protocolViolation, detail, &directives)
+        }
     }
 
     private mutating func handlePing(
@@ -165,8 +220,9 @@ extension LightningSession {
         self.send([.pong(length: pongLength)], &directives)
     }
 
-    /// Encrypts messages into one piece.
+    /// Encrypts messages into one piece, or hands each over as it is to the node that encrypts for us.
     mutating func send(_ messages: [LightningMessage], _ directives: inout [LinkDirective]) {
+        guard self.attached == nil else { return directives += messages.map { .write($0.encoded) } }
         var output: [UInt8] = []
         for message in messages {
             do throws(NoiseError) {

@@ -156,6 +156,8 @@ extension LightningSession {
         for id in self.inbound.expired(now: now) where self.inbound.close(id: id) != nil {
             self.refuse(id: id, .unavailable, &directives)
         }
+        // An attached node keeps its connections alive itself.
+        guard self.attached == nil else { return }
         switch self.keepAlive.onTimer(now: now) {
         case .nothing: break
         case .sendPing(let pongLength): self.send([.ping(pongLength: pongLength, paddingLength: 0)], &directives)

@@ -34,6 +34,14 @@ public struct LightningSession: LinkSession {
         public var serves: Set<ObjectKind>
         /// Whether the other side may open streams; the caller answers.
         public var takesStreams: Bool
+        /// Whether a peer that has proved its identity may stay; `nil` for everyone. Asked once, at the end of the
+        /// handshake and before anything is said.
+        public var admits: (@Sendable (NodeID) -> Bool)?
+        /// Whether the connection came in on an endpoint that must look closed to everyone but its peer. Whatever an
+        /// outsider sends, it hears nothing until ``handshakeTimeout`` has passed since it connected, and then the
+        /// connection is aborted: neither bytes nor times tell how far it got. The one exception is act two, which
+        /// answers an act one that was made with our public key.
+        public var isPrivate: Bool
         /// How long the three acts of the handshake may take: they are three short messages, and Tor needs seconds.
         public var handshakeTimeout: Duration
         /// How long the other side's `init` may take after the handshake.
@@ -64,6 +72,8 @@ public struct LightningSession: LinkSession {
             self.features = features
             self.serves = serves
             self.takesStreams = takesStreams
+            self.admits = nil
+            self.isPrivate = false
             self.handshakeTimeout = handshakeTimeout
             self.initTimeout = initTimeout
             self.pingInterval = pingInterval
@@ -81,6 +91,8 @@ public struct LightningSession: LinkSession {
         case awaitingInit
         /// Everything else.
         case open
+        /// An outsider on a private endpoint: nothing that it sends matters any more, and it hears nothing.
+        case silent
         /// A disconnect was asked for.
         case closed
     }
@@ -96,12 +108,16 @@ public struct LightningSession: LinkSession {
     var handshake: NoiseHandshake
     /// Both ciphers, from the end of the handshake on.
     var transport: NoiseTransport?
+    /// The peer and its features, when a Lightning node holds the connection and lends it to us.
+    let attached: (remote: NodeID, features: LightningFeatures)?
     /// When the handshake or `init` is too late.
     var setupDeadline: MonotonicInstant?
     /// What the other side serves; `nil` when it or we do not carry objects.
     var peerServes: Set<ObjectKind>?
     /// Whether streams can be opened towards the other side.
     var peerTakesStreams = false
+    /// The messages for the driver that both sides understand.
+    var negotiated: Set<LightningMessage.RelayedType> = []
     var streams = StreamLedger()
     /// What one call of `onBytes` brought for streams.
     var streamInput = StreamInput()
@@ -126,9 +142,22 @@ public struct LightningSession: LinkSession {
         self.init(NoiseHandshake(responder: configuration.privateKey, ephemeral: ephemeral), nil, configuration)
     }
 
-    private init(_ handshake: NoiseHandshake, _ remote: NodeID?, _ configuration: Configuration) {
+    /// A connection that a Lightning node holds and lends to us: handshake, `init` and pings are that node's. What goes
+    /// in and out are whole messages, type and fields, one at a time: one call of `onBytes` is one message, and so is
+    /// one ``LinkDirective/write(_:)``. No streams.
+    public init(attachedTo remote: NodeID, features: LightningFeatures, configuration: Configuration) {
+        self.init(
+            NoiseHandshake(responder: configuration.privateKey, ephemeral: configuration.privateKey), nil,
+            configuration, attached: (remote, features))
+    }
+
+    private init(
+        _ handshake: NoiseHandshake, _ remote: NodeID?, _ configuration: Configuration,
+        attached: (remote: NodeID, features: LightningFeatures)? = nil
+    ) {
         self.configuration = configuration
         self.expectedRemote = remote
+        self.attached = attached
         self.handshake = handshake
         self.outbound = OutboundRequests(timeout: configuration.requestTimeout)
         self.inbound = InboundRequests(timeout: configuration.requestTimeout)
@@ -151,6 +180,10 @@ public struct LightningSession: LinkSession {
     public mutating func onConnected(now: MonotonicInstant) -> [LinkDirective] {
         guard case .idle = self.phase else { return [] }
         var directives: [LinkDirective] = []
+        if let attached = self.attached {
+            self.open(attached.remote, features: attached.features, nil, now: now, &directives)
+            return self.armed(directives)
+        }
         self.phase = .handshaking
         self.setupDeadline = now + self.configuration.handshakeTimeout
         if self.expectedRemote == self.configuration.privateKey.publicKey {
@@ -165,10 +198,12 @@ public struct LightningSession: LinkSession {
     public mutating func onBytes(_ bytes: [UInt8], now: MonotonicInstant) -> [LinkDirective] {
         var directives: [LinkDirective] = []
         switch self.phase {
-        case .idle, .closed:
+        case .idle, .closed, .silent:
             return []
         case .handshaking:
             self.handle(self.handshake.onBytes(bytes), now: now, &directives)
+        case .open where self.attached != nil:
+            self.read(bytes, now: now, &directives)
         case .awaitingInit, .open:
             self.keepAlive.onReceived(now: now)
             self.transport?.receive.append(bytes)
@@ -185,6 +220,14 @@ public struct LightningSession: LinkSession {
         switch self.phase {
         case .idle, .closed:
             return []
+        case .silent:
+            if let deadline = self.setupDeadline, now >= deadline {
+                self.phase = .closed
+                directives.append(.abort(DisconnectReason(.authenticationFailed, "an outsider at a private endpoint")))
+            }
+        case .handshaking where self.configuration.isPrivate && now >= self.setupDeadline ?? now:
+            self.phase = .closed
+            directives.append(.abort(DisconnectReason(.timedOut, "an outsider at a private endpoint")))
         case .handshaking, .awaitingInit:
             if let deadline = self.setupDeadline, now >= deadline {
                 let awaited = if case .handshaking = self.phase { "handshake" } else { "init message" }
@@ -238,6 +281,17 @@ public struct LightningSession: LinkSession {
         return self.armed(directives)
     }
 
+    /// Sends a message of the driver's own, type and body, if the other side takes its type.
+    public mutating func onMessage(_ message: [UInt8], now: MonotonicInstant) -> [LinkDirective] {
+        guard case .open = self.phase, message.count <= SendCipher.maximumMessageLength,
+            let decoded = try? LightningMessage(decoding: message), case .relayed(let type, _) = decoded,
+            self.negotiated.contains(type)
+        else { return [] }
+        var directives: [LinkDirective] = []
+        self.send([decoded], &directives)
+        return self.armed(directives)
+    }
+
     // MARK: - Ends of calls
 
     /// Ends the session. Where the encryption still stands and the other side has introduced itself, it is told why.
@@ -261,7 +315,8 @@ public struct LightningSession: LinkSession {
         let deadlines: [MonotonicInstant?]
         switch self.phase {
         case .idle, .closed: return directives
-        case .handshaking, .awaitingInit: deadlines = [self.setupDeadline]
+        case .handshaking, .awaitingInit, .silent: deadlines = [self.setupDeadline]
+        case .open where self.attached != nil: deadlines = [self.outbound.deadline, self.inbound.deadline]
         case .open: deadlines = [self.keepAlive.deadline, self.outbound.deadline, self.inbound.deadline]
         }
         guard let next = deadlines.compactMap(\.self).min(), next < self.armedTimer ?? .distantFuture else {

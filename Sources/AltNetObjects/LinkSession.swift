@@ -26,9 +26,15 @@ public protocol LinkSession: Sendable {
     mutating func onAnnouncement(_ announcement: ObjectAnnouncement, now: MonotonicInstant) -> [LinkDirective]
     /// Our side says something about a stream. A protocol without streams refuses to open one.
     mutating func onStream(_ id: StreamID, _ message: StreamMessage, now: MonotonicInstant) -> [LinkDirective]
+    /// The driver has a message of the medium's own for the other side; see ``LinkDirective/message(_:)``. What the
+    /// other side does not take (``LinkPeer/takesMessages``) is dropped.
+    mutating func onMessage(_ message: [UInt8], now: MonotonicInstant) -> [LinkDirective]
 }
 
 extension LinkSession {
+    /// A protocol that carries objects and nothing else has no messages of its own.
+    public mutating func onMessage(_ message: [UInt8], now: MonotonicInstant) -> [LinkDirective] { [] }
+
     /// What a protocol without streams answers.
     public mutating func onStream(
         _ id: StreamID, _ message: StreamMessage, now: MonotonicInstant
@@ -54,8 +60,13 @@ public enum LinkDirective: Hashable, Sendable {
     case announcement(ObjectAnnouncement)
     /// The other side says something about a stream.
     case stream(StreamID, StreamMessage)
+    /// The other side sent a message that concerns the driver as a whole, not this link: one to be forwarded over
+    /// another link, for instance. Its form is the medium's business.
+    case message([UInt8])
     /// Close the connection after what was written before; always the last directive.
     case disconnect(DisconnectReason)
+    /// Close the connection as if nothing had ever been behind it (TCP: with a reset); always the last directive.
+    case abort(DisconnectReason)
 }
 
 /// What a handshake told about the other side. Nothing in it is checked, save `identity` where a protocol proves it.
@@ -72,10 +83,12 @@ public struct LinkPeer: Hashable, Sendable {
     public var serves: Set<ObjectKind>
     /// Whether streams can be opened towards the other side. Its operator may still refuse each of them.
     public var takesStreams: Bool
+    /// The types of the medium's own messages that the other side takes, as the medium numbers them.
+    public var takesMessages: Set<UInt16>
 
     public init(
         identity: String, agent: UntrustedText, claimedHeight: UInt32?, clock: Int64? = nil,
-        serves: Set<ObjectKind>, takesStreams: Bool = false
+        serves: Set<ObjectKind>, takesStreams: Bool = false, takesMessages: Set<UInt16> = []
     ) {
         self.identity = identity
         self.agent = agent
@@ -83,6 +96,7 @@ public struct LinkPeer: Hashable, Sendable {
         self.clock = clock
         self.serves = serves
         self.takesStreams = takesStreams
+        self.takesMessages = takesMessages
     }
 }
 

@@ -16,6 +16,8 @@ struct LinkShell<Session: LinkSession>: Sendable {
         case announcement(ObjectAnnouncement)
         /// The ``StreamInbox`` has something.
         case streams
+        /// The ``MessageInbox`` has something.
+        case messages
         case close(DisconnectReason)
     }
 
@@ -26,6 +28,7 @@ struct LinkShell<Session: LinkSession>: Sendable {
         case answer(id: UInt64, ObjectAnswer)
         case announcement(ObjectAnnouncement)
         case stream(StreamID, StreamMessage)
+        case message([UInt8])
     }
 
     /// How many inputs may wait for a session. Bytes wait in the socket, and requests and answers are few by the
@@ -34,15 +37,16 @@ struct LinkShell<Session: LinkSession>: Sendable {
     /// A remote that takes no bytes for this long is given up.
     static var writeDeadline: Duration { .seconds(60) }
 
-    let connection: StreamConnection
+    let connection: any LinkConnection
     let inputs: AsyncStream<Input>
     let continuation: AsyncStream<Input>.Continuation
     let streams: StreamInbox
+    let messages: MessageInbox
     let output: @Sendable (Output) async -> Void
 
     /// Runs the session to its end, and says why it ended.
     func run(_ session: inout Session) async -> DisconnectReason {
-        var timer: StreamConnection.Timer?
+        var timer: LinkTimer?
         defer {
             timer?.cancel()
             self.connection.close()
@@ -63,7 +67,11 @@ struct LinkShell<Session: LinkSession>: Sendable {
                 case .answer(let id, let answer): await self.output(.answer(id: id, answer))
                 case .announcement(let announcement): await self.output(.announcement(announcement))
                 case .stream(let id, let message): await self.output(.stream(id, message))
+                case .message(let message): await self.output(.message(message))
                 case .disconnect(let reason): return reason
+                case .abort(let reason):
+                    self.connection.abort()
+                    return reason
                 }
             }
             guard let input = await iterator.next() else {
@@ -86,6 +94,8 @@ struct LinkShell<Session: LinkSession>: Sendable {
                     continue
                 }
                 directives = session.onStream(id, message, now: .now)
+            case .messages:
+                directives = self.messages.takeAll().flatMap { session.onMessage($0, now: .now) }
             case .close(let reason): return reason
             }
         }
@@ -144,6 +154,36 @@ final class StreamInbox: Sendable {
         }
         if isMore { announce() }
         return next
+    }
+}
+
+/// Messages of the driver's own for a link's remote that the session has not taken yet.
+final class MessageInbox: Sendable {
+    /// The most that may wait. They are small and unreliable by nature; a remote that does not read must not cost more.
+    static let maximumWaiting = 64
+
+    private let waiting = Mutex<[[UInt8]]>([])
+
+    /// Queues a message, and calls `announce` if none waited; `false` when there is no room for it.
+    func add(_ message: [UInt8], announce: () -> Void) -> Bool {
+        let (isFirst, hasRoom) = self.waiting.withLock { waiting in
+            guard waiting.count < Self.maximumWaiting else { return (false, false) }
+            waiting.append(message)
+            return (waiting.count == 1, true)
+        }
+        if isFirst { announce() }
+        return hasRoom
+    }
+
+    /// Whether another message would find room.
+    var hasRoom: Bool { self.waiting.withLock { $0.count < Self.maximumWaiting } }
+
+    /// Takes what waits.
+    func takeAll() -> [[UInt8]] {
+        self.waiting.withLock { waiting in
+            defer { waiting = [] }
+            return waiting
+        }
     }
 }
 

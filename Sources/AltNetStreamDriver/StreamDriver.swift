@@ -6,6 +6,7 @@ public import AltNetDriverProtocol
 internal import AltNetObjects
 internal import AltNetTransport
 internal import Logging
+internal import Synchronization
 
 /// A driver over byte streams: dials its targets and accepts connections, runs a session on each, and passes objects
 /// between the sessions and the orchestrator.
@@ -30,6 +31,8 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         let remote: String
         let inputs: AsyncStream<Shell.Input>.Continuation
         let streams: StreamInbox
+        let exposure: DriverCapabilities.Exposure?
+        let medium: MediumLink
         var isEstablished = false
     }
 
@@ -60,7 +63,10 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         var listeners: [StreamListener] = []
         for address in self.settings.listen {
             do {
-                listeners.append(try await self.listen(on: address, orchestrator))
+                listeners.append(
+                    try await self.listen(on: address, orchestrator) {
+                        DialedLink($0, self.medium.inboundSession())
+                    })
             } catch {
                 for listener in listeners { await listener.close() }
                 throw DriverFailure("cannot listen on \(address): \(NetworkFailure.describe(error))")
@@ -69,9 +75,29 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         if !listeners.isEmpty {
             await orchestrator.send(.listening(listeners.compactMap(\.address).map(self.medium.listeningText)))
         }
+        let opened = listeners
+        defer { for listener in opened { Task { await listener.close() } } }
+        // Whichever ends first ends the other: the commands when we are to stop, the medium when it has failed.
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.runMedium(orchestrator) }
+            group.addTask { await self.runCommands(orchestrator) }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// Lets the medium work; ends when it fails, or with the driver.
+    private func runMedium(_ orchestrator: OrchestratorConnection) async throws {
+        try await self.medium.run(
+            LinkAcceptor(
+                run: { await self.runLink(target: "", orchestrator, $0) },
+                listen: { try await self.listen(on: $0, maximumLinks: $1, orchestrator, $2) }))
+        while !Task.isCancelled { try? await Task.sleep(for: .seconds(86_400)) }
+    }
+
+    private func runCommands(_ orchestrator: OrchestratorConnection) async {
         for target in self.settings.connect { await self.open(target, orchestrator) }
         for await command in orchestrator.commands { await self.perform(command, orchestrator) }
-        for listener in listeners { await listener.close() }
         for task in self.targets.values { task.cancel() }
         for link in self.links.values { link.inputs.deliver(.close(DisconnectReason(.requested, "the driver stops"))) }
     }
@@ -153,38 +179,53 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     private func connectOnce(
         _ target: String, _ parsed: Medium.Target, _ orchestrator: OrchestratorConnection
     ) async -> DisconnectReason {
+        await self.runLink(target: target, orchestrator) { try await self.medium.dial(parsed, $0) }
+    }
+
+    /// Makes a link and runs it to its end.
+    private func runLink(
+        target: String, _ orchestrator: OrchestratorConnection,
+        _ make: @Sendable (LinkDialer) async throws -> DialedLink<Medium.Session>
+    ) async -> DisconnectReason {
         let (inputs, continuation) = Self.makeInputs()
-        let connection: StreamConnection
+        let dialer = LinkDialer(network: self.network, proxy: self.settings.proxy) { event in
+            continuation.deliver(.connection(event))
+        }
+        let dialed: DialedLink<Medium.Session>
         do {
-            connection = try await self.network.connect(to: parsed.remote, proxy: self.settings.proxy) { event in
-                continuation.deliver(.connection(event))
-            }
+            dialed = try await make(dialer)
+        } catch let reason as DisconnectReason {
+            return reason
         } catch {
             let through = self.settings.proxy.map { " through the proxy \($0)" } ?? ""
             return DisconnectReason(
                 .unreachable, UntrustedText(NetworkFailure.describe(error) + through).description)
         }
         guard !Task.isCancelled else {
-            connection.close()
+            dialed.connection.close()
+            self.medium.sessionEnded(dialed.session)
             return DisconnectReason(.requested, "the target was removed")
         }
-        return await self.runLink(
-            self.medium.outboundSession(to: parsed), connection, target: target, inputs, continuation, orchestrator)
+        return await self.runLink(dialed, target: target, inputs, continuation, orchestrator)
     }
 
     // MARK: - Links
 
+    /// Accepts connections. A limit means that the endpoint is private: what is beyond it meets a reset.
     private func listen(
-        on address: HostAndPort, _ orchestrator: OrchestratorConnection
+        on address: HostAndPort, maximumLinks: Int? = nil, _ orchestrator: OrchestratorConnection,
+        _ make: @escaping @Sendable (StreamConnection) -> DialedLink<Medium.Session>
     ) async throws -> StreamListener {
-        try await self.network.listen(on: address) {
+        let open = OpenConnections(limit: maximumLinks ?? .max)
+        return try await self.network.listen(on: address) {
             let (inputs, continuation) = Self.makeInputs()
             return (
                 onEvent: { continuation.deliver(.connection($0)) },
                 onConnection: { connection in
+                    guard open.add() else { return connection.abort() }
                     Task {
-                        _ = await self.runLink(
-                            self.medium.inboundSession(), connection, target: "", inputs, continuation, orchestrator)
+                        defer { open.remove() }
+                        _ = await self.runLink(make(connection), target: "", inputs, continuation, orchestrator)
                     }
                 }
             )
@@ -196,32 +237,45 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     }
 
     private func runLink(
-        _ session: consuming Medium.Session, _ connection: StreamConnection, target: String,
-        _ inputs: AsyncStream<Shell.Input>, _ continuation: AsyncStream<Shell.Input>.Continuation,
+        _ dialed: DialedLink<Medium.Session>, target: String, _ inputs: AsyncStream<Shell.Input>,
+        _ continuation: AsyncStream<Shell.Input>.Continuation,
         _ orchestrator: OrchestratorConnection
     ) async -> DisconnectReason {
+        let connection = dialed.connection
         guard !target.isEmpty || self.hasRoom(for: connection.remote) else {
-            connection.close()
-            self.medium.sessionEnded(session)
+            connection.abort()
+            self.medium.sessionEnded(dialed.session)
             return DisconnectReason(.limitExceeded, "too many links that others opened")
         }
         let link = DriverLink(self.nextLink)
         self.nextLink += 1
         let streams = StreamInbox()
-        self.links[link] = Link(target: target, remote: connection.remote, inputs: continuation, streams: streams)
+        let messages = MessageInbox()
+        let medium = MediumLink(id: link.number, target: target, messages: messages) {
+            continuation.deliver(.messages)
+        }
+        self.links[link] = Link(
+            target: target, remote: dialed.remote ?? connection.remote, inputs: continuation, streams: streams,
+            exposure: dialed.exposure, medium: medium)
         let shell = Shell(
-            connection: connection, inputs: inputs, continuation: continuation, streams: streams
+            connection: connection, inputs: inputs, continuation: continuation, streams: streams, messages: messages
         ) { output in
             await self.forward(output, of: link, orchestrator)
         }
-        var session = session
+        var session = dialed.session
         let reason = await shell.run(&session)
         self.medium.sessionEnded(session)
         let wasEstablished = self.links.removeValue(forKey: link)?.isEstablished ?? true
-        if wasEstablished { await orchestrator.send(.linkClosed(link, reason)) }
+        if wasEstablished {
+            await self.medium.linkClosed(medium)
+            await orchestrator.send(.linkClosed(link, reason))
+        }
         self.logger.info(
             "link closed",
-            metadata: ["remote": "\(connection.remote)", "reason": "\(reason)", "established": "\(wasEstablished)"])
+            metadata: [
+                "remote": "\(dialed.remote ?? connection.remote)", "reason": "\(reason)",
+                "established": "\(wasEstablished)",
+            ])
         return reason
     }
 
@@ -243,6 +297,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             peer.takesStreams = peer.takesStreams && self.capabilities.streams
             await orchestrator.send(
                 .linkOpened(link, DriverLinkDescription(target: state.target, remote: state.remote, peer: peer)))
+            await self.medium.linkOpened(state.medium, peer)
             if let tip = self.latestTip { self.pass(.announcement(tip), to: link) }
         case .request(let id, let request): await orchestrator.send(.request(link, id: id, request))
         case .answer(let id, let answer): await orchestrator.send(.answer(link, id: id, answer))
@@ -250,7 +305,32 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             guard !self.settings.servesOnly else { return }
             await orchestrator.send(.announcement(link, announcement))
         case .stream(let id, let message): await orchestrator.send(.stream(link, id, message))
+        case .message(let message):
+            guard let state = self.links[link] else { return }
+            await self.medium.received(message, over: state.medium)
         }
+    }
+}
+
+/// Counts the connections of one listener.
+private final class OpenConnections: Sendable {
+    private let limit: Int
+    private let count = Mutex(0)
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    func add() -> Bool {
+        self.count.withLock { count in
+            guard count < self.limit else { return false }
+            count += 1
+            return true
+        }
+    }
+
+    func remove() {
+        self.count.withLock { $0 -= 1 }
     }
 }
 

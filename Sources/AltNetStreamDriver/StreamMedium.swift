@@ -5,17 +5,20 @@ public import AltNetObjects
 public import AltNetTransport
 
 /// What distinguishes one driver over byte streams from another: how its targets read, and which protocol it speaks.
+///
+/// Most media are done with the first half. The second half, which has defaults, is for a medium that has something to
+/// do across its links.
 public protocol StreamMedium: Sendable {
     associatedtype Session: LinkSession
-    associatedtype Target: StreamTarget
+    associatedtype Target: Sendable
 
     var capabilities: DriverCapabilities { get }
     /// What the medium calls us; empty where it has no name for us.
     var identity: String { get }
     /// Reads a target as people write it, or says what is wrong with the text.
     func parse(_ target: String) throws(DriverSetupError) -> Target
-    /// A new session towards a target.
-    func outboundSession(to target: Target) -> Session
+    /// Connects to a target, with a new session for the connection.
+    func dial(_ target: Target, _ dialer: LinkDialer) async throws -> DialedLink<Session>
     /// A new session with whoever connected to us.
     func inboundSession() -> Session
     /// How an address that we listen on is told to others.
@@ -24,16 +27,134 @@ public protocol StreamMedium: Sendable {
     func sessionEnded(_ session: Session)
     /// The best chain's height changed, as the orchestrator counts.
     func heightChanged(to height: UInt32)
+
+    /// Works beside the driver until the task is cancelled, with links of the medium's own making.
+    ///
+    /// - Throws: what ends the driver; see ``Driver/run(_:)``.
+    func run(_ links: LinkAcceptor<Session>) async throws
+    /// A link stands. Its messages come after this.
+    func linkOpened(_ link: MediumLink, _ peer: LinkPeer) async
+    /// A link that stood is gone.
+    func linkClosed(_ link: MediumLink) async
+    /// A link's session gave a ``LinkDirective/message(_:)``. The link waits until this returns.
+    func received(_ message: [UInt8], over link: MediumLink) async
+    /// The operator wants something of the driver: one of the operations that its capabilities name.
+    func perform(_ operation: String, _ body: [UInt8]) async throws(OperationFailure) -> [UInt8]
 }
 
-/// Whom to connect to.
-public protocol StreamTarget: Sendable {
-    /// Where it is.
-    var remote: HostAndPort { get }
+extension StreamMedium {
+    public func run(_ links: LinkAcceptor<Session>) async throws {}
+    public func linkOpened(_ link: MediumLink, _ peer: LinkPeer) async {}
+    public func linkClosed(_ link: MediumLink) async {}
+    public func received(_ message: [UInt8], over link: MediumLink) async {}
+    public func perform(_ operation: String, _ body: [UInt8]) async throws(OperationFailure) -> [UInt8] {
+        throw OperationFailure("this driver knows no operation \(operation)")
+    }
 }
 
-extension HostAndPort: StreamTarget {
-    public var remote: HostAndPort { self }
+/// Why an operation was not carried out, in a sentence for the operator.
+public struct OperationFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+
+    public init(_ description: String) {
+        self.description = description
+    }
+}
+
+/// A connection that was just made, with its session.
+public struct DialedLink<Session: LinkSession>: Sendable {
+    public let connection: any LinkConnection
+    public let session: Session
+    /// What the link reveals about us, where that is not what the driver's capabilities say.
+    public let exposure: DriverCapabilities.Exposure?
+    /// What the remote is called towards people, where that is not the connection's address.
+    public let remote: String?
+
+    public init(
+        _ connection: any LinkConnection, _ session: Session, exposure: DriverCapabilities.Exposure? = nil,
+        remote: String? = nil
+    ) {
+        self.connection = connection
+        self.session = session
+        self.remote = remote
+        self.exposure = exposure
+    }
+}
+
+/// Makes the connection of one link.
+public struct LinkDialer: Sendable {
+    private let network: StreamNetwork
+    /// The SOCKS5 proxy that everything goes through, if there is one.
+    public let proxy: HostAndPort?
+    /// Takes what the connection brings.
+    private let onEvent: @Sendable (StreamConnection.Event) -> Void
+
+    init(
+        network: StreamNetwork, proxy: HostAndPort?, onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
+    ) {
+        self.network = network
+        self.proxy = proxy
+        self.onEvent = onEvent
+    }
+
+    /// Connects over TCP, through the proxy if there is one. May be called again after it failed.
+    public func connect(to remote: HostAndPort) async throws -> StreamConnection {
+        try await self.network.connect(to: remote, proxy: self.proxy, onEvent: self.onEvent)
+    }
+
+    /// A connection of messages that the medium carries itself.
+    public func messages(
+        remote: String, onWrite: @escaping @Sendable ([UInt8]) async throws -> Void,
+        onClose: @escaping @Sendable () -> Void = {}
+    ) -> MessageConnection {
+        MessageConnection(remote: remote, onEvent: self.onEvent, onWrite: onWrite, onClose: onClose)
+    }
+}
+
+/// Lets a medium run links that nobody dialled by a target.
+public struct LinkAcceptor<Session: LinkSession>: Sendable {
+    /// Makes a link once there is someone to take what its connection brings.
+    public typealias Make = @Sendable (LinkDialer) async throws -> DialedLink<Session>
+
+    let run: @Sendable (_ make: @escaping Make) async -> DisconnectReason
+    let listen:
+        @Sendable (
+            HostAndPort, _ maximumLinks: Int, _ make: @escaping @Sendable (StreamConnection) -> DialedLink<Session>
+        )
+            async throws -> StreamListener
+
+    /// Runs a link until it ends, and says why it ended. It counts as one that the other side opened.
+    public func runLink(_ make: @escaping Make) async -> DisconnectReason {
+        await self.run(make)
+    }
+
+    /// Accepts connections at an address of the medium's own, which nobody is told, until the returned listener is
+    /// closed. Beyond `maximumLinks` at a time, a connection is aborted at once.
+    public func listen(
+        on address: HostAndPort, maximumLinks: Int,
+        _ make: @escaping @Sendable (StreamConnection) -> DialedLink<Session>
+    ) async throws -> StreamListener {
+        try await self.listen(address, maximumLinks, make)
+    }
+}
+
+/// A link, as a medium sees it.
+public struct MediumLink: Sendable, Identifiable {
+    /// Never used twice in the life of a driver.
+    public let id: UInt64
+    /// The target as it was written; empty when the other side called.
+    public let target: String
+    let messages: MessageInbox
+    let announce: @Sendable () -> Void
+
+    /// Whether a message would find room now.
+    public var hasRoom: Bool { self.messages.hasRoom }
+
+    /// Gives the link's session a message for the other side; `false` when too many wait for it already.
+    @discardableResult
+    public func send(_ message: [UInt8]) -> Bool {
+        self.messages.add(message, announce: self.announce)
+    }
 }
 
 /// The settings that every driver over byte streams has.

@@ -1,14 +1,44 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBase
+internal import Glibc
 public import NIOCore
 internal import NIOPosix
+
+/// A connection as a session's shell sees it: bytes in when asked for, bytes out with back-pressure, timers.
+public protocol LinkConnection: Sendable {
+    /// Where the other side is, for people.
+    var remote: String { get }
+    /// Asks for the next bytes.
+    func readMore()
+    /// Sends bytes; returns when they are on their way.
+    func write(_ bytes: [UInt8]) async throws
+    /// Calls back at a moment.
+    func schedule(at moment: MonotonicInstant, _ body: @escaping @Sendable () -> Void) -> LinkTimer
+    func close()
+    /// Closes as if nothing had ever been behind the connection.
+    func abort()
+}
+
+/// A call that can be called off.
+public struct LinkTimer: Sendable {
+    private let task: Scheduled<Void>
+
+    /// Calls `body` on an event loop at a moment.
+    init(on loop: any EventLoop, at moment: MonotonicInstant, _ body: @escaping @Sendable () -> Void) {
+        self.task = loop.scheduleTask(deadline: .uptimeNanoseconds(UInt64(max(0, moment.nanoseconds))), body)
+    }
+
+    public func cancel() {
+        self.task.cancel()
+    }
+}
 
 /// One TCP connection, reduced to what a session's shell needs: bytes in one at a time, bytes out with back-pressure.
 ///
 /// Nothing is read ahead: the next bytes are taken from the socket when ``readMore()`` is called, so a session that is
 /// slow makes its remote wait, not our memory grow.
-public final class StreamConnection: Sendable {
+public final class StreamConnection: LinkConnection {
     /// What happens on a connection.
     public enum Event: Sendable {
         case bytes([UInt8])
@@ -45,23 +75,20 @@ public final class StreamConnection: Sendable {
     }
 
     /// Calls back at a moment, unless the connection's event loop is gone.
-    public func schedule(at moment: MonotonicInstant, _ body: @escaping @Sendable () -> Void) -> Timer {
-        Timer(
-            task: self.channel.eventLoop.scheduleTask(
-                deadline: .uptimeNanoseconds(UInt64(max(0, moment.nanoseconds))), body))
+    public func schedule(at moment: MonotonicInstant, _ body: @escaping @Sendable () -> Void) -> LinkTimer {
+        LinkTimer(on: self.channel.eventLoop, at: moment, body)
     }
 
     public func close() {
         self.channel.close(promise: nil)
     }
 
-    /// A call that can be called off.
-    public struct Timer: Sendable {
-        fileprivate let task: Scheduled<Void>
-
-        public func cancel() {
-            self.task.cancel()
-        }
+    /// Closes with a reset instead of an orderly end, and forgets what was not sent yet.
+    public func abort() {
+        // A linger time of zero is how the socket interface says so.
+        let isSet = (self.channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+        guard let isSet else { return self.close() }
+        isSet.whenComplete { _ in self.channel.close(promise: nil) }
     }
 
     private final class EventHandler: ChannelInboundHandler, Sendable {

@@ -105,7 +105,7 @@ struct Outcome {
             case .answer(let id, let answer):
                 #expect(self.answers.updateValue(answer, forKey: id) == nil, "one answer for each request")
             case .announcement(let announcement): self.announcements.append(announcement)
-            case .stream: Issue.record("Bitcoin's P2P protocol has no streams")
+            case .stream, .message, .abort: Issue.record("Bitcoin's P2P protocol has no such thing")
             case .disconnect(let reason):
                 #expect(index == directives.count - 1, "disconnect is the last directive")
                 self.end = reason

@@ -97,7 +97,7 @@ struct TwoPeers {
             case .request(let id, _): self.schedule(self.delay(), side, .answer(id, .refused(.unsupported)))
             case .answer(let id, let answer): self.answers[side][id] = answer
             case .announcement(let announcement): self.announcements[side].append(announcement)
-            case .stream: Issue.record("Bitcoin's P2P protocol has no streams")
+            case .stream, .message, .abort: Issue.record("Bitcoin's P2P protocol has no such thing")
             case .disconnect(let reason): self.ends[side] = reason
             }
         }

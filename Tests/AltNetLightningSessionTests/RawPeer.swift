@@ -138,6 +138,12 @@ struct RawPeer {
         return directives
     }
 
+    mutating func relay(_ message: [UInt8]) -> [LinkDirective] {
+        let directives = self.session.onMessage(message, now: self.now)
+        self.absorb(directives)
+        return directives
+    }
+
     private mutating func absorb(_ directives: [LinkDirective]) {
         for directive in directives {
             if case .setTimer(let moment) = directive { self.timer = moment }
@@ -171,6 +177,14 @@ extension [LinkDirective] {
 
     var disconnect: DisconnectReason? {
         if case .disconnect(let reason)? = self.last { reason } else { nil }
+    }
+
+    var aborted: DisconnectReason? {
+        if case .abort(let reason)? = self.last { reason } else { nil }
+    }
+
+    var messages: [[UInt8]] {
+        self.compactMap { if case .message(let message) = $0 { message } else { nil } }
     }
 
     var established: LinkPeer? {

@@ -117,10 +117,10 @@ struct SimulatedLink {
             switch directive {
             case .write(let bytes): self.transmit(bytes, to: 1 - side)
             case .setTimer(let moment): self.timers[side] = moment
-            case .disconnect:
+            case .disconnect, .abort:
                 self.events.append(Event(at: self.now, side: side, directive: directive))
                 self.isClosed[side] = true
-            case .established, .request, .answer, .announcement, .stream:
+            case .established, .request, .answer, .announcement, .stream, .message:
                 self.events.append(Event(at: self.now, side: side, directive: directive))
             }
         }
