@@ -35,12 +35,12 @@ struct LinksCommand: AsyncParsableCommand {
     func run() async throws {
         try await self.daemon.show({ try await $0.links() }) { links in
             TextTable.of(
-                ["LINK", "DRIVER", "REMOTE", "TIP", "BEHIND", "SINCE", "AGENT"],
+                ["LINK", "DRIVER", "REMOTE", "TIP", "BEHIND", "SINCE", "EXPOSURE", "AGENT"],
                 links.map { link in
                     [
                         link.id.map(String.init) ?? "-", link.driver, Self.remote(link),
                         link.tipHeight.map(String.init) ?? (link.presyncHeight.map { "(\($0))" } ?? "?"),
-                        Self.behind(link), Self.since(link), link.reason ?? link.agent ?? "",
+                        Self.behind(link), Self.since(link), link.exposure ?? "-", link.reason ?? link.agent ?? "",
                     ]
                 }, empty: "no links; open one with `altnet link open DRIVER TARGET`")
         }

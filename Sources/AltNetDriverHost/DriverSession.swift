@@ -17,6 +17,16 @@ struct DriverSession: Sendable {
         case refuse(DriverLink, id: UInt64, ObjectRefusal)
         /// A stream too many: answer so.
         case refuseStream(DriverLink, StreamID, StreamRefusal)
+        /// An operation that the driver is not asked for.
+        case refuseOperation(OperationRefusal)
+    }
+
+    /// Why an operation is not asked of the driver.
+    enum OperationRefusal: Hashable, Sendable {
+        /// Its capabilities do not name it.
+        case notOffered
+        /// As many as there may be have no result.
+        case tooMany
     }
 
     private struct Link: Sendable {
@@ -32,6 +42,8 @@ struct DriverSession: Sendable {
     private let capabilities: DriverCapabilities
     private let traffic: Set<ObjectKind>
     private var links: [DriverLink: Link] = [:]
+    /// Operations without a result.
+    private var operations: Set<UInt64> = []
 
     /// - Parameter traffic: the kinds of object that the operator lets this driver carry.
     init(capabilities: DriverCapabilities, traffic: Set<ObjectKind>) {
@@ -90,6 +102,8 @@ struct DriverSession: Sendable {
             } catch {
                 throw DriverProtocolError(error.description)
             }
+        case .operationResult(let id, _):
+            return self.operations.remove(id) == nil ? .drop : .pass
         }
     }
 
@@ -118,7 +132,17 @@ struct DriverSession: Sendable {
             }
             // The driver must not be told what breaks the protocol, whatever went wrong on our side.
             return (try? self.judge(message, of: id, over: link, from: .us)) ?? .drop
+        case .operation(let id, let name, _):
+            guard self.capabilities.operations.contains(name) else { return .refuseOperation(.notOffered) }
+            guard self.operations.count < OperationRules.maximumOpen else { return .refuseOperation(.tooMany) }
+            self.operations.insert(id)
+            return .pass
         }
+    }
+
+    /// The caller of an operation waits no longer; its result, if it comes, names nothing.
+    mutating func forget(operation id: UInt64) {
+        self.operations.remove(id)
     }
 
     private mutating func judge(
@@ -156,6 +180,7 @@ extension DriverEvent {
         case .announcement(_, .transaction(let bytes)): bytes.count
         case .announcement(_, .addresses(let addresses)): addresses.count * 48
         case .stream(_, _, .data(let bytes)): 128 + bytes.count
+        case .operationResult(_, .success(let bytes)): 128 + bytes.count
         default: 128
         }
     }
@@ -169,6 +194,7 @@ extension DriverCommand {
         case .answer(_, _, .objects(_, let objects)): objects.reduce(64) { $0 + $1.count }
         case .announcement(_, .transaction(let bytes)): bytes.count
         case .stream(_, _, .data(let bytes)): 128 + bytes.count
+        case .operation(_, _, let body): 128 + body.count
         default: 128
         }
     }

@@ -12,8 +12,8 @@ extension DriverCapabilities {
             latency: try Self.known(message.latency.rawValue, Latency.allCases, "latency"),
             bandwidth: try Self.known(message.bandwidth.rawValue, Bandwidth.allCases, "bandwidth"),
             cost: try Self.known(message.cost.rawValue, Cost.allCases, "cost"),
-            exposure: try Self.known(message.exposure.rawValue, Exposure.allCases, "exposure"),
-            streams: message.streams)
+            exposure: try Self.known(message.exposure),
+            streams: message.streams, operations: try OperationRules.checked(names: message.operations))
     }
 
     var protobuf: Altnet_Driver_V1_Capabilities {
@@ -25,8 +25,9 @@ extension DriverCapabilities {
             $0.latency = Self.number(self.latency, Latency.allCases)
             $0.bandwidth = Self.number(self.bandwidth, Bandwidth.allCases)
             $0.cost = Self.number(self.cost, Cost.allCases)
-            $0.exposure = Self.number(self.exposure, Exposure.allCases)
+            $0.exposure = self.exposure.protobuf
             $0.streams = self.streams
+            $0.operations = self.operations
         }
     }
 
@@ -35,16 +36,24 @@ extension DriverCapabilities {
         _ number: Int, _ values: [Value], _ what: String
     ) throws(DriverProtocolError) -> Value {
         guard values.indices.contains(number - 1) else {
-            throw DriverProtocolError("capabilities without a known \(what)")
+            throw DriverProtocolError("no known \(what)")
         }
         return values[number - 1]
     }
 
-    private static func number<Value: Equatable, Message: RawRepresentable<Int>>(
+    static func known(_ exposure: Altnet_Driver_V1_Exposure) throws(DriverProtocolError) -> Exposure {
+        try Self.known(exposure.rawValue, Exposure.allCases, "exposure")
+    }
+
+    fileprivate static func number<Value: Equatable, Message: RawRepresentable<Int>>(
         _ value: Value, _ values: [Value]
     ) -> Message where Message: Sendable, Message: ProtobufEnumeration {
         Message(rawValue: (values.firstIndex(of: value) ?? -1) + 1) ?? Message()
     }
+}
+
+extension DriverCapabilities.Exposure {
+    var protobuf: Altnet_Driver_V1_Exposure { DriverCapabilities.number(self, Self.allCases) }
 }
 
 /// What the generated enumerations have in common.

@@ -38,14 +38,15 @@ extension DriverEvent {
             self = .linkOpened(
                 try DriverLink(checked: opened.link),
                 DriverLinkDescription(
-                    target: try Text.checked(opened.target, "a target", limit: DriverProtocol.maximumPlaceLength),
+                    target: try Text.checked(opened.target, "a target", limit: DriverProtocol.maximumTargetLength),
                     remote: try Text.checked(opened.remote, "a remote", limit: DriverProtocol.maximumPlaceLength),
-                    peer: peer))
+                    peer: peer,
+                    exposure: opened.hasExposure ? try DriverCapabilities.known(opened.exposure) : nil))
         case .linkClosed(let closed):
             self = .linkClosed(try DriverLink(checked: closed.link), try DisconnectReason(closed.reason))
         case .targetFailed(let failed):
             self = .targetFailed(
-                try Text.checked(failed.target, "a target", limit: DriverProtocol.maximumPlaceLength),
+                try Text.checked(failed.target, "a target", limit: DriverProtocol.maximumTargetLength),
                 try DisconnectReason(failed.reason),
                 retryIn: .milliseconds(Int64(clamping: min(failed.retryInMilliseconds, 86_400_000))))
         case .request(let request):
@@ -61,6 +62,8 @@ extension DriverEvent {
         case .stream(let stream):
             self = .stream(
                 try DriverLink(checked: stream.link), try StreamID(stream), try StreamMessage(stream))
+        case .operationResult(let result):
+            self = .operationResult(id: result.id, try OperationOutcome(result))
         case nil:
             throw DriverProtocolError("a message without content, or of a kind that this version does not know")
         }
@@ -82,6 +85,7 @@ extension DriverEvent {
                     if let clock = description.peer.clock { $0.clock = clock }
                     $0.requests = description.peer.serves.protobuf
                     $0.streams = description.peer.takesStreams
+                    if let exposure = description.exposure { $0.exposure = exposure.protobuf }
                 }
             case .linkClosed(let link, let reason):
                 $0.linkClosed = .with {
@@ -99,6 +103,7 @@ extension DriverEvent {
             case .announcement(let link, let announcement): $0.announcement = announcement.protobuf(link)
             case .pong(let number): $0.pong = .with { $0.number = number }
             case .stream(let link, let id, let message): $0.stream = message.protobuf(link, id)
+            case .operationResult(let id, let outcome): $0.operationResult = outcome.protobuf(id)
             }
         }
     }
@@ -127,6 +132,8 @@ extension DriverCommand {
         case .stream(let stream):
             self = .stream(
                 try DriverLink(checked: stream.link), try StreamID(stream), try StreamMessage(stream))
+        case .operation(let operation):
+            self = .operation(id: operation.id, name: operation.name, body: [UInt8](operation.body))
         case nil: throw DriverProtocolError("a message without content, or of a kind that this version does not know")
         }
     }
@@ -148,6 +155,12 @@ extension DriverCommand {
             case .ping(let number): $0.ping = .with { $0.number = number }
             case .stop: $0.stop = .init()
             case .stream(let link, let id, let message): $0.stream = message.protobuf(link, id)
+            case .operation(let id, let name, let body):
+                $0.operation = .with {
+                    $0.id = id
+                    $0.name = name
+                    $0.body = Data(body)
+                }
             }
         }
     }

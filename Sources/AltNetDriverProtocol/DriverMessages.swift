@@ -23,11 +23,13 @@ public enum DriverProtocol {
     public static let maximumStreams = 64
     /// The most addresses that a driver says it listens on.
     static let maximumListeningAddresses = 16
-    /// The longest texts, in bytes: name and version of a driver's software; a key or an address that listens; a target
-    /// or where a remote is, which a Lightning key and a long host name fit in; why something ended.
+    /// The longest texts, in bytes: name and version of a driver's software; a key or an address that listens; where a
+    /// remote is, which a Lightning key and a long host name fit in; why something ended.
     static let maximumSoftwareLength = 100
     static let maximumIdentityLength = 200
     static let maximumPlaceLength = 500
+    /// The longest text of a target, in bytes: a route over twenty Lightning nodes, 66 digits and a comma each, fits.
+    public static let maximumTargetLength = 1500
     static let maximumReasonLength = 1000
     /// How long a driver may take from its start to its first message.
     public static let helloDeadline: Duration = .seconds(10)
@@ -96,10 +98,13 @@ public struct DriverCapabilities: Hashable, Sendable {
     public var exposure: Exposure
     /// Whether its links can carry streams.
     public var streams: Bool
+    /// The names of what the operator can ask of the driver itself; see ``OperationRules``.
+    public var operations: [String]
 
     public init(
         requests: Set<ObjectKind>, serves: Set<ObjectKind>, announces: Set<ObjectKind>, direction: Direction,
-        latency: Latency, bandwidth: Bandwidth, cost: Cost, exposure: Exposure, streams: Bool = false
+        latency: Latency, bandwidth: Bandwidth, cost: Cost, exposure: Exposure, streams: Bool = false,
+        operations: [String] = []
     ) {
         self.requests = requests
         self.serves = serves
@@ -110,6 +115,7 @@ public struct DriverCapabilities: Hashable, Sendable {
         self.cost = cost
         self.exposure = exposure
         self.streams = streams
+        self.operations = operations
     }
 }
 
@@ -143,11 +149,16 @@ public struct DriverLinkDescription: Hashable, Sendable {
     public var remote: String
     /// What the handshake told.
     public var peer: LinkPeer
+    /// What this link reveals about us; `nil` for what the driver's capabilities say.
+    public var exposure: DriverCapabilities.Exposure?
 
-    public init(target: String, remote: String, peer: LinkPeer) {
+    public init(
+        target: String, remote: String, peer: LinkPeer, exposure: DriverCapabilities.Exposure? = nil
+    ) {
         self.target = target
         self.remote = remote
         self.peer = peer
+        self.exposure = exposure
     }
 }
 
@@ -163,6 +174,8 @@ public enum DriverEvent: Hashable, Sendable {
     case announcement(DriverLink, ObjectAnnouncement)
     case pong(UInt64)
     case stream(DriverLink, StreamID, StreamMessage)
+    /// What became of an operation.
+    case operationResult(id: UInt64, OperationOutcome)
 }
 
 /// What the orchestrator says to a driver.
@@ -177,6 +190,9 @@ public enum DriverCommand: Hashable, Sendable {
     case ping(UInt64)
     case stop
     case stream(DriverLink, StreamID, StreamMessage)
+    /// The operator asks the driver to do what `name` says; `body` is a JSON object. Answered by
+    /// ``DriverEvent/operationResult(id:_:)`` with the same number.
+    case operation(id: UInt64, name: String, body: [UInt8])
 }
 
 /// A message of the other side that breaks the protocol: which rule, in words.

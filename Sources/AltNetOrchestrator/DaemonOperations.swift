@@ -124,6 +124,10 @@ struct DaemonOperations: ControlOperations {
     }
 
     func openTarget(_ target: String, driver: String) async throws(ControlRefusal) {
+        guard target.utf8.count <= DriverProtocol.maximumTargetLength else {
+            throw ControlRefusal(
+                .badRequest, "a target of more than \(DriverProtocol.maximumTargetLength) bytes is too long")
+        }
         let program = try await self.requireAttached(driver)
         // The drivers of ours have one form of target each: a slip of the finger is told at once.
         if program.hasSuffix("/altnet-bitcoin") || program.hasSuffix("/altnet-lightning") {

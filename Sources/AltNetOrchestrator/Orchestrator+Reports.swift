@@ -64,7 +64,7 @@ extension Orchestrator {
         report.remote = link.description.remote
         report.identity = link.description.peer.identity.isEmpty ? nil : link.description.peer.identity
         report.agent = link.description.peer.agent.description
-        report.exposure = self.driverStates[link.driver]?.exposure
+        report.exposure = self.exposure(of: link)
         report.since = Timestamp(link.since)
         report.claimedHeight = link.description.peer.claimedHeight
         if let view = self.sync.view(of: link.id) {
@@ -85,6 +85,11 @@ extension Orchestrator {
         report.clockOffsetSeconds = link.clockOffset?.inSeconds
         report.networkGroup = self.facts(of: link).networkGroup
         return report
+    }
+
+    /// What a link reveals: its own word where it has one, and its driver's otherwise.
+    func exposure(of link: Link) -> String? {
+        link.description.exposure?.rawValue ?? self.driverStates[link.driver]?.exposure
     }
 
     var tipReports: [TipReport] {

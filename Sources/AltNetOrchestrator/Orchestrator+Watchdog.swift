@@ -109,7 +109,7 @@ extension Orchestrator {
         return LinkFacts(
             driver: link.driver, isTarget: !link.description.target.isEmpty,
             operatorKey: identity.isEmpty ? group : identity, networkGroup: group,
-            exposure: self.driverStates[link.driver]?.exposure ?? "")
+            exposure: self.exposure(of: link) ?? "")
     }
 
     /// Whoever connects to us may be behind as much as they like: only what the operator relies on is watched.

@@ -169,7 +169,8 @@ public actor Orchestrator: DriverHostDelegate {
 
     public func driver(_ driver: String, said event: DriverEvent) async {
         switch event {
-        case .hello, .pong, .stream: break  // Streams are the splicer's.
+        case .hello, .pong, .operationResult: break  // The host's.
+        case .stream: break  // The splicer's.
         case .listening(let addresses): self.driverStates[driver]?.listening = addresses
         case .linkOpened(let number, let description): await self.open(driver, number, description)
         case .linkClosed(let number, let reason):

@@ -135,6 +135,8 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
                     .close(DisconnectReason(.limitExceeded, "more waits for streams than they may hold")),
                     to: link)
             }
+        case .operation(let id, let name, _):
+            await orchestrator.send(.operationResult(id: id, .failure("there is no operation \(name) here")))
         case .welcome, .ping, .stop: break  // The kit deals with these.
         }
     }

@@ -113,6 +113,38 @@ struct DriverSessionTests {
         #expect(!budget.takeOne())
     }
 
+    // MARK: - Operations
+
+    @Test("an operation is asked when the capabilities name it, and its result passes once")
+    func operations() throws {
+        var capabilities = Self.capabilities
+        capabilities.operations = ["message.ping"]
+        let session = Attached(traffic: [], capabilities: capabilities)
+        #expect(
+            session.onCommand(.operation(id: 1, name: "message.send", body: [])) == .refuseOperation(.notOffered))
+        #expect(session.onCommand(.operation(id: 2, name: "message.ping", body: [])) == .pass)
+        #expect(try session.onEvent(.operationResult(id: 1, .failure("no"))) == .drop)
+        #expect(try session.onEvent(.operationResult(id: 2, .failure("no"))) == .pass)
+        #expect(try session.onEvent(.operationResult(id: 2, .failure("no"))) == .drop)
+    }
+
+    @Test("more operations than may be open are refused until one has a result, or its caller waits no longer")
+    func openOperations() throws {
+        var capabilities = Self.capabilities
+        capabilities.operations = ["a"]
+        let session = Attached(traffic: [], capabilities: capabilities)
+        func ask(_ id: UInt64) -> DriverSession.Verdict { session.onCommand(.operation(id: id, name: "a", body: [])) }
+        let most = UInt64(OperationRules.maximumOpen)
+        for id in 1...most { #expect(ask(id) == .pass) }
+        #expect(ask(most + 1) == .refuseOperation(.tooMany))
+        #expect(try session.onEvent(.operationResult(id: 3, .success([]))) == .pass)
+        #expect(ask(most + 2) == .pass)
+        #expect(ask(most + 3) == .refuseOperation(.tooMany))
+        session.session.forget(operation: 5)
+        #expect(ask(most + 4) == .pass)
+        #expect(try session.onEvent(.operationResult(id: 5, .success([]))) == .drop)
+    }
+
     // MARK: - Streams
 
     private static let stream = StreamID(.us, 0)

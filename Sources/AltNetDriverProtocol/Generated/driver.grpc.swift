@@ -41,9 +41,9 @@
 //
 // A message larger than 8 MiB ends the call. The orchestrator reads no more than the driver's
 // budget of messages and bytes; beyond it the stream's flow control makes the driver wait. A driver may have 125 links
-// and, over each, 16 unanswered requests. Numbers that name nothing (a closed link, an answered request) are ignored,
-// because both sides speak at once. Everything else that breaks a rule below ends the call with INVALID_ARGUMENT and a
-// sentence that says which.
+// and, over each, 16 unanswered requests; it has at most 128 operations without a result. Numbers that name nothing (a
+// closed link, an answered request, an operation whose caller no longer waits) are ignored, because both sides speak at
+// once. Everything else that breaks a rule below ends the call with INVALID_ARGUMENT and a sentence that says which.
 //
 //
 // TRUST

@@ -51,9 +51,9 @@
 //
 // A message larger than 8 MiB ends the call. The orchestrator reads no more than the driver's
 // budget of messages and bytes; beyond it the stream's flow control makes the driver wait. A driver may have 125 links
-// and, over each, 16 unanswered requests. Numbers that name nothing (a closed link, an answered request) are ignored,
-// because both sides speak at once. Everything else that breaks a rule below ends the call with INVALID_ARGUMENT and a
-// sentence that says which.
+// and, over each, 16 unanswered requests; it has at most 128 operations without a result. Numbers that name nothing (a
+// closed link, an answered request, an operation whose caller no longer waits) are ignored, because both sides speak at
+// once. Everything else that breaks a rule below ends the call with INVALID_ARGUMENT and a sentence that says which.
 //
 //
 // TRUST
@@ -624,6 +624,16 @@ package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
     set {message = .stream(newValue)}
   }
 
+  /// The answer to ToDriver.operation, with its number. Every operation MUST be answered, with a failure if need be,
+  /// within 120 seconds; then its caller is told that nothing came, and what comes later is ignored.
+  package var operationResult: Altnet_Driver_V1_OperationResult {
+    get {
+      if case .operationResult(let v)? = message {return v}
+      return Altnet_Driver_V1_OperationResult()
+    }
+    set {message = .operationResult(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -647,6 +657,9 @@ package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
     case pong(Altnet_Driver_V1_Pong)
     /// A remote says something about a stream. Only from a driver whose capabilities name streams.
     case stream(Altnet_Driver_V1_Stream)
+    /// The answer to ToDriver.operation, with its number. Every operation MUST be answered, with a failure if need be,
+    /// within 120 seconds; then its caller is told that nothing came, and what comes later is ignored.
+    case operationResult(Altnet_Driver_V1_OperationResult)
 
   }
 
@@ -752,6 +765,15 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
     set {message = .stream(newValue)}
   }
 
+  /// The operator asks the driver to do this. Only what its capabilities name.
+  package var operation: Altnet_Driver_V1_Operation {
+    get {
+      if case .operation(let v)? = message {return v}
+      return Altnet_Driver_V1_Operation()
+    }
+    set {message = .operation(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -776,6 +798,8 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
     case stop(Altnet_Driver_V1_Stop)
     /// Say this about a stream to a link's remote. Only to a driver whose capabilities name streams.
     case stream(Altnet_Driver_V1_Stream)
+    /// The operator asks the driver to do this. Only what its capabilities name.
+    case operation(Altnet_Driver_V1_Operation)
 
   }
 
@@ -846,6 +870,10 @@ package nonisolated struct Altnet_Driver_V1_Capabilities: Sendable {
   /// Whether its links can carry streams; see Stream.
   package var streams: Bool = false
 
+  /// What the operator can ask of the driver itself; see Operation. At most 32 names, each of 1 to 64 of the characters
+  /// a-z, 0-9, "." and "-", none of them twice.
+  package var operations: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -886,8 +914,8 @@ package nonisolated struct Altnet_Driver_V1_LinkOpened: Sendable {
   /// Chosen by the driver, not 0, never used twice on this stream.
   package var link: UInt64 = 0
 
-  /// The target that this link belongs to; empty for a link that the remote opened. Like remote, at most 500 bytes of
-  /// printable ASCII; identity has at most 200.
+  /// The target that this link belongs to; empty for a link that the remote opened. At most 1,500 bytes of printable
+  /// ASCII, remote at most 500, identity at most 200.
   package var target: String = String()
 
   /// Where the remote is, for people: "203.0.113.5:8333".
@@ -926,12 +954,23 @@ package nonisolated struct Altnet_Driver_V1_LinkOpened: Sendable {
   /// Clears the value of `clock`. Subsequent reads from it will return its default value.
   package mutating func clearClock() {self._clock = nil}
 
+  /// What this link reveals about us, where it is not what Capabilities.exposure says.
+  package var exposure: Altnet_Driver_V1_Exposure {
+    get {_exposure ?? .unspecified}
+    set {_exposure = newValue}
+  }
+  /// Returns true if `exposure` has been explicitly set.
+  package var hasExposure: Bool {self._exposure != nil}
+  /// Clears the value of `exposure`. Subsequent reads from it will return its default value.
+  package mutating func clearExposure() {self._exposure = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _claimedHeight: UInt32? = nil
   fileprivate var _clock: Int64? = nil
+  fileprivate var _exposure: Altnet_Driver_V1_Exposure? = nil
 }
 
 package nonisolated struct Altnet_Driver_V1_LinkClosed: Sendable {
@@ -1028,7 +1067,7 @@ package nonisolated struct Altnet_Driver_V1_OpenTarget: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// In the form that the driver's settings use: "host:port", "pubkey@host:port".
+  /// In the form that the driver's settings use: "host:port", "pubkey@host:port". At most 1,500 bytes.
   package var target: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1544,6 +1583,68 @@ package nonisolated struct Altnet_Driver_V1_StreamEnd: Sendable {
   package init() {}
 }
 
+/// Something that a driver can do for the operator beside carrying objects: send a text to a remote, say what it was
+/// given. Which names there are and what their JSON means is the driver's business; the orchestrator passes both on, and
+/// keeps neither.
+package nonisolated struct Altnet_Driver_V1_Operation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Chosen by the orchestrator, not 0, never used twice on this stream.
+  package var id: UInt64 = 0
+
+  /// One of Capabilities.operations.
+  package var name: String = String()
+
+  /// A JSON object in UTF-8, at most 65,536 bytes.
+  package var body: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_OperationResult: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  package var outcome: Altnet_Driver_V1_OperationResult.OneOf_Outcome? = nil
+
+  /// A JSON object in UTF-8, at most 1,048,576 bytes.
+  package var body: Data {
+    get {
+      if case .body(let v)? = outcome {return v}
+      return Data()
+    }
+    set {outcome = .body(newValue)}
+  }
+
+  /// Why it was not done: one sentence for the operator, 1 to 1,000 bytes.
+  package var failure: String {
+    get {
+      if case .failure(let v)? = outcome {return v}
+      return String()
+    }
+    set {outcome = .failure(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Outcome: Equatable, Sendable {
+    /// A JSON object in UTF-8, at most 1,048,576 bytes.
+    case body(Data)
+    /// Why it was not done: one sentence for the operator, 1 to 1,000 bytes.
+    case failure(String)
+
+  }
+
+  package init() {}
+}
+
 package nonisolated struct Altnet_Driver_V1_Ping: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1620,7 +1721,7 @@ nonisolated extension Altnet_Driver_V1_StreamReset: SwiftProtobuf._ProtoNameProv
 
 nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FromDriver"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}listening\0\u{3}link_opened\0\u{3}link_closed\0\u{3}target_failed\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}pong\0\u{1}stream\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}listening\0\u{3}link_opened\0\u{3}link_closed\0\u{3}target_failed\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}pong\0\u{1}stream\0\u{3}operation_result\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1758,6 +1859,19 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
           self.message = .stream(v)
         }
       }()
+      case 11: try {
+        var v: Altnet_Driver_V1_OperationResult?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .operationResult(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .operationResult(v)
+        }
+      }()
       default: break
       }
     }
@@ -1809,6 +1923,10 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
       guard case .stream(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     }()
+    case .operationResult?: try {
+      guard case .operationResult(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1823,7 +1941,7 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ToDriver"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{3}open_target\0\u{3}close_target\0\u{3}close_link\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}ping\0\u{1}stop\0\u{1}stream\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{3}open_target\0\u{3}close_target\0\u{3}close_link\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}ping\0\u{1}stop\0\u{1}stream\0\u{1}operation\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1961,6 +2079,19 @@ nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftPro
           self.message = .stream(v)
         }
       }()
+      case 11: try {
+        var v: Altnet_Driver_V1_Operation?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .operation(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .operation(v)
+        }
+      }()
       default: break
       }
     }
@@ -2011,6 +2142,10 @@ nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftPro
     case .stream?: try {
       guard case .stream(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .operation?: try {
+      guard case .operation(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     }()
     case nil: break
     }
@@ -2085,7 +2220,7 @@ nonisolated extension Altnet_Driver_V1_Hello: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Capabilities"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0\u{1}serves\0\u{1}announces\0\u{1}direction\0\u{1}latency\0\u{1}bandwidth\0\u{1}cost\0\u{1}exposure\0\u{1}streams\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0\u{1}serves\0\u{1}announces\0\u{1}direction\0\u{1}latency\0\u{1}bandwidth\0\u{1}cost\0\u{1}exposure\0\u{1}streams\0\u{1}operations\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2102,6 +2237,7 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
       case 7: try { try decoder.decodeSingularEnumField(value: &self.cost) }()
       case 8: try { try decoder.decodeSingularEnumField(value: &self.exposure) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.streams) }()
+      case 10: try { try decoder.decodeRepeatedStringField(value: &self.operations) }()
       default: break
       }
     }
@@ -2135,6 +2271,9 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
     if self.streams != false {
       try visitor.visitSingularBoolField(value: self.streams, fieldNumber: 9)
     }
+    if !self.operations.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.operations, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2148,6 +2287,7 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
     if lhs.cost != rhs.cost {return false}
     if lhs.exposure != rhs.exposure {return false}
     if lhs.streams != rhs.streams {return false}
+    if lhs.operations != rhs.operations {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2215,7 +2355,7 @@ nonisolated extension Altnet_Driver_V1_Listening: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LinkOpened"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}target\0\u{1}remote\0\u{1}identity\0\u{1}agent\0\u{3}claimed_height\0\u{1}requests\0\u{1}streams\0\u{1}clock\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}target\0\u{1}remote\0\u{1}identity\0\u{1}agent\0\u{3}claimed_height\0\u{1}requests\0\u{1}streams\0\u{1}clock\0\u{1}exposure\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2232,6 +2372,7 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
       case 7: try { try decoder.decodeRepeatedEnumField(value: &self.requests) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.streams) }()
       case 9: try { try decoder.decodeSingularInt64Field(value: &self._clock) }()
+      case 10: try { try decoder.decodeSingularEnumField(value: &self._exposure) }()
       default: break
       }
     }
@@ -2269,6 +2410,9 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
     try { if let v = self._clock {
       try visitor.visitSingularInt64Field(value: v, fieldNumber: 9)
     } }()
+    try { if let v = self._exposure {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2282,6 +2426,7 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
     if lhs.requests != rhs.requests {return false}
     if lhs.streams != rhs.streams {return false}
     if lhs._clock != rhs._clock {return false}
+    if lhs._exposure != rhs._exposure {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3263,6 +3408,108 @@ nonisolated extension Altnet_Driver_V1_StreamEnd: SwiftProtobuf.Message, SwiftPr
   }
 
   package static func ==(lhs: Altnet_Driver_V1_StreamEnd, rhs: Altnet_Driver_V1_StreamEnd) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_Operation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Operation"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}body\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.body) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_Operation, rhs: Altnet_Driver_V1_Operation) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.body != rhs.body {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_OperationResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".OperationResult"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}body\0\u{1}failure\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.outcome != nil {try decoder.handleConflictingOneOf()}
+          self.outcome = .body(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.outcome != nil {try decoder.handleConflictingOneOf()}
+          self.outcome = .failure(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    switch self.outcome {
+    case .body?: try {
+      guard case .body(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 2)
+    }()
+    case .failure?: try {
+      guard case .failure(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_OperationResult, rhs: Altnet_Driver_V1_OperationResult) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.outcome != rhs.outcome {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
