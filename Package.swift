@@ -88,6 +88,9 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetNoise", "AltNetObjects",
             ]),
+        .target(
+            name: "AltNetLightningAttachment",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning"]),
         .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(
             name: "AltNetHeaderSync",
