@@ -135,8 +135,17 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
                     .close(DisconnectReason(.limitExceeded, "more waits for streams than they may hold")),
                     to: link)
             }
-        case .operation(let id, let name, _):
-            await orchestrator.send(.operationResult(id: id, .failure("there is no operation \(name) here")))
+        case .operation(let id, let name, let body):
+            // Not waited for: an operation may take a round trip over many hops. The orchestrator bounds their number.
+            Task {
+                let outcome: OperationOutcome
+                do throws(OperationFailure) {
+                    outcome = .success(try await self.medium.perform(name, body))
+                } catch {
+                    outcome = .failure(error.description)
+                }
+                await orchestrator.send(.operationResult(id: id, outcome))
+            }
         case .welcome, .ping, .stop: break  // The kit deals with these.
         }
     }
@@ -298,7 +307,10 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             peer.serves.formIntersection(self.capabilities.requests)
             peer.takesStreams = peer.takesStreams && self.capabilities.streams
             await orchestrator.send(
-                .linkOpened(link, DriverLinkDescription(target: state.target, remote: state.remote, peer: peer)))
+                .linkOpened(
+                    link,
+                    DriverLinkDescription(
+                        target: state.target, remote: state.remote, peer: peer, exposure: state.exposure)))
             await self.medium.linkOpened(state.medium, peer)
             if let tip = self.latestTip { self.pass(.announcement(tip), to: link) }
         case .request(let id, let request): await orchestrator.send(.request(link, id: id, request))
