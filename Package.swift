@@ -10,6 +10,7 @@ let asyncAlgorithms = Target.Dependency.product(name: "AsyncAlgorithms", package
 let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let grpcCore = Target.Dependency.product(name: "GRPCCore", package: "grpc-swift-2")
 let grpcTransport = Target.Dependency.product(
@@ -47,6 +48,7 @@ let package = Package(
         .library(name: "AltNetLightning", targets: ["AltNetLightning"]),
         .library(name: "AltNetKeys", targets: ["AltNetKeys"]),
         .library(name: "AltNetNoise", targets: ["AltNetNoise"]),
+        .library(name: "AltNetOnion", targets: ["AltNetOnion"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -81,6 +83,9 @@ let package = Package(
             name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
         .target(name: "AltNetKeys", dependencies: ["AltNetBase", "CSecp256k1", crypto]),
         .target(name: "AltNetNoise", dependencies: ["AltNetKeys", crypto]),
+        .target(
+            name: "AltNetOnion",
+            dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning", crypto, cryptoExtras]),
         .target(name: "AltNetHeaderChain", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(name: "AltNetBitcoinSession", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects"]),
         .target(
@@ -224,6 +229,10 @@ let package = Package(
             name: "AltNetLightningTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects"]),
         .testTarget(name: "AltNetKeysTests", dependencies: ["AltNetBase", "AltNetKeys"]),
+        .testTarget(
+            name: "AltNetOnionTests",
+            dependencies: ["AltNetBase", "AltNetKeys", "AltNetOnion", "AltNetTestKit", crypto],
+            exclude: ["Vectors"]),
         .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetKeys", "AltNetNoise"]),
         .target(name: "HeaderTestSupport", dependencies: ["AltNetBitcoin"], path: "Tests/HeaderTestSupport"),
         .testTarget(

@@ -39,9 +39,35 @@ public struct NodePrivateKey: Sendable, CustomStringConvertible, CustomDebugStri
 
     /// BOLT 8's and BOLT 4's `ECDH(k, rk)`: SHA-256 of the compressed product of the other side's point and our number.
     public func sharedSecret(with other: NodeID) -> SymmetricKey? {
-        guard let product = self.secret.withUnsafeBytes({ Secp256k1.shared.sharedSecret(of: other.bytes, with: $0) }),
-            product.count == Self.size
-        else { return nil }
-        return SymmetricKey(data: product)
+        CurvePoint(other).flatMap { self.sharedSecret(with: $0) }
+    }
+
+    /// The same with a point that has been read already. With a `factor` the number is our key times the factor, as
+    /// route blinding needs it (BOLT 4); `nil` when the factor is zero or not below the curve's order.
+    public func sharedSecret(with other: CurvePoint, factor: SymmetricKey? = nil) -> SymmetricKey? {
+        guard let factor else {
+            return self.secret.withUnsafeBytes { Secp256k1.shared.sharedSecret(of: other.point, with: $0) }
+        }
+        return self.product(with: factor)?.withUnsafeBytes { Secp256k1.shared.sharedSecret(of: other.point, with: $0) }
+    }
+
+    /// This key times a number of 32 bytes, most significant first; `nil` for zero and for numbers that are not below
+    /// the curve's order, which of hashes is one in 2^128.
+    public func multiplied(by factor: SymmetricKey) -> NodePrivateKey? {
+        self.product(with: factor).flatMap(Self.init(secret:))
+    }
+
+    /// BOLT 4's key generation for a session key: the HMAC-SHA-256 of this key under a public label.
+    public func derivedKey(_ label: String) -> SymmetricKey {
+        self.secret.withUnsafeBytes { secret in
+            SymmetricKey(
+                data: HMAC<SHA256>.authenticationCode(for: secret, using: SymmetricKey(data: Array(label.utf8))))
+        }
+    }
+
+    private func product(with factor: SymmetricKey) -> SymmetricKey? {
+        self.secret.withUnsafeBytes { secret in
+            factor.withUnsafeBytes { Secp256k1.shared.product(of: secret, and: $0) }
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import CSecp256k1
+internal import Crypto
 
 /// The library context for the curve, made once for the whole process.
 ///
@@ -21,6 +22,58 @@ final class Secp256k1: @unchecked Sendable {
         var point = secp256k1_pubkey()
         let made = secp256k1_ec_pubkey_create(context, &point, scalar.assumingMemoryBound(to: UInt8.self))
         guard made == 1 else { return nil }
+        return self.serialize(point)
+    }
+
+    /// Whether 33 bytes are a point of the curve in compressed form.
+    func isCompressedPoint(_ bytes: [UInt8]) -> Bool { self.parse(bytes) != nil }
+
+    /// The SHA-256 of the compressed product of a point and a private key, BOLT 8's `ECDH`.
+    func sharedSecret(of point: secp256k1_pubkey, with privateKey: UnsafeRawBufferPointer) -> SymmetricKey? {
+        guard let context, privateKey.count == 32, let scalar = privateKey.baseAddress else { return nil }
+        var point = point
+        return Self.withSecretBytes { secret, start in
+            let made = secp256k1_ecdh(context, start, &point, scalar.assumingMemoryBound(to: UInt8.self), nil, nil)
+            return made == 1 ? SymmetricKey(data: secret) : nil
+        }
+    }
+
+    /// The product of a private key and a number, or `nil` when the number is zero or not below the curve's order.
+    func product(of privateKey: UnsafeRawBufferPointer, and factor: UnsafeRawBufferPointer) -> SymmetricKey? {
+        guard let context, privateKey.count == 32, factor.count == 32, let factor = factor.baseAddress else {
+            return nil
+        }
+        return Self.withSecretBytes { secret, start in
+            secret.copyMemory(from: privateKey)
+            let made = secp256k1_ec_seckey_tweak_mul(context, start, factor.assumingMemoryBound(to: UInt8.self))
+            return made == 1 ? SymmetricKey(data: secret) : nil
+        }
+    }
+
+    /// The product of a point and a number, or `nil` when the number is zero or not below the curve's order. Takes
+    /// more or less time with other numbers, so the number MUST be known to whoever can measure that.
+    func product(of point: secp256k1_pubkey, and factor: UnsafeRawBufferPointer) -> secp256k1_pubkey? {
+        guard let context, factor.count == 32, let factor = factor.baseAddress else { return nil }
+        var point = point
+        let made = secp256k1_ec_pubkey_tweak_mul(context, &point, factor.assumingMemoryBound(to: UInt8.self))
+        return made == 1 ? point : nil
+    }
+
+    /// The point that 33 bytes are in compressed form, or `nil`.
+    func parse(_ bytes: [UInt8]) -> secp256k1_pubkey? {
+        // The library also takes the 65-byte forms: the length alone tells them apart.
+        guard let context, bytes.count == NodeID.size else { return nil }
+        var point = secp256k1_pubkey()
+        let parsed = bytes.withUnsafeBufferPointer { buffer in
+            buffer.baseAddress.map { secp256k1_ec_pubkey_parse(context, &point, $0, buffer.count) } ?? 0
+        }
+        return parsed == 1 ? point : nil
+    }
+
+    /// The compressed form of a point.
+    func serialize(_ point: secp256k1_pubkey) -> [UInt8]? {
+        guard let context else { return nil }
+        var point = point
         var length = NodeID.size
         let bytes = [UInt8](unsafeUninitializedCapacity: NodeID.size) { buffer, count in
             if let start = buffer.baseAddress,
@@ -32,30 +85,14 @@ final class Secp256k1: @unchecked Sendable {
         return bytes.count == NodeID.size ? bytes : nil
     }
 
-    /// Whether 33 bytes are a point of the curve in compressed form.
-    func isCompressedPoint(_ bytes: [UInt8]) -> Bool {
-        // The library also takes the 65-byte forms: the length alone tells them apart.
-        bytes.count == NodeID.size && self.parse(bytes) != nil
-    }
-
-    /// The SHA-256 of the compressed product of a public key and a private key, BOLT 8's `ECDH`.
-    func sharedSecret(of publicKey: [UInt8], with privateKey: UnsafeRawBufferPointer) -> [UInt8]? {
-        guard let context, var point = self.parse(publicKey), privateKey.count == 32,
-            let scalar = privateKey.baseAddress
-        else { return nil }
-        return [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
-            guard let start = buffer.baseAddress else { return }
-            let made = secp256k1_ecdh(context, start, &point, scalar.assumingMemoryBound(to: UInt8.self), nil, nil)
-            count = made == 1 ? 32 : 0
+    /// 32 bytes for a secret on its way, overwritten at the end.
+    private static func withSecretBytes(
+        _ body: (UnsafeMutableRawBufferPointer, UnsafeMutablePointer<UInt8>) -> SymmetricKey?
+    ) -> SymmetricKey? {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { bytes in
+            bytes.initialize(repeating: 0)
+            defer { bytes.update(repeating: 0) }
+            return bytes.baseAddress.flatMap { body(UnsafeMutableRawBufferPointer(bytes), $0) }
         }
-    }
-
-    private func parse(_ bytes: [UInt8]) -> secp256k1_pubkey? {
-        guard let context else { return nil }
-        var point = secp256k1_pubkey()
-        let parsed = bytes.withUnsafeBufferPointer { buffer in
-            buffer.baseAddress.map { secp256k1_ec_pubkey_parse(context, &point, $0, buffer.count) } ?? 0
-        }
-        return parsed == 1 ? point : nil
     }
 }
