@@ -96,6 +96,11 @@ let package = Package(
         .target(
             name: "AltNetLightningAttachment",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning"]),
+        .target(
+            name: "AltNetLightningRelay",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOnion", crypto,
+            ]),
         .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(
             name: "AltNetHeaderSync",
@@ -252,6 +257,12 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningSession",
                 "AltNetNoise", "AltNetObjects",
+            ]),
+        .testTarget(
+            name: "AltNetLightningRelayTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningRelay",
+                "AltNetObjects", "AltNetOnion",
             ]),
         .testTarget(
             name: "AltNetStoreTests",

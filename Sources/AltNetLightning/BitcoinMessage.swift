@@ -22,6 +22,8 @@ public enum BitcoinMessage: Hashable, Sendable {
         public static let answer: UInt16 = 44403
         /// `object_announcement`.
         public static let announcement: UInt16 = 44405
+        /// All three.
+        public static let all: Set<UInt16> = [request, answer, announcement]
     }
 
     /// What one `object_answer` can hold: a Lightning message without type, request id and `remaining`.

@@ -2,11 +2,6 @@
 
 /// The features that a node offers: a set of bits in which even ones are compulsory and odd ones optional (BOLT 9).
 public struct LightningFeatures: Hashable, Sendable, CustomStringConvertible {
-    /// `option_onion_messages` (BOLT 9), as optional.
-    public static let onionMessages: UInt16 = 39
-    /// `option_directed_messages` (docs/protocol/directed-messages.md), as optional.
-    public static let directedMessages: UInt16 = 385
-
     /// Most significant byte first, without leading zero bytes: the shortest form, as BOLT 1 asks for.
     public private(set) var bytes: [UInt8]
 

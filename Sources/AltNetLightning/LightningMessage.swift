@@ -54,8 +54,8 @@ public enum LightningMessage: Hashable, Sendable {
         public var featureBit: UInt16? {
             switch self {
             case .alternativeAddress: nil
-            case .directed, .directedReply: LightningFeatures.directedMessages
-            case .onionMessage: LightningFeatures.onionMessages
+            case .directed, .directedReply: DirectedMessage.featureBit
+            case .onionMessage: OnionMessage.featureBit
             }
         }
     }

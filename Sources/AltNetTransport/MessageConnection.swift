@@ -7,8 +7,9 @@ internal import Synchronization
 /// A connection that a driver makes up itself: of messages that travel inside another connection, or that a Lightning
 /// node carries for us. What is delivered is one whole message a time.
 public final class MessageConnection: LinkConnection {
-    /// How many messages may wait for the session; more are not taken. Few: whoever sends can repeat what is lost.
-    public static let maximumWaiting = 64
+    /// How many messages may wait for the session; more are not taken. Room for three of the largest answers, each of
+    /// which is cut into 62 messages, and below what the shell lets wait in all.
+    public static let maximumWaiting = 192
 
     public let remote: String
     private let onEvent: @Sendable (StreamConnection.Event) -> Void

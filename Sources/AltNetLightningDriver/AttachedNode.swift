@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetKeys
+internal import AltNetLightning
+internal import AltNetLightningAttachment
+internal import AltNetLightningSession
+internal import AltNetObjects
+internal import AltNetStreamDriver
+internal import AltNetTransport
+internal import Logging
+internal import Synchronization
+
+/// The connections of the operator's own Lightning node, as links and neighbours of ours.
+///
+/// Every peer of the node is a neighbour; a link is made only of those that offer to carry objects, so that a hub with
+/// hundreds of channel partners does not show hundreds of links that can do nothing.
+actor AttachedNode {
+    private struct Peer {
+        let neighbour: Neighbour
+        /// What a link's session hears; `nil` when the peer carries no objects.
+        var connection: MessageConnection?
+    }
+
+    private let attachment: any LightningAttachment
+    private let hub: MessageHub
+    private let makeSession: @Sendable (NodeID, LightningFeatures) -> LightningLink
+    private let onPeer: @Sendable (NodeID, _ channels: [[UInt8]]?) async -> Void
+    private let logger = Logger(label: "attached")
+    private var peers: [NodeID: Peer] = [:]
+    private var nextID: UInt64 = 0
+
+    /// - Parameters:
+    ///   - makeSession: a session over the connection with a peer that offers these features.
+    ///   - onPeer: told of each peer that connects with its channels, or changes them; `nil` when it leaves.
+    init(
+        _ attachment: any LightningAttachment, hub: MessageHub,
+        makeSession: @escaping @Sendable (NodeID, LightningFeatures) -> LightningLink,
+        onPeer: @escaping @Sendable (NodeID, _ channels: [[UInt8]]?) async -> Void
+    ) {
+        self.attachment = attachment
+        self.hub = hub
+        self.makeSession = makeSession
+        self.onPeer = onPeer
+    }
+
+    /// Works until the node goes away or the task is cancelled.
+    func run(_ links: LinkAcceptor<LightningLink>) async throws {
+        defer { Task { await self.forgetAll() } }
+        try await self.attachment.run { await self.handle($0, links) }
+    }
+
+    private func handle(_ event: AttachmentEvent, _ links: LinkAcceptor<LightningLink>) async {
+        switch event {
+        case .peerConnected(let peer):
+            await self.forget(peer.id)
+            await self.add(peer, links)
+            await self.onPeer(peer.id, peer.channels)
+        case .peerDisconnected(let id):
+            await self.forget(id)
+            await self.onPeer(id, nil)
+        case .channels(let id, let channels): await self.onPeer(id, channels)
+        case .message(let id, let message): await self.received(message, from: id)
+        case .onionMessage(let delivery): await self.hub.delivered(delivery)
+        }
+    }
+
+    private func add(_ peer: AttachedPeer, _ links: LinkAcceptor<LightningLink>) async {
+        let outbox = AttachedOutbox(self.attachment, peer.id)
+        let neighbour = Neighbour(
+            id: self.nextID, takes: [LightningMessage.RelayedType.alternativeAddress.rawValue],
+            hasRoom: { outbox.hasRoom }, send: { outbox.send($0) })
+        self.nextID += 1
+        self.peers[peer.id] = Peer(neighbour: neighbour)
+        await self.hub.neighbourOpened(peer.id, neighbour)
+        guard peer.features.offers(BitcoinOverLightning.featureBit) else { return }
+        let (attachment, session) = (self.attachment, self.makeSession(peer.id, peer.features))
+        let number = neighbour.id
+        // The link's connection has to be there before the peer's first message is: waited for here.
+        await withCheckedContinuation { (made: CheckedContinuation<Void, Never>) in
+            Task {
+                let once = Once(made)
+                _ = await links.runLink { dialer in
+                    let connection = dialer.messages(
+                        remote: peer.id.description, onWrite: { try await attachment.send($0, to: peer.id) })
+                    await self.linkMade(connection, with: peer.id, number: number)
+                    once.resume()
+                    return DialedLink(connection, session, exposure: .pseudonym)
+                }
+                once.resume()
+            }
+        }
+    }
+
+    private func linkMade(_ connection: MessageConnection, with peer: NodeID, number: UInt64) {
+        guard self.peers[peer]?.neighbour.id == number else { return connection.end("the peer has left") }
+        self.peers[peer]?.connection = connection
+    }
+
+    private func received(_ message: [UInt8], from id: NodeID) async {
+        guard let peer = self.peers[id], message.count >= 2 else { return }
+        let type = UInt16(message[0]) << 8 | UInt16(message[1])
+        if type == LightningMessage.RelayedType.alternativeAddress.rawValue {
+            await self.hub.received(message, from: id)
+        } else if BitcoinMessage.TypeNumber.all.contains(type), peer.connection?.deliver(message) == false {
+            // A session that misses a part of an answer cannot go on.
+            peer.connection?.end("more messages came than the link could take")
+            self.peers[id]?.connection = nil
+        }
+    }
+
+    private func forget(_ id: NodeID) async {
+        guard let peer = self.peers.removeValue(forKey: id) else { return }
+        peer.connection?.end("the Lightning node is no longer connected with the peer")
+        await self.hub.neighbourClosed(id, id: peer.neighbour.id)
+    }
+
+    private func forgetAll() async {
+        for id in Array(self.peers.keys) {
+            await self.forget(id)
+            await self.onPeer(id, nil)
+        }
+    }
+}
+
+/// Messages of the driver for a peer of the attached node, on their way to that node.
+private final class AttachedOutbox: Sendable {
+    /// The most that may be on their way: the node takes them in milliseconds, or has a problem of its own.
+    private static let maximumWaiting = 64
+
+    private let attachment: any LightningAttachment
+    private let peer: NodeID
+    private let waiting = Mutex(0)
+
+    init(_ attachment: any LightningAttachment, _ peer: NodeID) {
+        self.attachment = attachment
+        self.peer = peer
+    }
+
+    var hasRoom: Bool { self.waiting.withLock { $0 < Self.maximumWaiting } }
+
+    func send(_ message: [UInt8]) -> Bool {
+        let hasRoom = self.waiting.withLock { waiting in
+            guard waiting < Self.maximumWaiting else { return false }
+            waiting += 1
+            return true
+        }
+        guard hasRoom else { return false }
+        Task {
+            // Unreliable by nature: who waits for an answer repeats the question.
+            try? await self.attachment.send(message, to: self.peer)
+            self.waiting.withLock { $0 -= 1 }
+        }
+        return true
+    }
+}
+
+/// Resumes a continuation the first time it is asked to.
+private final class Once: Sendable {
+    private let continuation: Mutex<CheckedContinuation<Void, Never>?>
+
+    init(_ continuation: CheckedContinuation<Void, Never>) {
+        self.continuation = Mutex(continuation)
+    }
+
+    func resume() {
+        let continuation = self.continuation.withLock { continuation in
+            defer { continuation = nil }
+            return continuation
+        }
+        continuation?.resume()
+    }
+}
