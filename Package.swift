@@ -76,7 +76,7 @@ let package = Package(
         .target(name: "AltNetBase"),
         .target(name: "AltNetBitcoin", dependencies: ["AltNetBase", crypto]),
         .target(name: "AltNetObjects", dependencies: ["AltNetBase", "AltNetBitcoin"]),
-        .target(name: "AltNetLightning", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects"]),
+        .target(name: "AltNetLightning", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects", crypto]),
 
         // Protocol state machines: bytes, time and randomness come in, directives go out.
         .systemLibrary(
@@ -101,6 +101,8 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOnion", crypto,
             ]),
+        .target(
+            name: "AltNetAlternativeAddresses", dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning"]),
         .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(
             name: "AltNetHeaderSync",
@@ -111,6 +113,11 @@ let package = Package(
         .target(
             name: "AltNetStore",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetWatchdog", "CZlib", grdb]),
+        .target(
+            name: "AltNetLightningStore",
+            dependencies: [
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", grdb,
+            ]),
 
         .target(
             name: "AltNetReplay",
@@ -120,6 +127,9 @@ let package = Package(
         .target(
             name: "AltNetTransport",
             dependencies: ["AltNetBase", nioCore, nioPosix, nioSOCKS]),
+        .target(
+            name: "AltNetTorControl",
+            dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CBitcoinKernel"),
         .target(
@@ -232,7 +242,7 @@ let package = Package(
         .testTarget(name: "AltNetObjectsTests", dependencies: ["AltNetBase", "AltNetObjects"]),
         .testTarget(
             name: "AltNetLightningTests",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects"]),
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects", crypto]),
         .testTarget(name: "AltNetKeysTests", dependencies: ["AltNetBase", "AltNetKeys"]),
         .testTarget(
             name: "AltNetOnionTests",
@@ -275,6 +285,16 @@ let package = Package(
             name: "AltNetWatchdogTests", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetWatchdog"]),
         .testTarget(
             name: "AltNetAlertsTests", dependencies: ["AltNetAlerts", "AltNetBase", logging, nioHTTP1]),
+        .testTarget(
+            name: "AltNetAlternativeAddressesTests",
+            dependencies: ["AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning"]),
+        .testTarget(
+            name: "AltNetLightningStoreTests",
+            dependencies: [
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", "AltNetLightningStore",
+                "AltNetTestKit", grdb,
+            ]),
+        .testTarget(name: "AltNetTorControlTests", dependencies: ["AltNetTestKit", "AltNetTorControl", nioCore]),
         .testTarget(
             name: "AltNetReplayTests",
             dependencies: [
