@@ -178,8 +178,8 @@ let package = Package(
             name: "AltNetLightningDriver",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys",
-                "AltNetLightning", "AltNetLightningSession", "AltNetObjects", "AltNetStreamDriver",
-                "AltNetTransport",
+                "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningRelay", "AltNetLightningSession",
+                "AltNetObjects", "AltNetOnion", "AltNetStreamDriver", "AltNetTransport", logging,
             ]),
 
         // Orchestrator: the composition root, its configuration and its control interface.

@@ -10,8 +10,9 @@ public struct UntrustedText: Hashable, Sendable, CustomStringConvertible {
 
     public let description: String
 
-    public init(_ bytes: some Sequence<UInt8>) {
-        let printable = bytes.prefix(Self.maximumLength).map { byte -> UInt8 in
+    /// - Parameter maximumLength: where the text is cut; more than usual only for what people want to read in full.
+    public init(_ bytes: some Sequence<UInt8>, maximumLength: Int = Self.maximumLength) {
+        let printable = bytes.prefix(maximumLength).map { byte -> UInt8 in
             (0x20...0x7e).contains(byte) ? byte : UInt8(ascii: "?")
         }
         self.description = String(decoding: printable, as: UTF8.self)

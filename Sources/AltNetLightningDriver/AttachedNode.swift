@@ -79,7 +79,7 @@ actor AttachedNode {
         // The link's connection has to be there before the peer's first message is: waited for here.
         await withCheckedContinuation { (made: CheckedContinuation<Void, Never>) in
             Task {
-                let once = Once(made)
+                let once = ResumeOnce(made)
                 _ = await links.runLink { dialer in
                     let connection = dialer.messages(
                         remote: peer.id.description, onWrite: { try await attachment.send($0, to: peer.id) })
@@ -152,22 +152,5 @@ private final class AttachedOutbox: Sendable {
             self.waiting.withLock { $0 -= 1 }
         }
         return true
-    }
-}
-
-/// Resumes a continuation the first time it is asked to.
-private final class Once: Sendable {
-    private let continuation: Mutex<CheckedContinuation<Void, Never>?>
-
-    init(_ continuation: CheckedContinuation<Void, Never>) {
-        self.continuation = Mutex(continuation)
-    }
-
-    func resume() {
-        let continuation = self.continuation.withLock { continuation in
-            defer { continuation = nil }
-            return continuation
-        }
-        continuation?.resume()
     }
 }

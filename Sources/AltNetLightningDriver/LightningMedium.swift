@@ -2,91 +2,212 @@
 
 internal import AltNetBase
 internal import AltNetBitcoin
-internal import AltNetDriverKit
 internal import AltNetDriverProtocol
 internal import AltNetKeys
+internal import AltNetLightning
+internal import AltNetLightningAttachment
+internal import AltNetLightningRelay
 internal import AltNetLightningSession
 internal import AltNetObjects
 internal import AltNetStreamDriver
 internal import AltNetTransport
+internal import Synchronization
 
-/// Lightning's transport (BOLT 8) and base messages (BOLT 1), carrying Bitcoin objects as custom messages.
+/// Lightning: connections of our own (BOLT 8 and BOLT 1) or those of an attached node, both carrying Bitcoin objects as
+/// custom messages; and far nodes, over messages that several nodes pass on.
 struct LightningMedium: StreamMedium {
-    typealias Session = LightningSession
-
-    /// `pubkey@host:port`
-    struct Target: Sendable {
-        let node: NodeID
-        let remote: HostAndPort
+    /// What the operator wants of the medium.
+    struct Options: Sendable {
+        var network: Network
+        /// The kinds of object that the orchestrator can be asked for.
+        var serves: Set<ObjectKind>
+        /// Whether everything goes out through a proxy, and nobody can connect to us.
+        var isProxied = false
+        /// Whether we take and forward directed and onion messages.
+        var messages = true
+        var limits = RelayLimits.standard
     }
-
-    /// The port of Lightning nodes (BOLT 1).
-    static let defaultPort: UInt16 = 9735
 
     let capabilities: DriverCapabilities
     let identity: String
+    private let options: Options
     private let configuration: LightningSession.Configuration
+    private let hub: MessageHub
+    private let reception: Reception
+    private let attachment: (any LightningAttachment)?
+    /// The peers at the other ends of links.
+    private let peers = Mutex<[UInt64: NodeID]>([:])
 
-    init(network: Network, key: NodePrivateKey, serves: Set<ObjectKind>, isProxied: Bool) {
-        self.configuration = LightningSession.Configuration(
-            privateKey: key, network: network, serves: [.headers, .tips], takesStreams: true)
-        self.identity = key.publicKey.description
-        self.capabilities = DriverCapabilities(
-            requests: Set(ObjectKind.allCases).subtracting([.tips]), serves: serves,
-            announces: [.tips, .transactions, .addresses], direction: .both,
-            latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
+    /// A Lightning node of our own, without channels.
+    init(key: NodePrivateKey, options: Options) {
+        self.init(
+            key: key, options: options, attachment: nil, identity: key.publicKey.description,
             // A node key is a pseudonym, and without a proxy our address is seen as well.
-            exposure: isProxied ? .pseudonym : .clearnetAddress, streams: true)
+            exposure: options.isProxied ? .pseudonym : .clearnetAddress, streams: true)
     }
 
-    func dial(_ target: Target, _ dialer: LinkDialer) async throws -> DialedLink<LightningSession> {
-        DialedLink(
-            try await dialer.connect(to: target.remote),
-            LightningSession(
-                initiatorTo: target.node, ephemeral: NodeKeyFile.random(), configuration: self.configuration))
+    /// On the connections of the operator's own node.
+    init(_ attachment: any LightningAttachment, options: Options) {
+        self.init(
+            // No session over an attached node uses the key: it is there because a session has one.
+            key: NodeKeyFile.random(), options: options, attachment: attachment,
+            identity: attachment.nodeID.description, exposure: .pseudonym, streams: false)
     }
 
-    func inboundSession() -> LightningSession {
-        LightningSession(responderWith: NodeKeyFile.random(), configuration: self.configuration)
+    private init(
+        key: NodePrivateKey, options: Options, attachment: (any LightningAttachment)?, identity: String,
+        exposure: DriverCapabilities.Exposure, streams: Bool
+    ) {
+        self.options = options
+        self.attachment = attachment
+        self.identity = identity
+        var features = LightningFeatures([BitcoinOverLightning.featureBit])
+        if options.messages {
+            features.insert(DirectedMessage.featureBit)
+            features.insert(OnionMessage.featureBit)
+        }
+        self.configuration = LightningSession.Configuration(
+            privateKey: key, network: options.network, features: features, serves: [.headers, .tips],
+            takesStreams: streams)
+        self.capabilities = DriverCapabilities(
+            requests: Set(ObjectKind.allCases).subtracting([.tips]), serves: options.serves,
+            announces: [.tips, .transactions, .addresses], direction: .both,
+            latency: options.isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
+            exposure: exposure, streams: streams, operations: options.messages ? MessageOperations.names : [])
+        let hub = MessageHub(key: attachment == nil ? key : nil, attachment: attachment, limits: options.limits)
+        self.hub = hub
+        self.reception = Reception(hub: hub) {
+            LightningLink(FarServerSession(network: options.network, serves: [.headers, .blocks]))
+        }
+    }
+
+    // MARK: - Targets
+
+    func parse(_ target: String) throws(DriverSetupError) -> LightningTarget {
+        let parsed = try LightningTarget(target)
+        switch parsed {
+        case .peer:
+            guard self.attachment == nil else {
+                throw DriverSetupError("an attached node connects to its peers itself: \(UntrustedText(target))")
+            }
+        case .far(let route):
+            guard self.options.messages else {
+                throw DriverSetupError("messages = false, so no far node can be reached: \(UntrustedText(target))")
+            }
+            guard MessageHub.limits(of: route).message >= FarLinkSession.minimumFrame else {
+                throw DriverSetupError(
+                    "a route of \(route.nodes.count) nodes leaves no room for a request: \(UntrustedText(target))")
+            }
+        }
+        return parsed
+    }
+
+    func dial(_ target: LightningTarget, _ dialer: LinkDialer) async throws -> DialedLink<LightningLink> {
+        switch target {
+        case .peer(let node, let remote):
+            DialedLink(
+                try await dialer.connect(to: remote),
+                LightningLink(
+                    LightningSession(
+                        initiatorTo: node, ephemeral: NodeKeyFile.random(), configuration: self.configuration)))
+        case .far(let route): try self.reach(route, dialer)
+        }
+    }
+
+    /// A link to a far node: its connection is made of messages that the hub sends.
+    private func reach(_ route: Route, _ dialer: LinkDialer) throws -> DialedLink<LightningLink> {
+        guard let first = route.nodes.first, let last = route.nodes.last else {
+            throw DisconnectReason(.unreachable, "the route names no node")
+        }
+        guard self.hub.canReach(first, over: route.carrier) else {
+            throw DisconnectReason(
+                .unreachable, "the first node of the route is not connected, or takes no such messages")
+        }
+        let limits = MessageHub.limits(of: route)
+        let session = FarLinkSession(
+            FarLinkSession.Configuration(
+                network: self.options.network, identity: last.description, longestFrame: limits.message,
+                longestAnswer: limits.answer, pace: route.carrier == .directed ? .directed : .onion),
+            seed: .random(in: 0...UInt64.max))
+        let hub = self.hub
+        let answers = AnswerBox()
+        let connection = dialer.messages(
+            remote: "\(last) over \(route.nodes.count) hops",
+            onWrite: { frame in
+                // A message without an answer is repeated by the session.
+                await hub.ask(route, frame, timeout: .seconds(30)) { result in
+                    if case .success(let answer) = result { answers.deliver(answer) }
+                }
+            })
+        answers.connection = connection
+        // The far node sees nobody; the one before it, and those on the way, see their neighbours.
+        return DialedLink(connection, LightningLink(session), exposure: DriverCapabilities.Exposure.none)
+    }
+
+    // MARK: - Links
+
+    func inboundSession() -> LightningLink {
+        LightningLink(LightningSession(responderWith: NodeKeyFile.random(), configuration: self.configuration))
     }
 
     func listeningText(_ address: HostAndPort) -> String { "\(self.identity)@\(address)" }
 
-    func sessionEnded(_ session: LightningSession) {}
+    func sessionEnded(_ session: LightningLink) {}
 
     func heightChanged(to height: UInt32) {}
 
-    func parse(_ target: String) throws(DriverSetupError) -> Target {
-        let parts = target.split(separator: "@", omittingEmptySubsequences: false)
-        guard parts.count == 2, let node = NodeID(hex: parts[0]),
-            let remote = HostAndPort(String(parts[1]), defaultPort: Self.defaultPort)
-        else {
-            throw DriverSetupError(
-                "\(UntrustedText(target)) is not of the form pubkey@host:port, with a public key of 66 hexadecimal digits"
-            )
+    func run(_ links: LinkAcceptor<LightningLink>) async throws {
+        let reception = self.reception
+        await self.hub.deliver { handle, carrier, neighbour, payload in
+            await reception.take(payload, handle: handle, carrier, from: neighbour, links: links)
         }
-        return Target(node: node, remote: remote)
+        guard let attachment = self.attachment else { return }
+        let configuration = self.configuration
+        let node = AttachedNode(
+            attachment, hub: self.hub,
+            makeSession: {
+                LightningLink(LightningSession(attachedTo: $0, features: $1, configuration: configuration))
+            },
+            onPeer: { _, _ in })
+        try await node.run(links)
+    }
+
+    func linkOpened(_ link: MediumLink, _ peer: LinkPeer) async {
+        // The links of far nodes and of an attached node's peers carry no messages for the driver themselves.
+        guard self.attachment == nil, !peer.takesMessages.isEmpty, let node = NodeID(hex: peer.identity) else { return }
+        self.peers.withLock { $0[link.id] = node }
+        await self.hub.neighbourOpened(node, Neighbour(link, takes: peer.takesMessages))
+    }
+
+    func linkClosed(_ link: MediumLink) async {
+        guard let node = self.peers.withLock({ $0.removeValue(forKey: link.id) }) else { return }
+        await self.hub.neighbourClosed(node, id: link.id)
+    }
+
+    func received(_ message: [UInt8], over link: MediumLink) async {
+        guard let node = self.peers.withLock({ $0[link.id] }) else { return }
+        await self.hub.received(message, from: node)
+    }
+
+    // MARK: - Operations
+
+    func perform(_ operation: String, _ body: [UInt8]) async throws(OperationFailure) -> [UInt8] {
+        let messages = MessageOperations(hub: self.hub, reception: self.reception)
+        if let result = try await messages.perform(operation, body) { return result }
+        throw OperationFailure("this driver knows no operation \(operation)")
     }
 }
 
-/// The driver `altnet-lightning`.
-public enum LightningDriver {
-    /// Runs it as the main function of a process.
-    public static func main(version: String) async -> Never {
-        await DriverMain.run(software: "altnet-lightning \(version)") { start in
-            guard let network = Network(rawValue: start.network) else {
-                throw DriverSetupError("there is no network \(start.network)")
-            }
-            var settings = DriverSettings(start.settings)
-            let stream = try StreamSettings(&settings)
-            let keyFile = try settings.text("key_file") ?? "\(start.dataDirectory)/node.key"
-            try settings.finish()
-            let key = try NodeKeyFile.load(keyFile)
-            // Who listens shows an address, whatever goes out through a proxy.
-            let isProxied = stream.proxy != nil && stream.listen.isEmpty
-            let medium = LightningMedium(
-                network: network, key: key, serves: start.serves ?? [.headers], isProxied: isProxied)
-            return try StreamDriver(medium, settings: stream)
-        }
+/// Where the answers to a far link's messages go once its connection is there.
+private final class AnswerBox: Sendable {
+    private let held = Mutex<MessageConnection?>(nil)
+
+    var connection: MessageConnection? {
+        get { self.held.withLock { $0 } }
+        set { self.held.withLock { $0 = newValue } }
+    }
+
+    func deliver(_ answer: [UInt8]) {
+        self.connection?.deliver(answer)
     }
 }

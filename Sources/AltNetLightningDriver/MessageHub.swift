@@ -3,6 +3,7 @@
 internal import AltNetBase
 internal import AltNetKeys
 internal import AltNetLightning
+internal import AltNetLightningAttachment
 internal import AltNetLightningRelay
 internal import AltNetTransport
 internal import Logging
@@ -30,9 +31,13 @@ actor MessageHub {
     /// Takes messages that are for us: a handle for the answer, the carrier, who passed it on, and the message.
     private var onDelivery: (@Sendable (UInt64, RouteCarrier, NodeID?, [UInt8]) async -> Void)?
 
+    /// Sends and peels onion messages instead of us, when the neighbours are its own.
+    private let attachment: (any LightningAttachment)?
+
     /// - Parameter key: the key of the node that the neighbours know; `nil` when it is not ours.
-    init(key: NodePrivateKey?, limits: RelayLimits) {
+    init(key: NodePrivateKey?, attachment: (any LightningAttachment)?, limits: RelayLimits) {
         self.neighbours = NeighbourTable()
+        self.attachment = attachment
         self.directed = DirectedMessages(key: key, limits: limits)
         self.onion = OnionMessages(key: key, limits: limits)
     }
@@ -97,6 +102,12 @@ actor MessageHub {
         case .onion:
             (OnionMessages.maximumPayload(hops: route.nodes.count), OnionMessages.maximumReply)
         }
+    }
+
+    /// Whether a route that begins with a node can be tried.
+    nonisolated func canReach(_ first: NodeID, over carrier: RouteCarrier) -> Bool {
+        let type: LightningMessage.RelayedType = carrier == .directed ? .directed : .onionMessage
+        return self.neighbours.state(of: first, taking: type) != .absent
     }
 
     /// Sends a message to the end of a route; `completion` is called once.

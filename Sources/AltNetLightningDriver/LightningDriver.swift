@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+internal import AltNetDriverKit
+internal import AltNetDriverProtocol
+internal import AltNetLightningRelay
+internal import AltNetStreamDriver
+
+/// The driver `altnet-lightning`.
+public enum LightningDriver {
+    /// Runs it as the main function of a process.
+    public static func main(version: String) async -> Never {
+        await DriverMain.run(software: "altnet-lightning \(version)") { start in
+            guard let network = Network(rawValue: start.network) else {
+                throw DriverSetupError("there is no network \(start.network)")
+            }
+            var settings = DriverSettings(start.settings)
+            let stream = try StreamSettings(&settings)
+            let keyFile = try settings.text("key_file") ?? "\(start.dataDirectory)/node.key"
+            var options = LightningMedium.Options(network: network, serves: start.serves ?? [.headers])
+            // Who listens shows an address, whatever goes out through a proxy.
+            options.isProxied = stream.proxy != nil && stream.listen.isEmpty
+            options.messages = try settings.flag("messages") ?? true
+            if let rate = try settings.number("message_rate") {
+                guard (1...1000).contains(rate) else {
+                    throw DriverSetupError("message_rate: \(rate) is not between 1 and 1000")
+                }
+                options.limits.perSecond = Int(rate)
+                options.limits.burst = 4 * Int(rate)
+            }
+            try settings.finish()
+            return try StreamDriver(
+                LightningMedium(key: try NodeKeyFile.load(keyFile), options: options), settings: stream)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetDriverProtocol
+internal import AltNetKeys
+internal import AltNetLightningRelay
+internal import AltNetStreamDriver
+internal import AltNetTransport
+internal import FoundationEssentials
+
+/// Takes what others, near or far, say to us over directed and onion messages: notes texts for the operator, and hands
+/// everything else to one session that serves all of them together.
+actor Reception {
+    /// A text that somebody sent. Who, nobody here knows.
+    struct Text: Sendable {
+        let receivedAt: Date
+        let carrier: RouteCarrier
+        /// Who passed it on to us; `nil` when the attached node does not say.
+        let neighbour: NodeID?
+        let text: String
+    }
+
+    /// How many texts are kept, the latest: they are for an operator who looks, not for an archive.
+    static let maximumTexts = 100
+    /// The longest text that is taken, in bytes: what fits into a directed message to a neighbour.
+    static let maximumText = 1255
+
+    private let hub: MessageHub
+    private let makeSession: @Sendable () -> LightningLink
+    private var askers: MessageConnection?
+    private(set) var texts: [Text] = []
+
+    init(hub: MessageHub, makeSession: @escaping @Sendable () -> LightningLink) {
+        self.hub = hub
+        self.makeSession = makeSession
+    }
+
+    /// Takes a message, and answers it over the hub at once or later.
+    func take(
+        _ payload: [UInt8], handle: UInt64, _ carrier: RouteCarrier, from neighbour: NodeID?,
+        links: LinkAcceptor<LightningLink>
+    ) async {
+        // What cannot be read is not answered: its sender does not speak this protocol.
+        guard let frame = try? RelayFrame(decoding: payload) else { return }
+        guard case .text(let bytes) = frame.content else {
+            let connection = await self.connection(links)
+            // A flood loses messages here; who waits for an answer asks again.
+            connection?.deliver(Self.tagged(handle, carrier, payload))
+            return
+        }
+        guard bytes.count <= Self.maximumText else { return }
+        self.texts.append(
+            Text(
+                receivedAt: Date(), carrier: carrier, neighbour: neighbour,
+                text: UntrustedText(bytes, maximumLength: Self.maximumText).description))
+        if self.texts.count > Self.maximumTexts { self.texts.removeFirst() }
+        await self.hub.answer(handle, carrier, RelayFrame(frame.requestID, .textTaken).encoded)
+    }
+
+    /// The connection to the session that serves everyone. It is made for the first message, so that a driver that is
+    /// never asked shows no link that does nothing.
+    private func connection(_ links: LinkAcceptor<LightningLink>) async -> MessageConnection? {
+        if let askers { return askers }
+        let (hub, session) = (self.hub, self.makeSession())
+        await withCheckedContinuation { (made: CheckedContinuation<Void, Never>) in
+            let once = ResumeOnce(made)
+            Task {
+                _ = await links.runLink { dialer in
+                    let connection = dialer.messages(
+                        remote: "directed and onion messages",
+                        onWrite: { bytes in
+                            guard let (handle, carrier, payload) = Self.untagged(bytes) else { return }
+                            await hub.answer(handle, carrier, payload)
+                        })
+                    await self.linkMade(connection)
+                    once.resume()
+                    return DialedLink(connection, session, exposure: DriverCapabilities.Exposure.none)
+                }
+                once.resume()
+                await self.linkEnded()
+            }
+        }
+        return self.askers
+    }
+
+    private func linkMade(_ connection: MessageConnection) {
+        self.askers = connection
+    }
+
+    private func linkEnded() {
+        self.askers = nil
+    }
+
+    // MARK: - Handles
+
+    // The session knows one kind of handle, and here are two carriers: the lowest bit tells them apart.
+
+    private static func tagged(_ handle: UInt64, _ carrier: RouteCarrier, _ payload: [UInt8]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(8 + payload.count)
+        bytes.appendBigEndian(handle << 1 | (carrier == .onion ? 1 : 0))
+        bytes += payload
+        return bytes
+    }
+
+    private static func untagged(_ bytes: [UInt8]) -> (UInt64, RouteCarrier, [UInt8])? {
+        var reader = ByteReader(bytes)
+        guard let tag = try? reader.bigEndian(UInt64.self) else { return nil }
+        return (tag >> 1, tag & 1 == 1 ? .onion : .directed, Array(reader.rest()))
+    }
+}
