@@ -93,6 +93,11 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetNoise", "AltNetObjects",
             ]),
+        .target(
+            name: "AltNetLightningRelay",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOnion", crypto,
+            ]),
         .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(
             name: "AltNetHeaderSync",
@@ -249,6 +254,12 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningSession",
                 "AltNetNoise", "AltNetObjects",
+            ]),
+        .testTarget(
+            name: "AltNetLightningRelayTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningRelay",
+                "AltNetObjects", "AltNetOnion",
             ]),
         .testTarget(
             name: "AltNetStoreTests",

@@ -95,7 +95,7 @@ struct KeepAliveTests {
 
     @Test("forgives at the rate it names")
     func tokenBucket() {
-        var bucket = TokenBucket((burst: 2, perSecond: 0.5))
+        var bucket = AltNetBitcoinSession.TokenBucket((burst: 2, perSecond: 0.5))
         var now = MonotonicInstant.zero
         #expect(bucket.take(now: now) == true)
         #expect(bucket.take(now: now) == true)

@@ -30,7 +30,7 @@ struct DriverSessionTests {
 
     /// A token bucket by reference, with a clock.
     private final class Budget {
-        var bucket = TokenBucket(perSecond: 10, now: .zero)
+        var bucket = AltNetDriverHost.TokenBucket(perSecond: 10, now: .zero)
         var now = MonotonicInstant.zero
 
         func take(_ amount: Int) -> Duration { self.bucket.take(amount, now: self.now) }
