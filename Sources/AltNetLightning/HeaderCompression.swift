@@ -28,7 +28,7 @@ public enum HeaderCompression {
     /// Flags, time difference, merkle root and nonce: the least that a header takes after the first, in bytes.
     static let minimumSize = 1 + 2 + 32 + 4
     /// Flags and every field but the previous hash: the most that a header takes after the first, in bytes.
-    static let maximumSize = 1 + 4 + 32 + 4 + 4 + 4
+    public static let maximumSize = 1 + 4 + 32 + 4 + 4 + 4
 
     /// The most bytes that `count` headers take.
     public static func maximumLength(of count: Int) -> Int {

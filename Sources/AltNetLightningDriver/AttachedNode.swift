@@ -112,7 +112,7 @@ actor AttachedNode {
     private func forget(_ id: NodeID) async {
         guard let peer = self.peers.removeValue(forKey: id) else { return }
         peer.connection?.end("the Lightning node is no longer connected with the peer")
-        await self.hub.neighbourClosed(id, id: peer.neighbour.id)
+        await self.hub.neighbourClosed(peer.neighbour.id)
     }
 
     private func forgetAll() async {

@@ -22,12 +22,9 @@ public enum LightningDriver {
             // Who listens shows an address, whatever goes out through a proxy.
             options.isProxied = stream.proxy != nil && stream.listen.isEmpty
             options.messages = try settings.flag("messages") ?? true
-            if let rate = try settings.number("message_rate") {
-                guard (1...1000).contains(rate) else {
-                    throw DriverSetupError("message_rate: \(rate) is not between 1 and 1000")
-                }
-                options.limits.perSecond = Int(rate)
-                options.limits.burst = 4 * Int(rate)
+            if let rate = try settings.number("message_rate", in: 1...1000) {
+                options.limits.perSecond = rate
+                options.limits.burst = 4 * rate
             }
             try settings.finish()
             return try StreamDriver(

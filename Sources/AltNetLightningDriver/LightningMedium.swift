@@ -35,8 +35,6 @@ struct LightningMedium: StreamMedium {
     private let hub: MessageHub
     private let reception: Reception
     private let attachment: (any LightningAttachment)?
-    /// The peers at the other ends of links.
-    private let peers = Mutex<[UInt64: NodeID]>([:])
 
     /// A Lightning node of our own, without channels.
     init(key: NodePrivateKey, options: Options) {
@@ -77,7 +75,7 @@ struct LightningMedium: StreamMedium {
         let hub = MessageHub(key: attachment == nil ? key : nil, attachment: attachment, limits: options.limits)
         self.hub = hub
         self.reception = Reception(hub: hub) {
-            LightningLink(FarServerSession(network: options.network, serves: [.headers, .blocks]))
+            LightningLink(FarServerSession(network: options.network, serves: options.serves))
         }
     }
 
@@ -175,17 +173,15 @@ struct LightningMedium: StreamMedium {
     func linkOpened(_ link: MediumLink, _ peer: LinkPeer) async {
         // The links of far nodes and of an attached node's peers carry no messages for the driver themselves.
         guard self.attachment == nil, !peer.takesMessages.isEmpty, let node = NodeID(hex: peer.identity) else { return }
-        self.peers.withLock { $0[link.id] = node }
         await self.hub.neighbourOpened(node, Neighbour(link, takes: peer.takesMessages))
     }
 
     func linkClosed(_ link: MediumLink) async {
-        guard let node = self.peers.withLock({ $0.removeValue(forKey: link.id) }) else { return }
-        await self.hub.neighbourClosed(node, id: link.id)
+        await self.hub.neighbourClosed(link.id)
     }
 
     func received(_ message: [UInt8], over link: MediumLink) async {
-        guard let node = self.peers.withLock({ $0[link.id] }) else { return }
+        guard let node = self.hub.neighbours.node(of: link.id) else { return }
         await self.hub.received(message, from: node)
     }
 

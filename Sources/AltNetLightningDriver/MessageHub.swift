@@ -56,8 +56,8 @@ actor MessageHub {
         self.neighbours.add(neighbour, of: node)
     }
 
-    func neighbourClosed(_ node: NodeID, id: UInt64) async {
-        guard self.neighbours.remove(id: id, of: node) else { return }
+    func neighbourClosed(_ id: UInt64) async {
+        guard let node = self.neighbours.remove(id) else { return }
         await self.carryOut(self.directed.onPeerClosed(node, now: .now), .directed)
         await self.carryOut(self.onion.onPeerClosed(node, now: .now), .onion)
         self.rearm()

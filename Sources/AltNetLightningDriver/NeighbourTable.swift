@@ -9,21 +9,35 @@ internal import Synchronization
 ///
 /// With one node there may be two connections for a while, as when both sides have dialled: the newest is used.
 final class NeighbourTable: Sendable {
-    private let nodes = Mutex<[NodeID: [Neighbour]]>([:])
-
-    func add(_ neighbour: Neighbour, of node: NodeID) {
-        self.nodes.withLock { $0[node, default: []].append(neighbour) }
+    private struct State {
+        var neighbours: [NodeID: [Neighbour]] = [:]
+        /// The nodes by their connections.
+        var nodes: [UInt64: NodeID] = [:]
     }
 
-    /// Forgets a connection; `true` when it was the last one with its node.
-    func remove(id: UInt64, of node: NodeID) -> Bool {
-        self.nodes.withLock { nodes in
-            guard nodes[node] != nil else { return false }
-            nodes[node]?.removeAll { $0.id == id }
-            guard nodes[node]?.isEmpty ?? true else { return false }
-            nodes[node] = nil
-            return true
+    private let state = Mutex(State())
+
+    func add(_ neighbour: Neighbour, of node: NodeID) {
+        self.state.withLock { state in
+            state.neighbours[node, default: []].append(neighbour)
+            state.nodes[neighbour.id] = node
         }
+    }
+
+    /// Forgets a connection; gives its node if there is no other connection with that.
+    func remove(_ id: UInt64) -> NodeID? {
+        self.state.withLock { state in
+            guard let node = state.nodes.removeValue(forKey: id) else { return nil }
+            state.neighbours[node]?.removeAll { $0.id == id }
+            guard state.neighbours[node]?.isEmpty ?? true else { return nil }
+            state.neighbours[node] = nil
+            return node
+        }
+    }
+
+    /// The node at the other end of a connection.
+    func node(of id: UInt64) -> NodeID? {
+        self.state.withLock { $0.nodes[id] }
     }
 
     /// Whether a node can be handed a message of a type.
@@ -40,6 +54,6 @@ final class NeighbourTable: Sendable {
     }
 
     private func neighbour(_ node: NodeID, taking type: UInt16) -> Neighbour? {
-        self.nodes.withLock { $0[node]?.last { $0.takes.contains(type) } }
+        self.state.withLock { $0.neighbours[node]?.last { $0.takes.contains(type) } }
     }
 }
