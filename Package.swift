@@ -331,6 +331,12 @@ let package = Package(
                 nioHTTPTypes, nioPosix,
             ]),
         .testTarget(
+            name: "MessageChainTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects",
+                "AltNetTestKit", "HeaderTestSupport", "altnet-lightning", logging,
+            ]),
+        .testTarget(
             name: "ProcessTests",
             dependencies: [
                 "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning",

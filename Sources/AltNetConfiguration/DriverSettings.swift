@@ -87,8 +87,16 @@ extension Settings {
     private func lightningSettings(
         _ table: SettingPath
     ) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
-        var settings = try self.streamSettings(table) { Self.isLightningPeer($0) ? nil : "pubkey@host:port" }
+        var settings = try self.streamSettings(table) {
+            Self.isLightningPeer($0) || Self.isLightningRoute($0)
+                ? nil : "pubkey@host:port, directed:pubkey/pubkey or onion:pubkey/pubkey"
+        }
         if let file = try self.filePath(table.appending("key_file")) { settings["key_file"] = .text(file) }
+        if let messages = self.flag(table.appending("messages")) { settings["messages"] = .flag(messages) }
+        let rate = table.appending("message_rate")
+        if self.number(rate) != nil {
+            settings["message_rate"] = .number(try self.number(rate, default: 1, in: 1...1000))
+        }
         return settings
     }
 
@@ -132,6 +140,15 @@ extension Settings {
         let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, let key = Hex.decode(parts[0]) else { return false }
         return key.count == 33 && (key[0] == 2 || key[0] == 3) && HostAndPort.isValid(String(parts[1]))
+    }
+
+    /// Whether a text names nodes in a row, for messages that they pass on; the driver checks the keys.
+    private static func isLightningRoute(_ text: String) -> Bool {
+        guard let prefix = ["directed:", "onion:"].first(where: text.hasPrefix) else { return false }
+        return text.dropFirst(prefix.count).split(separator: "/", omittingEmptySubsequences: false).allSatisfy {
+            guard let key = Hex.decode($0) else { return false }
+            return key.count == 33 && (key[0] == 2 || key[0] == 3)
+        }
     }
 
     // MARK: - The drivers of others

@@ -67,7 +67,11 @@ enum DriverProgram: Hashable, Sendable {
     var settings: [String: ValueKind] {
         switch self {
         case .bitcoin: ["connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "user_agent": .text]
-        case .lightning: ["connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "key_file": .text]
+        case .lightning:
+            [
+                "connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "key_file": .text,
+                "messages": .flag, "message_rate": .number,
+            ]
         case .other: [:]
         }
     }

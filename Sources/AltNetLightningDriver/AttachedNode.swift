@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetDriverProtocol
 internal import AltNetKeys
 internal import AltNetLightning
 internal import AltNetLightningAttachment

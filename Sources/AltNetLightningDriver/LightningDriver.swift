@@ -5,6 +5,7 @@ internal import AltNetBitcoin
 internal import AltNetDriverKit
 internal import AltNetDriverProtocol
 internal import AltNetLightningRelay
+internal import AltNetObjects
 internal import AltNetStreamDriver
 
 /// The driver `altnet-lightning`.

@@ -24,7 +24,7 @@ struct Route: Hashable, Sendable {
 enum LightningTarget: Hashable, Sendable {
     /// `pubkey@host:port`: a connection of our own.
     case peer(NodeID, HostAndPort)
-    /// `directed:pubkey,pubkey` or `onion:pubkey,pubkey`: a far node, over the connections that are there.
+    /// `directed:pubkey/pubkey` or `onion:pubkey/pubkey`: a far node, over the connections that are there.
     case far(Route)
 
     /// The port of Lightning nodes (BOLT 1).
@@ -42,17 +42,17 @@ enum LightningTarget: Hashable, Sendable {
             let remote = HostAndPort(String(parts[1]), defaultPort: Self.defaultPort)
         else {
             throw DriverSetupError(
-                "\(UntrustedText(text)) is neither pubkey@host:port nor directed: or onion: with public keys in a row")
+                "\(UntrustedText(text)) is neither pubkey@host:port nor directed:pubkey/pubkey… nor onion:pubkey/pubkey…")
         }
         self = .peer(node, remote)
     }
 
     private static func nodes(_ text: Substring) throws(DriverSetupError) -> [NodeID] {
         var nodes: [NodeID] = []
-        for (index, part) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
+        for (index, part) in text.split(separator: "/", omittingEmptySubsequences: false).enumerated() {
             guard let node = NodeID(hex: part) else {
                 throw DriverSetupError(
-                    "node \(index + 1) of a route is no public key of 66 hexadecimal digits: \(UntrustedText(part))")
+                    "node \(index + 1) of a route is no public key of 66 hexadecimal digits: \(UntrustedText(String(part)))")
             }
             nodes.append(node)
         }

@@ -92,6 +92,10 @@ actor MessageHub {
         self.rearm()
     }
 
+    /// The attached node peeled an onion message that is for us.
+    func delivered(_ delivery: OnionDelivery) async {
+    }
+
     // MARK: - Our own messages
 
     /// The longest message to the end of a route, and the longest answer, in bytes.

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetBase
+import AltNetBitcoin
+import AltNetDriverHost
+import AltNetDriverProtocol
+import AltNetObjects
+import AltNetTestKit
+import Foundation
+import HeaderTestSupport
+import Logging
+import Synchronization
+
+/// Real `altnet-lightning` processes in a row, each connected with the next, under one driver host. The host is the
+/// orchestrator of all of them, and the last one's is the one that has headers to serve.
+final class DriverChain: DriverHostDelegate {
+    struct Link: Sendable, Equatable {
+        let number: DriverLink
+        let description: DriverLinkDescription
+    }
+
+    private struct State {
+        var isReady = false
+        var identities: [String: String] = [:]
+        var listening: [String: String] = [:]
+        var links: [String: [Link]] = [:]
+        var waiting: [String: CheckedContinuation<ObjectAnswer, Never>] = [:]
+        var transactions: [String: [[UInt8]]] = [:]
+        var requests: [String: Int] = [:]
+        var nextRequest: UInt64 = 1
+    }
+
+    static let names = ["a", "b", "c", "d", "e"]
+    /// What every orchestrator but that of `a` has.
+    let headers: [BlockHeader]
+    private let state = Mutex(State())
+    private let directory = TemporaryDirectory.make()
+    private let hosting = Mutex<Task<Void, any Error>?>(nil)
+    private let holder = Mutex<DriverHost?>(nil)
+
+    var host: DriverHost {
+        guard let host = self.holder.withLock({ $0 }) else { preconditionFailure("the chain is not started") }
+        return host
+    }
+
+    private init(headers: Int) {
+        self.headers = HeaderMiner.chain(headers)
+    }
+
+    /// Starts all five, and waits until each is connected with the next.
+    static func start(headers: Int = 300, settings: [String: SettingValue] = [:]) async throws -> DriverChain {
+        let chain = DriverChain(headers: headers)
+        let host = DriverHost(
+            socketPath: "\(chain.directory)/drivers.sock", network: "regtest", serves: [.headers], software: "test",
+            delegate: chain, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        chain.holder.withLock { $0 = host }
+        let hosting = Task { try await host.run { chain.state.withLock { $0.isReady = true } } }
+        chain.hosting.withLock { $0 = hosting }
+        try await Condition.wait("the host is ready") { chain.state.withLock { $0.isReady } }
+        for name in Self.names { try await chain.attach(name, settings) }
+        for (near, far) in zip(Self.names, Self.names.dropFirst()) { try await chain.connect(near, far) }
+        return chain
+    }
+
+    func attach(_ name: String, _ settings: [String: SettingValue] = [:], listen: String = "127.0.0.1:0") async throws {
+        let directory = "\(self.directory)/\(name)"
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        try await self.host.attach(
+            DriverSpecification(
+                name: name, program: "\(Programs.directory)/altnet-lightning",
+                settings: settings.merging(["listen": .texts([listen])]) { $1 }, traffic: nil,
+                messagesPerSecond: 10_000, bytesPerSecond: 100_000_000, dataDirectory: directory))
+        _ = try await self.address(name)
+    }
+
+    /// Where a driver listens, `pubkey@host:port`.
+    func address(_ name: String) async throws -> String {
+        try await Condition.value("\(name) listens") { self.state.withLock { $0.listening[name] } }
+    }
+
+    /// A driver's node key.
+    func identity(_ name: String) -> String { self.state.withLock { $0.identities[name] ?? "" } }
+
+    /// Has one driver dial another, and waits until both see the link.
+    func connect(_ near: String, _ far: String) async throws {
+        let target = try await self.address(far)
+        _ = await self.host.send(.openTarget(target), to: near)
+        _ = try await self.link(of: near, to: target)
+        let identity = self.identity(near)
+        try await Condition.wait("\(far) sees \(near)") {
+            self.state.withLock { $0.links[far]?.contains { $0.description.peer.identity == identity } ?? false }
+        }
+    }
+
+    /// The link of a driver to a target, once it stands.
+    func link(of name: String, to target: String, within limit: Duration = .seconds(30)) async throws -> Link {
+        try await Condition.value("a link of \(name)", within: limit) {
+            self.state.withLock { $0.links[name]?.last { $0.description.target == target } }
+        }
+    }
+
+    func links(of name: String) -> [Link] { self.state.withLock { $0.links[name] ?? [] } }
+
+    /// The route from a driver over others to the last of them, as a target.
+    func route(_ names: String..., over carrier: String = "directed") -> String {
+        "\(carrier):" + names.map(self.identity).joined(separator: "/")
+    }
+
+    /// Opens a far link and waits until it stands.
+    func reach(_ target: String, from name: String) async throws -> Link {
+        _ = await self.host.send(.openTarget(target), to: name)
+        return try await self.link(of: name, to: target)
+    }
+
+    /// Asks over a link and waits for the answer.
+    func ask(_ request: ObjectRequest, over link: Link, of name: String) async -> ObjectAnswer {
+        await withCheckedContinuation { continuation in
+            let id = self.state.withLock { state in
+                defer { state.nextRequest += 1 }
+                state.waiting["\(name) \(state.nextRequest)"] = continuation
+                return state.nextRequest
+            }
+            Task {
+                let refused = await self.host.send(.request(link.number, id: id, request), to: name)
+                guard let refused else { return }
+                self.state.withLock { $0.waiting.removeValue(forKey: "\(name) \(id)") }?
+                    .resume(returning: .refused(refused.refusal))
+            }
+        }
+    }
+
+    /// Headers after the one at a height, at most `limit`.
+    func headerRequest(after height: Int, limit: UInt32) -> ObjectRequest {
+        .headers(
+            locator: [height == 0 ? Network.regtest.genesis.hash : self.headers[height - 1].hash], stop: .zero,
+            heightHint: UInt32(height), limit: limit)
+    }
+
+    /// What the answer to ``headerRequest(after:limit:)`` must be when there is room for all of them.
+    func expected(after height: Int, limit: Int) -> ObjectAnswer {
+        .headers(self.headers[height..<min(height + limit, self.headers.count)].flatMap(\.bytes))
+    }
+
+    func perform(_ operation: String, _ arguments: [String: Any], by name: String) async throws -> [String: Any] {
+        let body = Array(try JSONSerialization.data(withJSONObject: arguments))
+        let result = try await self.host.perform(operation, body, by: name)
+        return try JSONSerialization.jsonObject(with: Data(result)) as? [String: Any] ?? [:]
+    }
+
+    func transactions(of name: String) -> [[UInt8]] { self.state.withLock { $0.transactions[name] ?? [] } }
+
+    func requests(to name: String) -> Int { self.state.withLock { $0.requests[name] ?? 0 } }
+
+    func stop() async {
+        await self.host.detachAll()
+        self.hosting.withLock { $0 }?.cancel()
+    }
+
+    // MARK: - DriverHostDelegate
+
+    func driverAttached(_ driver: String, capabilities: DriverCapabilities, identity: String) async {
+        self.state.withLock { $0.identities[driver] = identity }
+    }
+
+    func driverDetached(_ driver: String, reason: String) async {
+        let lost = self.state.withLock { state in
+            state.links[driver] = []
+            state.listening[driver] = nil
+            let keys = state.waiting.keys.filter { $0.hasPrefix("\(driver) ") }
+            return keys.compactMap { state.waiting.removeValue(forKey: $0) }
+        }
+        for continuation in lost { continuation.resume(returning: .refused(.unavailable)) }
+    }
+
+    func driver(_ driver: String, said event: DriverEvent) async {
+        switch event {
+        case .listening(let addresses): self.state.withLock { $0.listening[driver] = addresses.first }
+        case .linkOpened(let number, let description):
+            self.state.withLock { $0.links[driver, default: []].append(Link(number: number, description: description)) }
+        case .linkClosed(let number, _): self.state.withLock { $0.links[driver]?.removeAll { $0.number == number } }
+        case .answer(_, let id, let answer):
+            self.state.withLock { $0.waiting.removeValue(forKey: "\(driver) \(id)") }?.resume(returning: answer)
+        case .announcement(_, .transaction(let bytes)):
+            self.state.withLock { $0.transactions[driver, default: []].append(bytes) }
+        case .request(let link, let id, let request):
+            self.state.withLock { $0.requests[driver, default: 0] += 1 }
+            _ = await self.host.send(.answer(link, id: id, self.answer(request)), to: driver)
+        default: break
+        }
+    }
+
+    private func answer(_ request: ObjectRequest) -> ObjectAnswer {
+        guard case .headers(let locator, _, _, let limit) = request else { return .refused(.unsupported) }
+        let known = Dictionary(uniqueKeysWithValues: self.headers.enumerated().map { ($1.hash, $0 + 1) })
+        let height = locator.lazy.compactMap { known[$0] }.first ?? 0
+        return self.expected(after: height, limit: Int(limit))
+    }
+}
