@@ -30,7 +30,7 @@ public enum BitcoinOverLightning {
     /// The most filters in one answer, as in BIP 157.
     public static let maximumFilters = 1000
     /// The shortest transaction, in bytes: version, one input and one output without scripts, lock time.
-    static let minimumTransaction = 60
+    public static let minimumTransaction = 60
     /// A filter header is a hash.
     static let filterHeaderLength = 32
 
