@@ -309,7 +309,7 @@ let package = Package(
             ]),
         .testTarget(
             name: "AltNetCommandsTests",
-            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl"]),
+            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl", argumentParser]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [

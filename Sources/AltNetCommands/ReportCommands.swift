@@ -117,6 +117,9 @@ enum DriverText {
             lines.append(
                 "    medium     \(driver.latency ?? ""), \(driver.bandwidth ?? "") a second, \(driver.cost ?? ""), "
                     + "exposure \(driver.exposure ?? "")")
+            if !driver.operations.isEmpty {
+                lines.append("    operations \(driver.operations.joined(separator: ", "))")
+            }
         }
         if let traffic = driver.traffic { lines.append("    may carry  \(traffic.joined(separator: ", "))") }
         return lines.joined(separator: "\n")

@@ -18,6 +18,8 @@ public struct ControlError: Error, Hashable, Sendable, CustomStringConvertible {
 public struct ControlClient: Sendable {
     /// How long an answer may take; storing a large import is the slowest.
     static let timeout: TimeAmount = .seconds(60)
+    /// How long a driver's operation may take: as long as the daemon waits for the driver, and some more.
+    static let operationTimeout: TimeAmount = .seconds(150)
     /// The largest answer that is read.
     static let maximumAnswerBytes = 64 * 1024 * 1024
 
@@ -108,6 +110,21 @@ public struct ControlClient: Sendable {
             body: try Self.encode(TargetRequest(target: target)))
     }
 
+    /// Has a driver do something, and waits for what it came to, two minutes at most.
+    public func perform<Question, Answer>(
+        _ operation: DriverOperation<Question, Answer>, _ question: Question, by driver: String
+    ) async throws(ControlError) -> Answer {
+        let body = try Self.encode(question)
+        guard body.readableBytes <= ControlInterface.maximumRequestBytes else {
+            throw ControlError(
+                "that is \(body.readableBytes) bytes of JSON; \(ControlInterface.maximumRequestBytes) are allowed")
+        }
+        return try Self.decode(
+            try await self.send(
+                .POST, "/v1/drivers/\(Self.escaped(driver))/operations/\(Self.escaped(operation.name))", body: body,
+                timeout: Self.operationTimeout))
+    }
+
     /// Hands raw headers in, at most ``ControlInterface/maximumHeadersBytes``.
     public func importHeaders(_ headers: [UInt8]) async throws(ControlError) -> ImportReport {
         try Self.decode(try await self.send(.POST, "/v1/headers", body: ByteBuffer(bytes: headers)))
@@ -132,7 +149,8 @@ public struct ControlClient: Sendable {
     }
 
     private func send(
-        _ method: HTTPMethod, _ path: String, body: ByteBuffer? = nil, alsoAccepting status: HTTPResponseStatus? = nil
+        _ method: HTTPMethod, _ path: String, body: ByteBuffer? = nil, alsoAccepting status: HTTPResponseStatus? = nil,
+        timeout: TimeAmount = Self.timeout
     ) async throws(ControlError) -> ByteBuffer {
         var request = self.request(path)
         request.method = method
@@ -140,7 +158,7 @@ public struct ControlClient: Sendable {
         let answer: HTTPClientResponse
         let bytes: ByteBuffer
         do {
-            answer = try await Self.http.execute(request, timeout: Self.timeout)
+            answer = try await Self.http.execute(request, timeout: timeout)
             bytes = try await answer.body.collect(upTo: Self.maximumAnswerBytes)
         } catch {
             throw self.failure(error)

@@ -166,6 +166,8 @@ public struct DriverReport: Hashable, Sendable, Codable {
     public var bandwidth: String?
     public var cost: String?
     public var exposure: String?
+    /// What can be asked of it with `POST /v1/drivers/{name}/operations/{operation}`.
+    public var operations: [String]
     public var messagesPerSecond: Int
     public var bytesPerSecond: Int
 
@@ -180,6 +182,7 @@ public struct DriverReport: Hashable, Sendable, Codable {
         self.requests = []
         self.serves = []
         self.announces = []
+        self.operations = []
         self.messagesPerSecond = messagesPerSecond
         self.bytesPerSecond = bytesPerSecond
     }

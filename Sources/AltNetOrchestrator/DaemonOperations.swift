@@ -142,6 +142,22 @@ struct DaemonOperations: ControlOperations {
         await self.daemon.orchestrator.forgetTarget(target, driver: driver)
     }
 
+    func perform(_ operation: String, _ question: [UInt8], by driver: String) async throws(ControlRefusal) -> [UInt8] {
+        do throws(OperationError) {
+            return try await self.daemon.host.perform(operation, question, by: driver)
+        } catch {
+            let reason: ControlRefusal.Reason =
+                switch error {
+                case .notAnObject: .badRequest
+                case .notOffered: .notFound
+                case .notAttached, .failed: .conflict
+                case .tooLarge: .contentTooLarge
+                case .tooMany, .timedOut, .lost: .unavailable
+                }
+            throw ControlRefusal(reason, error.description)
+        }
+    }
+
     /// The program of a driver that works.
     private func requireAttached(_ driver: String) async throws(ControlRefusal) -> String {
         guard let found = await self.daemon.host.statuses.first(where: { $0.specification.name == driver }) else {
@@ -217,6 +233,7 @@ extension DriverReport {
             self.bandwidth = capabilities.bandwidth.rawValue
             self.cost = capabilities.cost.rawValue
             self.exposure = capabilities.exposure.rawValue
+            self.operations = capabilities.operations
         }
     }
 }

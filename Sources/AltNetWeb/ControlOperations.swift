@@ -4,7 +4,8 @@ public import AltNetControl
 
 /// What the control interface asks of the daemon behind it. Tests put a fake here.
 ///
-/// Every call may run at the same time as any other. None may wait for a remote: the answer says what is known now.
+/// Every call may run at the same time as any other. None but ``perform(_:_:by:)`` may wait for a remote: the answer says
+/// what is known now.
 public protocol ControlOperations: Sendable {
     func status() async -> StatusReport
     func links() async -> [LinkReport]
@@ -36,6 +37,11 @@ public protocol ControlOperations: Sendable {
     func detach(_ driver: String) async throws(ControlRefusal)
     func openTarget(_ target: String, driver: String) async throws(ControlRefusal)
     func closeTarget(_ target: String, driver: String) async throws(ControlRefusal)
+    /// Has a driver do something that it offers, and waits for what it came to; minutes, if it asks remotes.
+    ///
+    /// - Parameter question: JSON, as it came.
+    /// - Returns: the driver's JSON.
+    func perform(_ operation: String, _ question: [UInt8], by driver: String) async throws(ControlRefusal) -> [UInt8]
     /// Sends a test alert to one sink, and waits for what becomes of it.
     func sendTestAlert(to sink: String) async throws(ControlRefusal) -> AlertReport
     /// Raw headers of the best chain from a height on; none above the tip.

@@ -105,10 +105,21 @@ struct ControlResponder: HTTPResponder {
         let asked = Asked(
             parameters: parameters, query: query, body: body, headers: request.headers, grant: grant,
             listener: self.listener, channel: context.channel)
-        let pass = await self.listener.requests.enter()
+        let pass = try await self.place(for: route)
         defer { withExtendedLifetime(pass) {} }
         let response = try await route.answer(asked, self.service)
         return heavy.map { Self.keep($0, while: response) } ?? response
+    }
+
+    /// A place among the requests that are dealt with now.
+    private func place(for route: Route) async throws(ControlRefusal) -> Turnstile.Pass {
+        guard route.isSlow else { return await self.listener.requests.enter() }
+        guard let pass = self.listener.slow.tryEnter() else {
+            throw ControlRefusal(
+                .unavailable,
+                "\(Listener.maximumSlowRequests) requests wait for drivers already, which is the most; try again later")
+        }
+        return pass
     }
 
     /// Keeps a place until the answer is written, however slowly the client reads.

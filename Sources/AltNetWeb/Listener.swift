@@ -21,10 +21,13 @@ final class Listener: Sendable {
     static let maximumRequests = 8
     /// Requests at once whose body or answer has megabytes; more are turned away.
     static let maximumHeavyRequests = 4
+    /// Requests at once that wait for remotes, minutes if need be; more are turned away.
+    static let maximumSlowRequests = 32
 
     let kind: Kind
     let requests = Turnstile(maximumRequests)
     let heavy = Turnstile(maximumHeavyRequests)
+    let slow = Turnstile(maximumSlowRequests)
     let readers = Turnstile(EventHub.maximumReaders)
     /// Answers by the first digit of their status.
     private let answered = Mutex<[Int: UInt64]>([:])

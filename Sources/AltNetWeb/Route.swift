@@ -41,11 +41,14 @@ struct Route: Sendable {
     let body: Body
     /// Its answer or its request can have megabytes: only a few at once.
     let isHeavy: Bool
+    /// It waits for remotes, and must keep nobody else waiting: it has places of its own.
+    let isSlow: Bool
     let answer: @Sendable (Asked, ControlService) async throws -> Response
 
     init(
         _ method: HTTPRequest.Method, _ path: String, _ access: Access, query: [String] = [], body: Body = .none,
-        isHeavy: Bool = false, answer: @Sendable @escaping (Asked, ControlService) async throws -> Response
+        isHeavy: Bool = false, isSlow: Bool = false,
+        answer: @Sendable @escaping (Asked, ControlService) async throws -> Response
     ) {
         self.method = method
         self.path = path
@@ -53,6 +56,7 @@ struct Route: Sendable {
         self.query = query
         self.body = body
         self.isHeavy = isHeavy
+        self.isSlow = isSlow
         self.answer = answer
     }
 

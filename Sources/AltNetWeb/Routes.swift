@@ -97,6 +97,12 @@ extension Route {
             try await service.operations.closeTarget(target, driver: asked.parameter("name"))
             return try Answer.nothing()
         },
+        Route(.post, "/v1/drivers/{name}/operations/{operation}", .operate, body: .json, isSlow: true) {
+            asked, service in
+            let answer = try await service.operations.perform(
+                asked.parameter("operation"), Array(asked.body.readableBytesView), by: asked.parameter("name"))
+            return Answer.bytes(answer, type: "application/json")
+        },
         Route(.post, "/v1/alerts/{name}/test", .operate) { asked, service in
             try Answer.json(try await service.operations.sendTestAlert(to: asked.parameter("name")))
         },

@@ -69,6 +69,7 @@ final class FakeOperations: ControlOperations {
         report.software = "altnet-bitcoin 0.1.0"
         report.direction = "both"
         report.traffic = ["headers"]
+        report.operations = ["message.ping"]
         return report
     }
 
@@ -162,6 +163,21 @@ final class FakeOperations: ControlOperations {
 
     func closeTarget(_ target: String, driver: String) async throws(ControlRefusal) {
         try self.note("close \(target) \(driver)")
+    }
+
+    /// What operations wait for before they answer.
+    let mayAnswer = Mutex<[CheckedContinuation<Void, Never>]?>(nil)
+
+    func perform(_ operation: String, _ question: [UInt8], by driver: String) async throws(ControlRefusal) -> [UInt8] {
+        try self.note("perform \(operation) \(driver) \(String(decoding: question, as: UTF8.self))")
+        await withCheckedContinuation { continuation in
+            let waits = self.mayAnswer.withLock { waiting in
+                waiting?.append(continuation)
+                return waiting != nil
+            }
+            if !waits { continuation.resume() }
+        }
+        return Array(#"{"hops":[]}"#.utf8)
     }
 
     func exportHeaders(from height: UInt32, count: UInt32) async throws(ControlRefusal) -> [UInt8] {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetControl
+import AltNetTestKit
 import Foundation
 import HTTPTypes
 import Logging
 import NIOCore
 import NIOEmbedded
 import NIOHTTPTypes
+import Synchronization
 import Testing
 
 @testable import AltNetWeb
@@ -48,6 +50,37 @@ struct BadRequestTests {
                 415, "POST", "/v1/drivers", ["Content-Type": "text/plain"], body: "{}", says: "application/json")
             try await expect(
                 413, "POST", "/v1/drivers", body: String(repeating: " ", count: 65_537), says: "65536 are allowed")
+        }
+    }
+
+    @Test("operations that wait for remotes keep nobody else waiting, and more than so many are turned away")
+    func slow() async throws {
+        let operations = FakeOperations()
+        operations.mayAnswer.withLock { $0 = [] }
+        try await TestServer.with(operations) { server in
+            let path = "/v1/drivers/bitcoin/operations/message.ping"
+            try await withThrowingTaskGroup(of: RawAnswer.self) { group in
+                for _ in 0..<Listener.maximumSlowRequests {
+                    group.addTask { try await server.send("POST", path, body: "{}", unix: true) }
+                }
+                try await Condition.wait("all of them wait") {
+                    operations.mayAnswer.withLock { $0?.count } == Listener.maximumSlowRequests
+                }
+                #expect(try await server.send("GET", "/v1/status", unix: true).status == 200)
+                let more = try await server.send("POST", path, body: "{}", unix: true)
+                #expect(more.status == 503)
+                #expect(more.message?.contains("wait for drivers already") == true)
+                let waiting = operations.mayAnswer.withLock { waiting in
+                    defer { waiting = nil }
+                    return waiting ?? []
+                }
+                for continuation in waiting { continuation.resume() }
+                for try await answer in group {
+                    #expect(answer.status == 200)
+                    #expect(answer.body == #"{"hops":[]}"#)
+                }
+            }
+            #expect(try await server.send("POST", path, body: "{}", unix: true).status == 200)
         }
     }
 

@@ -123,6 +123,7 @@ struct OpenAPITests {
             case (.json, _): #"{"target":"127.0.0.1:8333"}"#
             }
         let path = route.path.replacing("{name}", with: "bitcoin").replacing("{id}", with: "1")
+            .replacing("{operation}", with: "message.ping")
         let token = server.bearer(server.token)
         var requests: [(String, [String: String], String?)] = [
             (path, token, good), (path, [:], good), (path, server.bearer(server.readOnlyToken), good),

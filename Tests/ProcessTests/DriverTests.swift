@@ -73,6 +73,7 @@ struct DriverTests {
             Misbehaviour("too-many-links", "restarting", "more than 125 links"),
             Misbehaviour("stream-unasked", "restarting", "capabilities do not name"),
             Misbehaviour("stream-unknown", "restarting", "never opened"),
+            Misbehaviour("operation-name", "restarting", "an operation whose name"),
             Misbehaviour("hang", "restarting", "no ping"),
             Misbehaviour("setup-error", "failed", "wrong satellite"),
         ])

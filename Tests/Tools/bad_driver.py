@@ -8,7 +8,9 @@ Attach it so, from the repository:
 
 Behaviours:
 
-  good             none: a link that has no headers, pings answered, a clean stop
+  good             none: a link that has no headers, pings answered, a clean stop. With the setting `answers`, a JSON
+                   object, it offers the operations that are named there and answers with what stands there: an object
+                   as it is, a text as a failure, null never
   crash            exits with status 3 right after Hello
   crash-link       opens a link, then exits with status 3
   crash-loop       exits with status 3 before it connects, every time
@@ -41,6 +43,9 @@ Behaviours:
   too-many-links   opens 200 links
   stream-unasked   opens a stream without having said that its links carry any
   stream-unknown   says something about a stream that was never opened
+  operation-name   offers an operation whose name is out of form
+  operation-array  answers an operation with JSON that is no object
+  operation-crash  exits with status 3 when it is asked for an operation
   silent-requests  opens a link, answers pings, and no request
   setup-error      exits with status 78 and a sentence
   ignores-stop     ignores Stop, the end of standard input and SIGTERM
@@ -94,6 +99,7 @@ class BadDriver:
         self.behaviour = behaviour
         # Bounded, so that a flood waits for the stream instead of filling our own memory.
         self.outbox: asyncio.Queue = asyncio.Queue(maxsize=64)
+        self.answers = json.loads(start["settings"].get("answers", "{}"))
         self.reads = behaviour not in ("hang", "flood-requests")
 
     async def say(self, **message) -> None:
@@ -111,6 +117,9 @@ class BadDriver:
                 announces=[pb.OBJECT_KIND_TIPS, pb.OBJECT_KIND_TRANSACTIONS],
                 direction=pb.DIRECTION_OUTBOUND, latency=pb.LATENCY_MILLISECONDS,
                 bandwidth=pb.BANDWIDTH_MEGABYTES, cost=pb.COST_FREE, exposure=pb.EXPOSURE_NONE,
+                operations={
+                    "operation-name": ["Do it"], "operation-array": ["do"], "operation-crash": ["do"],
+                }.get(self.behaviour, list(self.answers)),
                 streams=self.behaviour in ("stream-unknown", "flood-streams"),
             ),
         )
@@ -230,6 +239,22 @@ class BadDriver:
                 answer.headers = b""
         await self.say(answer=answer)
 
+    async def perform(self, operation: "pb.Operation") -> None:
+        result = pb.OperationResult(id=operation.id)
+        if self.behaviour == "operation-crash":
+            os._exit(3)
+        if self.behaviour == "operation-array":
+            result.body = b"[]"
+        elif (answer := self.answers[operation.name]) is None:
+            print(f"asked for {operation.name}", file=sys.stderr, flush=True)
+            return
+        elif isinstance(answer, str):
+            result.failure = answer
+        else:
+            # What was asked is told back, so that a test sees that it arrived.
+            result.body = json.dumps({**answer, "asked": json.loads(operation.body)}).encode()
+        await self.say(operation_result=result)
+
     async def run(self) -> None:
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         async with grpc.aio.insecure_channel(f"unix:{self.start['socket']}", options=options) as channel:
@@ -249,6 +274,8 @@ class BadDriver:
                     await self.say(pong=pb.Pong(number=message.ping.number))
                 elif kind == "request":
                     await self.answer(message.request)
+                elif kind == "operation":
+                    await self.perform(message.operation)
                 elif kind == "close_link":
                     await self.say(link_closed=pb.LinkClosed(
                         link=message.close_link.link, reason=message.close_link.reason))
