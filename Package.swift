@@ -162,6 +162,13 @@ let package = Package(
                 "AltNetTransport",
             ]),
 
+        .target(
+            name: "AltNetLND",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", grpcCore,
+                grpcProtobuf, grpcTransport, protobuf,
+            ]),
+
         // Orchestrator: the composition root, its configuration and its control interface.
         .target(
             name: "AltNetConfiguration",
