@@ -182,6 +182,13 @@ let package = Package(
                 "AltNetObjects", "AltNetOnion", "AltNetStreamDriver", "AltNetTransport", logging,
             ]),
 
+        .target(
+            name: "AltNetLND",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", grpcCore,
+                grpcProtobuf, grpcTransport, protobuf,
+            ]),
+
         // Orchestrator: the composition root, its configuration and its control interface.
         .target(
             name: "AltNetConfiguration",

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetKeys
+
+/// What LND told and we have not handled yet, in its order.
+///
+/// LND itself keeps what a slow subscriber does not read, without a bound. So we read at once and drop what is too
+/// much, for the peer that sends it first.
+struct LNDInbox: Sendable {
+    enum Item: Hashable, Sendable {
+        case message(from: NodeID, [UInt8])
+        case online(NodeID)
+        case offline(NodeID)
+    }
+
+    /// What became of a message.
+    enum Outcome: Hashable, Sendable {
+        case kept
+        case dropped
+    }
+
+    /// Messages of one peer that may wait: the parts of some answers with 2,000 headers each.
+    static let maximumMessagesPerPeer = 256
+    /// Bytes of one peer's waiting messages: one answer with the largest block, and some more.
+    static let maximumBytesPerPeer = 6 << 20
+    /// Bytes of all waiting messages: what four peers may have waiting.
+    static let maximumBytes = 24 << 20
+    /// News of peers that may wait. More than this means that nobody handles them, and the attachment begins anew.
+    static let maximumPeerEvents = 4096
+
+    private struct Share {
+        var messages = 0
+        var bytes = 0
+    }
+
+    /// Handled items leave `nil` behind until the array is compacted, so that their bytes are free at once.
+    private var items: [Item?] = []
+    private var head = 0
+    private var shares: [NodeID: Share] = [:]
+    private var bytes = 0
+    private var peerEvents = 0
+    /// Whether the peers must be listed anew.
+    var isStale = false
+    /// How many messages were dropped since the start.
+    private(set) var dropped: UInt64 = 0
+
+    var isEmpty: Bool { self.head == self.items.count }
+
+    /// Takes a message, its type included.
+    mutating func offer(_ message: [UInt8], from peer: NodeID) -> Outcome {
+        var share = self.shares[peer] ?? Share()
+        share.messages += 1
+        share.bytes += message.count
+        guard share.messages <= Self.maximumMessagesPerPeer, share.bytes <= Self.maximumBytesPerPeer,
+            self.bytes + message.count <= Self.maximumBytes
+        else {
+            self.dropped += 1
+            return .dropped
+        }
+        self.shares[peer] = share
+        self.bytes += message.count
+        self.items.append(.message(from: peer, message))
+        return .kept
+    }
+
+    /// Takes news of a peer.
+    mutating func offer(online peer: NodeID) -> Outcome { self.offer(.online(peer)) }
+
+    /// Takes news of a peer.
+    mutating func offer(offline peer: NodeID) -> Outcome { self.offer(.offline(peer)) }
+
+    private mutating func offer(_ item: Item) -> Outcome {
+        guard self.peerEvents < Self.maximumPeerEvents else { return .dropped }
+        self.peerEvents += 1
+        self.isStale = true
+        self.items.append(item)
+        return .kept
+    }
+
+    /// The oldest that waits.
+    mutating func next() -> Item? {
+        guard self.head < self.items.count, let item = self.items[self.head] else { return nil }
+        self.items[self.head] = nil
+        self.head += 1
+        if self.head == self.items.count {
+            self.items.removeAll(keepingCapacity: self.head <= Self.maximumPeerEvents)
+            self.head = 0
+        } else if self.head >= 1024, self.head * 2 >= self.items.count {
+            self.items.removeFirst(self.head)
+            self.head = 0
+        }
+        switch item {
+        case .online, .offline: self.peerEvents -= 1
+        case .message(let peer, let message):
+            self.bytes -= message.count
+            guard var share = self.shares[peer] else { break }
+            share.messages -= 1
+            share.bytes -= message.count
+            self.shares[peer] = share.messages > 0 ? share : nil
+        }
+        return item
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+
+public import AltNetBase
+public import AltNetBitcoin
+public import AltNetKeys
+internal import AltNetLightning
+public import AltNetLightningAttachment
+internal import Synchronization
+
+/// The operator's LND, attached to through its gRPC interface.
+///
+/// LND needs version 0.18.0 or later. For messages of types below 32768 it must be told so in its configuration, as it
+/// must for each feature bit that it shall announce; ``advice(features:)`` and the errors of ``send(_:to:)`` say what
+/// is missing.
+public final class LNDNode: LightningAttachment {
+    /// The largest message, type included: BOLT 8 has two bytes for its length.
+    public static let maximumMessageSize = 65_535
+    /// Calls of ours that may be under way at once. LND queues what it sends per peer; more than this means that it
+    /// does not answer.
+    public static let maximumCalls = 256
+
+    public let nodeID: NodeID
+    public let network: Network
+    public let abilities: Set<AttachmentAbility>
+    /// LND's version, as it says it.
+    public let version: UntrustedText
+
+    let settings: LNDSettings
+    let timing: LNDTiming
+    let announced: LightningFeatures
+    let onTrouble: @Sendable (String) -> Void
+    let state: Mutex<State>
+
+    /// What changes while it runs.
+    struct State {
+        /// `nil` while LND is away.
+        var connection: LNDConnection?
+        /// Why there is no connection.
+        var absence = LNDFailure.ended
+        var calls = 0
+        var counters = LNDCounters()
+    }
+
+    /// Connects to LND and asks who it is; one attempt, which takes ``LNDTiming/call`` for each of two calls at most.
+    ///
+    /// - Parameters:
+    ///   - settings: where it is.
+    ///   - timing: how long things may take.
+    ///   - onTrouble: is told, while ``run(_:)`` goes on, one sentence for the log about each new trouble and its end.
+    /// - Throws: ``LNDSetupError`` when a restart does not help, `AttachmentError` when it may.
+    public static func attach(
+        _ settings: LNDSettings, timing: LNDTiming = .standard, onTrouble: @escaping @Sendable (String) -> Void
+    ) async throws -> LNDNode {
+        let connection = try LNDConnection(settings, timing: timing)
+        do {
+            let info = try await connection.info()
+            let abilities = try await Self.abilities(of: connection, node: try LNDReading.node(info.identityPubkey))
+            return try LNDNode(
+                settings, timing: timing, info: info, abilities: abilities, connection: connection,
+                onTrouble: onTrouble)
+        } catch let failure as LNDFailure {
+            connection.close()
+            throw failure.attachmentError(settings: settings, timeout: timing.call)
+        }
+    }
+
+    /// Even types pass LND as odd ones do. Whether the macaroon allows shared secrets is found out by asking for one
+    /// that is worth nothing: that of the node with itself.
+    private static func abilities(
+        of connection: LNDConnection, node: NodeID
+    ) async throws(LNDFailure) -> Set<AttachmentAbility> {
+        var abilities: Set<AttachmentAbility> = [.evenTypes, .connecting]
+        do {
+            _ = try await connection.sharedSecret(with: node)
+            abilities.insert(.sharedSecret)
+        } catch .credentials, .unknownCall {
+            // Then it is not among the abilities, and nothing else needs it.
+        }
+        return abilities
+    }
+
+    private init(
+        _ settings: LNDSettings, timing: LNDTiming, info: Lnrpc_GetInfoResponse, abilities: Set<AttachmentAbility>,
+        connection: LNDConnection, onTrouble: @escaping @Sendable (String) -> Void
+    ) throws(LNDFailure) {
+        self.settings = settings
+        self.timing = timing
+        self.nodeID = try LNDReading.node(info.identityPubkey)
+        self.network = try LNDReading.network(info)
+        self.announced = try LNDReading.features(info.features)
+        self.version = UntrustedText(info.version)
+        self.abilities = abilities
+        self.onTrouble = onTrouble
+        self.state = Mutex(State(connection: connection))
+    }
+
+    /// What LND's configuration lacks for these feature bits to be announced: one sentence for each, for the log.
+    public func advice(features bits: [UInt16]) -> [String] {
+        bits.filter { !self.announced.offers($0) }.map {
+            """
+            LND does not announce the feature bit \($0), so peers will not use what it stands for; add \
+            protocol.custom-init=\($0) to lnd.conf and start LND anew
+            """
+        }
+    }
+
+    /// What was counted since the start.
+    public var counters: LNDCounters { self.state.withLock { $0.counters } }
+
+    // MARK: - Calls
+
+    public func send(_ message: [UInt8], to peer: NodeID) async throws(AttachmentError) {
+        guard message.count >= 2 else { throw .unsendable("it has no type") }
+        guard message.count <= Self.maximumMessageSize else {
+            throw .unsendable("it has \(message.count) bytes, more than \(Self.maximumMessageSize)")
+        }
+        let type = UInt16(message[0]) << 8 | UInt16(message[1])
+        do {
+            try await self.call { (connection) async throws(LNDFailure) in
+                try await connection.send(type: type, message[2...], to: peer)
+            }
+        } catch .typeNotAllowed {
+            throw .unsupported(
+                """
+                LND is not configured to send messages of type \(type); add protocol.custom-message=\(type) to \
+                lnd.conf and start LND 0.18.0 or later anew
+                """)
+        } catch {
+            throw error.attachmentError(settings: self.settings, timeout: self.timing.call, about: peer)
+        }
+        self.state.withLock { $0.counters.sent += 1 }
+    }
+
+    public func send(_ onionMessage: AttachedOnionMessage) async throws(AttachmentError) {
+        throw .unsupported("onion messages through LND")
+    }
+
+    public func connect(to peer: NodeID, host: String, port: UInt16) async throws(AttachmentError) {
+        let isName = (1...253).contains(host.utf8.count) && host.utf8.allSatisfy { (0x21...0x7e).contains($0) }
+        guard isName, port > 0 else { throw .unsendable("the address to connect to is none") }
+        let address = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        do {
+            try await self.call { (connection) async throws(LNDFailure) in
+                try await connection.connect(to: peer, at: address)
+            }
+        } catch .refused(_, let text) {
+            // LND has no status of its own for this, and its other texts have addresses in them.
+            if text.description.contains("already connected to peer") { return }
+            throw .peerUnreachable(peer)
+        } catch {
+            throw error.attachmentError(settings: self.settings, timeout: self.timing.call, about: peer)
+        }
+    }
+
+    /// BOLT 4's and BOLT 8's `ECDH` of the node's key and a point: SHA-256 of the compressed product, 32 bytes. Needs
+    /// ``AttachmentAbility/sharedSecret``.
+    public func sharedSecret(with point: NodeID) async throws(AttachmentError) -> [UInt8] {
+        do {
+            return try await self.call { (connection) async throws(LNDFailure) in
+                try await connection.sharedSecret(with: point)
+            }
+        } catch {
+            throw error.attachmentError(settings: self.settings, timeout: self.timing.call)
+        }
+    }
+
+    private func call<Answer: Sendable>(
+        _ body: (LNDConnection) async throws(LNDFailure) -> Answer
+    ) async throws(LNDFailure) -> Answer {
+        let connection = try self.state.withLock { (state) throws(LNDFailure) in
+            guard let connection = state.connection else { throw state.absence }
+            guard state.calls < Self.maximumCalls else { throw .busy }
+            state.calls += 1
+            return connection
+        }
+        defer { self.state.withLock { $0.calls -= 1 } }
+        return try await body(connection)
+    }
+}
+
+/// What was counted since the start.
+public struct LNDCounters: Hashable, Sendable {
+    /// Messages that LND took from us.
+    public var sent: UInt64 = 0
+    /// Messages of peers that were handed on.
+    public var received: UInt64 = 0
+    /// Messages of peers that were dropped because too many waited.
+    public var dropped: UInt64 = 0
+    /// Messages that were dropped because their sender was connected no more.
+    public var fromAbsent: UInt64 = 0
+    /// How often the connection to LND broke.
+    public var breaks: UInt64 = 0
+}
