@@ -68,8 +68,12 @@ actor AttachedNode {
 
     private func add(_ peer: AttachedPeer, _ links: LinkAcceptor<LightningLink>) async {
         let outbox = AttachedOutbox(self.attachment, peer.id)
+        var takes: Set<UInt16> = [PeerAltAddr.type]
+        if peer.features.offers(OnionMessage.featureBit), self.attachment.abilities.contains(.onionMessages) {
+            takes.insert(OnionMessage.type)
+        }
         let neighbour = Neighbour(
-            id: self.nextID, takes: [LightningMessage.RelayedType.alternativeAddress.rawValue],
+            id: self.nextID, takes: takes,
             hasRoom: { outbox.hasRoom }, send: { outbox.send($0) })
         self.nextID += 1
         self.peers[peer.id] = Peer(neighbour: neighbour)
@@ -101,7 +105,7 @@ actor AttachedNode {
     private func received(_ message: [UInt8], from id: NodeID) async {
         guard let peer = self.peers[id], message.count >= 2 else { return }
         let type = UInt16(message[0]) << 8 | UInt16(message[1])
-        if type == LightningMessage.RelayedType.alternativeAddress.rawValue {
+        if type == PeerAltAddr.type {
             await self.hub.received(message, from: id)
         } else if BitcoinMessage.TypeNumber.all.contains(type), peer.connection?.deliver(message) == false {
             // A session that misses a part of an answer cannot go on.

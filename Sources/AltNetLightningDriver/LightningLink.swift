@@ -27,7 +27,8 @@ struct LightningLink: LinkSession {
     }
 
     mutating func onBytes(_ bytes: [UInt8], now: MonotonicInstant) -> [LinkDirective] {
-        self.peer?.onBytes(bytes, now: now) ?? self.far?.onBytes(bytes, now: now) ?? self.askers?.onBytes(bytes, now: now) ?? []
+        self.peer?.onBytes(bytes, now: now) ?? self.far?.onBytes(bytes, now: now) ?? self.askers?.onBytes(
+            bytes, now: now) ?? []
     }
 
     mutating func onTimer(now: MonotonicInstant) -> [LinkDirective] {
@@ -35,22 +36,27 @@ struct LightningLink: LinkSession {
     }
 
     mutating func onRequest(id: UInt64, _ request: ObjectRequest, now: MonotonicInstant) -> [LinkDirective] {
-        self.peer?.onRequest(id: id, request, now: now) ?? self.far?.onRequest(id: id, request, now: now) ?? self.askers?.onRequest(id: id, request, now: now) ?? []
+        self.peer?.onRequest(id: id, request, now: now) ?? self.far?.onRequest(id: id, request, now: now) ?? self
+            .askers?.onRequest(id: id, request, now: now) ?? []
     }
 
     mutating func onAnswer(id: UInt64, _ answer: ObjectAnswer, now: MonotonicInstant) -> [LinkDirective] {
-        self.peer?.onAnswer(id: id, answer, now: now) ?? self.far?.onAnswer(id: id, answer, now: now) ?? self.askers?.onAnswer(id: id, answer, now: now) ?? []
+        self.peer?.onAnswer(id: id, answer, now: now) ?? self.far?.onAnswer(id: id, answer, now: now) ?? self.askers?
+            .onAnswer(id: id, answer, now: now) ?? []
     }
 
     mutating func onAnnouncement(_ announcement: ObjectAnnouncement, now: MonotonicInstant) -> [LinkDirective] {
-        self.peer?.onAnnouncement(announcement, now: now) ?? self.far?.onAnnouncement(announcement, now: now) ?? self.askers?.onAnnouncement(announcement, now: now) ?? []
+        self.peer?.onAnnouncement(announcement, now: now) ?? self.far?.onAnnouncement(announcement, now: now) ?? self
+            .askers?.onAnnouncement(announcement, now: now) ?? []
     }
 
     mutating func onStream(_ id: StreamID, _ message: StreamMessage, now: MonotonicInstant) -> [LinkDirective] {
-        self.peer?.onStream(id, message, now: now) ?? self.far?.onStream(id, message, now: now) ?? self.askers?.onStream(id, message, now: now) ?? []
+        self.peer?.onStream(id, message, now: now) ?? self.far?.onStream(id, message, now: now) ?? self.askers?
+            .onStream(id, message, now: now) ?? []
     }
 
     mutating func onMessage(_ message: [UInt8], now: MonotonicInstant) -> [LinkDirective] {
-        self.peer?.onMessage(message, now: now) ?? self.far?.onMessage(message, now: now) ?? self.askers?.onMessage(message, now: now) ?? []
+        self.peer?.onMessage(message, now: now) ?? self.far?.onMessage(message, now: now) ?? self.askers?.onMessage(
+            message, now: now) ?? []
     }
 }

@@ -72,10 +72,11 @@ struct LightningMedium: StreamMedium {
             announces: [.tips, .transactions, .addresses], direction: .both,
             latency: options.isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
             exposure: exposure, streams: streams, operations: options.messages ? MessageOperations.names : [])
-        let hub = MessageHub(key: attachment == nil ? key : nil, attachment: attachment, limits: options.limits)
+        let hub = MessageHub(key: key, attachment: attachment, limits: options.limits)
         self.hub = hub
         self.reception = Reception(hub: hub) {
-            LightningLink(FarServerSession(network: options.network, serves: options.serves))
+            LightningLink(
+                FarServerSession(FarServerSession.Configuration(network: options.network, serves: options.serves)))
         }
     }
 
@@ -92,7 +93,7 @@ struct LightningMedium: StreamMedium {
             guard self.options.messages else {
                 throw DriverSetupError("messages = false, so no far node can be reached: \(UntrustedText(target))")
             }
-            guard MessageHub.limits(of: route).message >= FarLinkSession.minimumFrame else {
+            guard self.hub.limits(of: route).message >= FarLinkSession.minimumFrame else {
                 throw DriverSetupError(
                     "a route of \(route.nodes.count) nodes leaves no room for a request: \(UntrustedText(target))")
             }
@@ -121,7 +122,7 @@ struct LightningMedium: StreamMedium {
             throw DisconnectReason(
                 .unreachable, "the first node of the route is not connected, or takes no such messages")
         }
-        let limits = MessageHub.limits(of: route)
+        let limits = self.hub.limits(of: route)
         let session = FarLinkSession(
             FarLinkSession.Configuration(
                 network: self.options.network, identity: last.description, longestFrame: limits.message,
@@ -156,8 +157,8 @@ struct LightningMedium: StreamMedium {
 
     func run(_ links: LinkAcceptor<LightningLink>) async throws {
         let reception = self.reception
-        await self.hub.deliver { handle, carrier, neighbour, payload in
-            await reception.take(payload, handle: handle, carrier, from: neighbour, links: links)
+        await self.hub.deliver { handle, neighbour, payload in
+            await reception.take(payload, handle: handle, from: neighbour, links: links)
         }
         guard let attachment = self.attachment else { return }
         let configuration = self.configuration

@@ -42,7 +42,8 @@ enum LightningTarget: Hashable, Sendable {
             let remote = HostAndPort(String(parts[1]), defaultPort: Self.defaultPort)
         else {
             throw DriverSetupError(
-                "\(UntrustedText(text)) is neither pubkey@host:port nor directed:pubkey/pubkey… nor onion:pubkey/pubkey…")
+                "\(UntrustedText(text)) is neither pubkey@host:port nor directed:pubkey/pubkey… nor onion:pubkey/pubkey…"
+            )
         }
         self = .peer(node, remote)
     }
@@ -52,7 +53,8 @@ enum LightningTarget: Hashable, Sendable {
         for (index, part) in text.split(separator: "/", omittingEmptySubsequences: false).enumerated() {
             guard let node = NodeID(hex: part) else {
                 throw DriverSetupError(
-                    "node \(index + 1) of a route is no public key of 66 hexadecimal digits: \(UntrustedText(String(part)))")
+                    "node \(index + 1) of a route is no public key of 66 hexadecimal digits: \(UntrustedText(String(part)))"
+                )
             }
             nodes.append(node)
         }

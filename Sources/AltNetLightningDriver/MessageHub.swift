@@ -28,22 +28,29 @@ actor MessageHub {
     /// Who waits for the answers to our messages; as many as the machines allow.
     private var completions: [UInt64: Completion] = [:]
     private var timer: (deadline: MonotonicInstant, task: Task<Void, Never>)?
-    /// Takes messages that are for us: a handle for the answer, the carrier, who passed it on, and the message.
-    private var onDelivery: (@Sendable (UInt64, RouteCarrier, NodeID?, [UInt8]) async -> Void)?
+    /// Takes messages that are for us: a handle for the answer, who passed it on, and the message.
+    private var onDelivery: (@Sendable (UInt64, NodeID, [UInt8]) async -> Void)?
 
     /// Sends and peels onion messages instead of us, when the neighbours are its own.
     private let attachment: (any LightningAttachment)?
 
-    /// - Parameter key: the key of the node that the neighbours know; `nil` when it is not ours.
-    init(key: NodePrivateKey?, attachment: (any LightningAttachment)?, limits: RelayLimits) {
+    /// - Parameter key: the key of the node that the neighbours know; not used when a node is attached.
+    init(key: NodePrivateKey, attachment: (any LightningAttachment)?, limits: RelayLimits) {
         self.neighbours = NeighbourTable()
         self.attachment = attachment
-        self.directed = DirectedMessages(key: key, limits: limits)
-        self.onion = OnionMessages(key: key, limits: limits)
+        // Directed messages need a key to peel with, and no attached node lends one.
+        self.directed = DirectedMessages(key: attachment == nil ? key : nil, limits: limits)
+        let identity: OnionMessages.Identity =
+            if let attachment {
+                .attached(attachment.nodeID, throughItself: attachment.abilities.contains(.onionsThroughItself))
+            } else {
+                .key(key)
+            }
+        self.onion = OnionMessages(identity, limits: limits)
     }
 
     /// Says who takes the messages that are for us. Those that came before are lost.
-    func deliver(to receiver: @escaping @Sendable (UInt64, RouteCarrier, NodeID?, [UInt8]) async -> Void) {
+    func deliver(to receiver: @escaping @Sendable (UInt64, NodeID, [UInt8]) async -> Void) {
         self.onDelivery = receiver
     }
 
@@ -58,8 +65,7 @@ actor MessageHub {
 
     func neighbourClosed(_ id: UInt64) async {
         guard let node = self.neighbours.remove(id) else { return }
-        await self.carryOut(self.directed.onPeerClosed(node, now: .now), .directed)
-        await self.carryOut(self.onion.onPeerClosed(node, now: .now), .onion)
+        await self.carryOut(self.directed.onPeerClosed(node, now: .now))
         self.rearm()
     }
 
@@ -76,16 +82,15 @@ actor MessageHub {
             let directives = self.directed.onMessage(
                 body, from: node, now: now, canSend: { self.neighbours.state(of: $0, taking: type) },
                 using: &self.random)
-            await self.carryOut(directives, .directed)
+            await self.carryOut(directives)
         case .directedReply:
             guard let body = try? DirectedReply(body: body) else { return }
-            await self.carryOut(self.directed.onReply(body, from: node, now: now), .directed)
+            await self.carryOut(self.directed.onReply(body, from: node, now: now))
         case .onionMessage:
             guard let body = try? OnionMessage(body: body) else { return }
             let directives = self.onion.onMessage(
-                body, from: node, now: now, canSend: { self.neighbours.state(of: $0, taking: type) },
-                using: &self.random)
-            await self.carryOut(directives, .onion)
+                body, from: node, now: now, canSend: { self.neighbours.state(of: $0, taking: type) })
+            await self.carryOut(directives)
         case .alternativeAddress:
             break
         }
@@ -94,17 +99,24 @@ actor MessageHub {
 
     /// The attached node peeled an onion message that is for us.
     func delivered(_ delivery: OnionDelivery) async {
+        let directives = self.onion.onDelivered(
+            fields: delivery.fields, replyPath: delivery.replyPath, pathID: delivery.pathSecret, now: .now)
+        await self.carryOut(directives)
+        self.rearm()
     }
 
     // MARK: - Our own messages
 
     /// The longest message to the end of a route, and the longest answer, in bytes.
-    static func limits(of route: Route) -> (message: Int, answer: Int) {
+    nonisolated func limits(of route: Route) -> (message: Int, answer: Int) {
         switch route.carrier {
         case .directed:
-            (DirectedMessages.maximumPayload(hops: route.nodes.count), DirectedMessages.maximumReply)
+            return (DirectedMessages.maximumPayload(hops: route.nodes.count), DirectedMessages.maximumReply)
         case .onion:
-            (OnionMessages.maximumPayload(hops: route.nodes.count), OnionMessages.maximumReply)
+            // Where messages begin at the attached node, its layer takes room, too.
+            let isThroughItself = self.attachment?.abilities.contains(.onionsThroughItself) ?? false
+            let nodes = route.nodes.count + (isThroughItself ? 1 : 0)
+            return (OnionMessages.maximumPayload(hops: nodes), OnionMessages.maximumReply(hops: nodes))
         }
     }
 
@@ -134,7 +146,7 @@ actor MessageHub {
             return completion(.failure(OriginationFailure(description: "\(error)")))
         }
         self.completions[id] = completion
-        await self.carryOut(directives, route.carrier)
+        await self.carryOut(directives)
         self.rearm()
     }
 
@@ -147,32 +159,44 @@ actor MessageHub {
     }
 
     /// Answers a message that was for us. A handle whose time is over is ignored.
-    func answer(_ handle: UInt64, _ carrier: RouteCarrier, _ payload: [UInt8]) async {
-        switch carrier {
-        case .directed: await self.carryOut(self.directed.answer(handle, payload, now: .now), .directed)
-        case .onion:
+    func answer(_ handle: UInt64, _ payload: [UInt8]) async {
+        if OnionMessages.owns(handle: handle) {
             let directives = self.onion.answer(
                 handle, payload, now: .now, canSend: { self.neighbours.state(of: $0, taking: .onionMessage) },
                 using: &self.random)
-            await self.carryOut(directives, .onion)
+            await self.carryOut(directives)
+        } else {
+            await self.carryOut(self.directed.answer(handle, payload, now: .now))
         }
         self.rearm()
     }
 
     // MARK: - Directives and time
 
-    private func carryOut(_ directives: [RelayDirective], _ carrier: RouteCarrier) async {
+    private func carryOut(_ directives: [RelayDirective]) async {
         for directive in directives {
             switch directive {
-            case .send(let message, let node): self.neighbours.send(message, to: node)
+            case .send(let message, let node): self.send(message, to: node)
             case .deliver(let handle, let payload, let neighbour):
-                await self.onDelivery?(handle, carrier, neighbour, payload)
+                await self.onDelivery?(handle, neighbour, payload)
             case .replied(let id, let payload): self.completions.removeValue(forKey: id)?(.success(payload))
             case .failed(let id, let failure):
                 self.completions.removeValue(forKey: id)?(
                     .failure(OriginationFailure(description: "\(failure)")))
             }
         }
+    }
+
+    private func send(_ message: [UInt8], to node: NodeID) {
+        guard let attachment else {
+            self.neighbours.send(message, to: node)
+            return
+        }
+        guard let onion = try? OnionMessage(body: message.dropFirst(2)), let pathKey = NodeID(bytes: onion.pathKey)
+        else { return }
+        let attached = AttachedOnionMessage(firstNode: node, pathKey: pathKey, onion: onion.onion)
+        // One that the node does not take is lost like any other; who asks repeats it.
+        Task { try? await attachment.send(attached) }
     }
 
     /// Sees to it that the machines are woken when they want to be.
@@ -191,8 +215,8 @@ actor MessageHub {
 
     private func onTimer() async {
         self.timer = nil
-        await self.carryOut(self.directed.onTimer(now: .now), .directed)
-        await self.carryOut(self.onion.onTimer(now: .now), .onion)
+        await self.carryOut(self.directed.onTimer(now: .now))
+        await self.carryOut(self.onion.onTimer(now: .now))
         self.rearm()
     }
 }

@@ -117,7 +117,7 @@ struct MessageOperations: Sendable {
     private func send(
         transaction: [UInt8], over route: Route, timeout: Duration
     ) async throws(OperationFailure) -> SendReport {
-        let size = MessageHub.limits(of: route).message - RelayFrame.transactionPartOverhead
+        let size = self.hub.limits(of: route).message - RelayFrame.transactionPartOverhead
         guard size > 0 else {
             throw OperationFailure("on a path of \(route.nodes.count) nodes there is no room for a transaction")
         }
@@ -168,7 +168,7 @@ struct MessageOperations: Sendable {
         struct Message: Encodable, Sendable {
             let receivedAt: String
             let over: String
-            let neighbour: String?
+            let neighbour: String
             let text: String
         }
 
@@ -180,7 +180,7 @@ struct MessageOperations: Sendable {
             messages: await self.reception.texts.map {
                 ReceivedReport.Message(
                     receivedAt: $0.receivedAt.formatted(.iso8601), over: $0.carrier.rawValue,
-                    neighbour: $0.neighbour?.description, text: $0.text)
+                    neighbour: $0.neighbour.description, text: $0.text)
             })
     }
 }

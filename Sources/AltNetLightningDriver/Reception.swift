@@ -15,8 +15,8 @@ actor Reception {
     struct Text: Sendable {
         let receivedAt: Date
         let carrier: RouteCarrier
-        /// Who passed it on to us; `nil` when the attached node does not say.
-        let neighbour: NodeID?
+        /// Who passed it on to us; the attached node, where that is who reads messages.
+        let neighbour: NodeID
         let text: String
     }
 
@@ -37,7 +37,7 @@ actor Reception {
 
     /// Takes a message, and answers it over the hub at once or later.
     func take(
-        _ payload: [UInt8], handle: UInt64, _ carrier: RouteCarrier, from neighbour: NodeID?,
+        _ payload: [UInt8], handle: UInt64, from neighbour: NodeID,
         links: LinkAcceptor<LightningLink>
     ) async {
         // What cannot be read is not answered: its sender does not speak this protocol.
@@ -45,16 +45,17 @@ actor Reception {
         guard case .text(let bytes) = frame.content else {
             let connection = await self.connection(links)
             // A flood loses messages here; who waits for an answer asks again.
-            connection?.deliver(Self.tagged(handle, carrier, payload))
+            connection?.deliver(Self.bytes(of: handle) + payload)
             return
         }
         guard bytes.count <= Self.maximumText else { return }
         self.texts.append(
             Text(
-                receivedAt: Date(), carrier: carrier, neighbour: neighbour,
+                receivedAt: Date(), carrier: OnionMessages.owns(handle: handle) ? .onion : .directed,
+                neighbour: neighbour,
                 text: UntrustedText(bytes, maximumLength: Self.maximumText).description))
         if self.texts.count > Self.maximumTexts { self.texts.removeFirst() }
-        await self.hub.answer(handle, carrier, RelayFrame(frame.requestID, .textTaken).encoded)
+        await self.hub.answer(handle, RelayFrame(frame.requestID, .textTaken).encoded)
     }
 
     /// The connection to the session that serves everyone. It is made for the first message, so that a driver that is
@@ -69,8 +70,9 @@ actor Reception {
                     let connection = dialer.messages(
                         remote: "directed and onion messages",
                         onWrite: { bytes in
-                            guard let (handle, carrier, payload) = Self.untagged(bytes) else { return }
-                            await hub.answer(handle, carrier, payload)
+                            var reader = ByteReader(bytes)
+                            guard let handle = try? reader.bigEndian(UInt64.self) else { return }
+                            await hub.answer(handle, Array(reader.rest()))
                         })
                     await self.linkMade(connection)
                     once.resume()
@@ -91,21 +93,9 @@ actor Reception {
         self.askers = nil
     }
 
-    // MARK: - Handles
-
-    // The session knows one kind of handle, and here are two carriers: the lowest bit tells them apart.
-
-    private static func tagged(_ handle: UInt64, _ carrier: RouteCarrier, _ payload: [UInt8]) -> [UInt8] {
+    private static func bytes(of handle: UInt64) -> [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(8 + payload.count)
-        bytes.appendBigEndian(handle << 1 | (carrier == .onion ? 1 : 0))
-        bytes += payload
+        bytes.appendBigEndian(handle)
         return bytes
-    }
-
-    private static func untagged(_ bytes: [UInt8]) -> (UInt64, RouteCarrier, [UInt8])? {
-        var reader = ByteReader(bytes)
-        guard let tag = try? reader.bigEndian(UInt64.self) else { return nil }
-        return (tag >> 1, tag & 1 == 1 ? .onion : .directed, Array(reader.rest()))
     }
 }

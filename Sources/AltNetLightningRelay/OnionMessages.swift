@@ -39,6 +39,8 @@ public struct OnionMessages: Sendable {
     public static let maximumNodes = DirectedMessages.maximumNodes
     /// Handles have their highest bit set, so that they differ from those of ``DirectedMessages``.
     private static let firstHandle: UInt64 = 1 << 63
+    /// Whether a handle is one of an onion message, not of a directed message.
+    public static func owns(handle: UInt64) -> Bool { handle >= Self.firstHandle }
 
     struct Originated: Sendable {
         let pathID: [UInt8]
