@@ -18,9 +18,16 @@ public struct OnionHop: Hashable, Sendable {
 }
 
 extension OnionPacket {
-    /// The most hops that a packet can have, which are those with the shortest payloads.
-    public static func maximumHops(hopPayloadsSize: Int = Self.standardPayloadsSize) -> Int {
-        hopPayloadsSize / Self.size(ofPayload: Self.minimumPayload)
+    /// The most hops that a packet can have when every payload has at least `length` bytes. Each hop takes its payload,
+    /// the payload's length (1 byte, or 3 from 253 on) and 32 bytes for the code of the next.
+    ///
+    /// | bytes in each payload | 2 | 18 | 32 | 33 | 64 | 100 | 252 | 253 | 400 | 615 | 1,265 |
+    /// | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+    /// | hops in 1,300 bytes | 37 | 25 | 20 | 19 | 13 | 9 | 4 | 4 | 2 | 2 | 1 |
+    public static func maximumHops(
+        payload length: Int = Self.minimumPayload, hopPayloadsSize: Int = Self.standardPayloadsSize
+    ) -> Int {
+        hopPayloadsSize / Self.size(ofPayload: max(length, Self.minimumPayload))
     }
 
     /// The bytes of `hop_payloads` that a payload takes: its length as a BigSize, itself, and the code for the next hop.
@@ -102,7 +109,7 @@ extension OnionPacket {
         return filler
     }
 
-    private static func code(of payloads: [UInt8], associatedData: [UInt8], key: SymmetricKey) -> [UInt8] {
+    static func code(of payloads: [UInt8], associatedData: [UInt8], key: SymmetricKey) -> [UInt8] {
         var hmac = HMAC<SHA256>(key: key)
         hmac.update(data: payloads)
         hmac.update(data: associatedData)

@@ -67,6 +67,6 @@ extension OnionPacket {
         return (Array(payload), Array(code))
     }
 
-    private static let notMinimal = "the length of a payload is longer than necessary"
-    private static let beyond = "a payload reaches beyond the end of the onion"
+    static let notMinimal = "the length of a payload is longer than necessary"
+    static let beyond = "a payload reaches beyond the end of the onion"
 }

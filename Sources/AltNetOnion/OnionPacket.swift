@@ -21,8 +21,8 @@ public struct OnionPacket: Hashable, Sendable {
 
     /// The size of an authentication code, HMAC-SHA-256, in bytes.
     static let hmacSize = 32
-    /// The shortest payload: lengths 0 and 1 are reserved (BOLT 4).
-    static let minimumPayload = 2
+    /// The shortest payload, in bytes: lengths 0 and 1 are reserved (BOLT 4).
+    public static let minimumPayload = 2
 
     /// The key that the receiving node shares a secret with: 33 bytes, unchecked until the packet is peeled.
     public let publicKey: [UInt8]

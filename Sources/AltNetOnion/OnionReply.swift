@@ -31,6 +31,11 @@ public enum OnionReply {
         plain.append(contentsOf: contents)
         plain.appendBigEndian(UInt16(padding))
         plain.append(contentsOf: repeatElement(0, count: padding))
+        return Self.sealed(plain, secret: secret)
+    }
+
+    /// Authenticates and encrypts what the lengths, contents and padding are to be.
+    static func sealed(_ plain: [UInt8], secret: OnionSecret) -> [UInt8] {
         let code = HMAC<SHA256>.authenticationCode(for: plain, using: secret.key(.um))
         return Self.wrap(Array(code) + plain, secret: secret)
     }

@@ -11,8 +11,25 @@ enum Vectors {
     static func read<Value: Decodable>(_ name: String, as type: Value.Type = Value.self) throws -> Value {
         let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Vectors/\(name).json")
         let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        decoder.keyDecodingStrategy = .custom { Name(words: $0.last?.stringValue ?? "") }
         return try decoder.decode(type, from: Data(contentsOf: url))
+    }
+
+    /// A name of the files, as Swift writes it; formulas stay as they are.
+    private struct Name: CodingKey {
+        let stringValue: String
+        let intValue: Int? = nil
+
+        init(words: String) {
+            let parts = words.split(separator: "_")
+            let isFormula = words.contains("(")
+            self.stringValue =
+                isFormula ? words : parts.prefix(1).joined() + parts.dropFirst().map(\.capitalized).joined()
+        }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+
+        init?(intValue: Int) { nil }
     }
 
     static func key(_ hex: String) throws -> NodePrivateKey {
