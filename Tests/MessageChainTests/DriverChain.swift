@@ -7,6 +7,7 @@ import AltNetDriverProtocol
 import AltNetObjects
 import AltNetTestKit
 import Foundation
+import Glibc
 import HeaderTestSupport
 import Logging
 import Synchronization
@@ -28,6 +29,11 @@ final class DriverChain: DriverHostDelegate {
         var transactions: [String: [[UInt8]]] = [:]
         var requests: [String: Int] = [:]
         var nextRequest: UInt64 = 1
+        /// What a driver is told to connect to, again after a restart.
+        var targets: [String: [String]] = [:]
+        var processes: [String: pid_t] = [:]
+        /// Called instead of answering the next request to a driver.
+        var interceptor: (@Sendable () async -> Void)?
     }
 
     static let names = ["a", "b", "c", "d", "e"]
@@ -62,7 +68,10 @@ final class DriverChain: DriverHostDelegate {
         return chain
     }
 
-    func attach(_ name: String, _ settings: [String: SettingValue] = [:], listen: String = "127.0.0.1:0") async throws {
+    func attach(_ name: String, _ settings: [String: SettingValue] = [:]) async throws {
+        // A port that stays the same when the driver is started again.
+        let listen = "127.0.0.1:\(try FreePort.find())"
+        let before = ChildProcesses.all()
         let directory = "\(self.directory)/\(name)"
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
@@ -72,6 +81,32 @@ final class DriverChain: DriverHostDelegate {
                 settings: settings.merging(["listen": .texts([listen])]) { $1 }, traffic: nil,
                 messagesPerSecond: 10_000, bytesPerSecond: 100_000_000, dataDirectory: directory))
         _ = try await self.address(name)
+        let process = ChildProcesses.all().subtracting(before).first
+        self.state.withLock { $0.processes[name] = process }
+    }
+
+    /// Ends a driver's process as a crash would. The host starts it again.
+    func kill(_ name: String) async throws {
+        let process = self.state.withLock { state in
+            state.listening[name] = nil
+            return state.processes[name]
+        }
+        guard let process else { throw Condition.Failure("the process of \(name) is not known") }
+        Glibc.kill(process, SIGKILL)
+        _ = try await self.address(name)
+    }
+
+    /// Memory that a driver's process occupies, in bytes. Not after a restart.
+    func residentBytes(_ name: String) -> Int {
+        guard let process = self.state.withLock({ $0.processes[name] }),
+            let status = try? String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8)
+        else { return 0 }
+        return (status.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * Int(getpagesize())
+    }
+
+    /// Calls `body` when the next request comes to any orchestrator, before it is answered.
+    func interceptNextRequest(_ body: @escaping @Sendable () async -> Void) {
+        self.state.withLock { $0.interceptor = body }
     }
 
     /// Where a driver listens, `pubkey@host:port`.
@@ -85,7 +120,7 @@ final class DriverChain: DriverHostDelegate {
     /// Has one driver dial another, and waits until both see the link.
     func connect(_ near: String, _ far: String) async throws {
         let target = try await self.address(far)
-        _ = await self.host.send(.openTarget(target), to: near)
+        await self.open(target, from: near)
         _ = try await self.link(of: near, to: target)
         let identity = self.identity(near)
         try await Condition.wait("\(far) sees \(near)") {
@@ -107,9 +142,14 @@ final class DriverChain: DriverHostDelegate {
         "\(carrier):" + names.map(self.identity).joined(separator: "/")
     }
 
+    private func open(_ target: String, from name: String) async {
+        self.state.withLock { $0.targets[name, default: []].append(target) }
+        _ = await self.host.send(.openTarget(target), to: name)
+    }
+
     /// Opens a far link and waits until it stands.
     func reach(_ target: String, from name: String) async throws -> Link {
-        _ = await self.host.send(.openTarget(target), to: name)
+        await self.open(target, from: name)
         return try await self.link(of: name, to: target)
     }
 
@@ -160,7 +200,11 @@ final class DriverChain: DriverHostDelegate {
     // MARK: - DriverHostDelegate
 
     func driverAttached(_ driver: String, capabilities: DriverCapabilities, identity: String) async {
-        self.state.withLock { $0.identities[driver] = identity }
+        let targets = self.state.withLock { state in
+            state.identities[driver] = identity
+            return state.targets[driver] ?? []
+        }
+        for target in targets { _ = await self.host.send(.openTarget(target), to: driver) }
     }
 
     func driverDetached(_ driver: String, reason: String) async {
@@ -184,7 +228,19 @@ final class DriverChain: DriverHostDelegate {
         case .announcement(_, .transaction(let bytes)):
             self.state.withLock { $0.transactions[driver, default: []].append(bytes) }
         case .request(let link, let id, let request):
-            self.state.withLock { $0.requests[driver, default: 0] += 1 }
+            let interceptor = self.state.withLock { state in
+                state.requests[driver, default: 0] += 1
+                defer { state.interceptor = nil }
+                return state.interceptor
+            }
+            // Elsewhere: the driver's next event waits until this returns.
+            if let interceptor {
+                Task {
+                    await interceptor()
+                    _ = await self.host.send(.answer(link, id: id, self.answer(request)), to: driver)
+                }
+                return
+            }
             _ = await self.host.send(.answer(link, id: id, self.answer(request)), to: driver)
         default: break
         }
@@ -195,5 +251,20 @@ final class DriverChain: DriverHostDelegate {
         let known = Dictionary(uniqueKeysWithValues: self.headers.enumerated().map { ($1.hash, $0 + 1) })
         let height = locator.lazy.compactMap { known[$0] }.first ?? 0
         return self.expected(after: height, limit: Int(limit))
+    }
+}
+
+/// The processes that this one has started.
+enum ChildProcesses {
+    static func all() -> Set<pid_t> {
+        let own = getpid()
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return Set(
+            names.compactMap { pid_t($0) }.filter { process in
+                let status = (try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)) ?? ""
+                // The name, in parentheses, may have anything in it; after it come the state and the parent.
+                let fields = status[(status.lastIndex(of: ")") ?? status.startIndex)...].split(separator: " ")
+                return fields.count > 2 && pid_t(fields[2]) == own
+            })
     }
 }
