@@ -237,8 +237,7 @@ let package = Package(
             name: "altnet-bench",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys", "AltNetNoise",
-                "AltNetStore",
-                "AltNetTestKit", crypto,
+                "AltNetOnion", "AltNetStore", "AltNetTestKit", "CSecp256k1", crypto,
             ]),
 
         // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests

@@ -9,7 +9,7 @@ internal import Foundation
 
 /// Measures what AltNet promises, each figure beside its limit from the same run, as one JSON object a line.
 ///
-///     altnet-bench [headers] [noise] [store] [sync]        all four without arguments
+///     altnet-bench [headers] [noise] [onion] [store] [sync]        all without arguments
 @main
 struct Bench {
     static func main() async {
@@ -26,6 +26,7 @@ struct Bench {
         func runs(_ name: String) -> Bool { wanted.isEmpty || wanted.contains(name) }
         if runs("headers") { try HeaderBench.run() }
         if runs("noise") { try NoiseBench.run() }
+        if runs("onion") { try OnionBench.run() }
         if runs("store") || runs("sync") {
             let chain = try await SyncBench.makeChain()
             if runs("store") { try StoreBench.run(chain) }
