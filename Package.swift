@@ -301,7 +301,7 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", "AltNetLightningStore",
                 "AltNetTestKit", grdb,
             ]),
-        .testTarget(name: "AltNetTorControlTests", dependencies: ["AltNetTestKit", "AltNetTorControl", nioCore]),
+        .testTarget(name: "AltNetTorControlTests", dependencies: ["AltNetBase", "AltNetTestKit", "AltNetTorControl"]),
         .testTarget(
             name: "AltNetReplayTests",
             dependencies: [
