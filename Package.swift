@@ -300,7 +300,7 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", "AltNetLightningStore",
                 "AltNetTestKit", grdb,
             ]),
-        .testTarget(name: "AltNetTorControlTests", dependencies: ["AltNetTestKit", "AltNetTorControl", nioCore]),
+        .testTarget(name: "AltNetTorControlTests", dependencies: ["AltNetBase", "AltNetTestKit", "AltNetTorControl"]),
         .testTarget(
             name: "AltNetReplayTests",
             dependencies: [
