@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetStore
 internal import CTimex
 internal import Glibc
 
@@ -26,11 +27,10 @@ enum SystemFacts {
 
     static func directory(_ path: String) -> DoctorSituation.Directory {
         var directory = DoctorSituation.Directory(path: path)
-        var status = stat()
-        if stat(path, &status) == 0 {
+        if let facts = FileFacts(of: path) {
             directory.exists = true
-            directory.owner = status.st_uid
-            directory.mode = status.st_mode & 0o7777
+            directory.owner = facts.owner
+            directory.mode = facts.permissions
             directory.isWritable = access(path, W_OK | X_OK) == 0
         }
         var parent = path
@@ -57,9 +57,9 @@ enum SystemFacts {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            var status = stat()
-            guard name != ".", name != "..", lstat("\(path)/\(name)", &status) == 0 else { continue }
-            if status.st_mode & S_IFMT != S_IFLNK, status.st_mode & 0o066 != 0 { found.append("\(path)/\(name)") }
+            guard name != ".", name != "..", let facts = FileFacts(of: "\(path)/\(name)", followingLinks: false)
+            else { continue }
+            if !facts.isSymbolicLink, facts.permissions & 0o066 != 0 { found.append("\(path)/\(name)") }
         }
         return found.sorted()
     }
