@@ -168,6 +168,14 @@ let package = Package(
                 "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", grpcCore, grpcTransport, logging, subprocess,
                 systemPackage,
             ]),
+        // The operator's own Lightning node.
+        .target(
+            name: "AltNetCoreLightning",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", logging,
+                nioCore, nioPosix,
+            ]),
+
         .target(
             name: "AltNetBitcoinDriver",
             dependencies: [
@@ -249,6 +257,20 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningTests",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetLightning", "AltNetObjects", crypto]),
+        .executableTarget(
+            name: "echo-plugin",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetKeys", "AltNetLightning",
+                "AltNetLightningAttachment", logging,
+            ],
+            path: "Tests/EchoPlugin"),
+        .testTarget(
+            name: "AltNetCoreLightningTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetKeys", "AltNetLightning",
+                "AltNetLightningAttachment",
+            ],
+            exclude: ["Recordings"]),
         .testTarget(name: "AltNetKeysTests", dependencies: ["AltNetBase", "AltNetKeys"]),
         .testTarget(
             name: "AltNetOnionTests",
@@ -346,7 +368,7 @@ let package = Package(
             name: "ProcessTests",
             dependencies: [
                 "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning",
-                "altnetd",
+                "altnetd", "echo-plugin",
             ]),
     ],
     swiftLanguageModes: [.v6]
