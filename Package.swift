@@ -295,7 +295,7 @@ let package = Package(
             name: "AltNetLNDTests",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment",
-                "AltNetLND", "AltNetTestKit", crypto, protobuf,
+                "AltNetLND", "AltNetTestKit", crypto, grpcCore, protobuf,
             ]),
         .testTarget(
             name: "AltNetWebTests",

@@ -323,6 +323,54 @@ struct LNDNodeTests {
         #expect(attached.node.counters.breaks == 0)
     }
 
+    @Test("onion messages pass in both directions, with the proof of the path that they came over")
+    func onionMessages() async throws {
+        let fake = try await FakeLND.start(["alice", "bob"])
+        let bob = try fake.node("bob")
+        let bobID = try #require(bob.nodeID)
+        let key = try #require(NodePrivateKey(bytes: [UInt8](repeating: 3, count: 32))).publicKey
+        let message = AttachedOnionMessage(firstNode: bobID, pathKey: key, onion: [0, 1, 2])
+        let without = try await Attached(fake.node("alice").settings())
+        #expect(
+            await self.error { try await without.node.send(message) }?.description.contains("LND 0.21") == true)
+        try await fake.tell(#""do":"announce","node":"alice","features":[39,445]"#)
+        try await fake.tell(#""do":"deny","node":"alice","methods":["SendOnionMessage"]"#)
+        #expect(try await !Attached(fake.node("alice").settings()).node.abilities.contains(.onionMessages))
+        try await fake.tell(#""do":"deny","node":"alice","methods":[]"#)
+        let attached = try await Attached(fake.node("alice").settings())
+        #expect(attached.node.abilities.contains(.onionMessages))
+        #expect(await self.error { try await attached.node.send(message) } == .notConnected(bobID))
+        try await fake.tell(#""do":"link","node":"alice","other":"bob""#)
+        try await attached.node.send(message)
+        #expect(
+            try await fake.tell(#""do":"sent","node":"alice""#).sent
+                == [FakeLND.Sent(to: bob.id, type: 513, data: "000102", pathKey: key.description)])
+        attached.run()
+        try await fake.isSubscribed(to: "alice", onions: 1)
+        // BOLT 4: encrypted with a key of the secret that the node shares with the path key; path_id has the type 6.
+        let secret = try await attached.node.sharedSecret(with: key)
+        let rho = HMAC<SHA256>.authenticationCode(for: secret, using: SymmetricKey(data: Data("rho".utf8)))
+        let nonce = try ChaChaPoly.Nonce(data: [UInt8](repeating: 0, count: 12))
+        let box = try ChaChaPoly.seal([1, 1, 0, 6, 2, 0xab, 0xcd], using: SymmetricKey(data: rho), nonce: nonce)
+        let encrypted = Hex.encode(Array(box.ciphertext) + Array(box.tag))
+        for (data, path) in [(encrypted, [0xab, 0xcd] as [UInt8]?), ("00" + encrypted, nil)] {
+            try await fake.tell(
+                """
+                "do":"onion","node":"alice","peer":"\(bob.id)","pathKey":"\(key)","fields":{"44501":"010203"},\
+                "encrypted":"\(data)"
+                """)
+            try await attached.tells(
+                .onionMessage(OnionDelivery(fields: [44_501: [1, 2, 3]], pathSecret: path)))
+        }
+        try await fake.tell(
+            """
+            "do":"onion","node":"alice","peer":"\(bob.id)","pathKey":"\(key)","fields":{"44501":""},\
+            "replyPath":{"node":"\(key)","pathKey":"\(key)","hops":[]}
+            """)
+        try await Condition.wait("the refusal is counted") { attached.node.counters.refused == 1 }
+        #expect(attached.node.counters.breaks == 0)
+    }
+
     @Test("another node at the same address is refused")
     func anotherNode() async throws {
         let fake = try await FakeLND.start(["alice"])

@@ -325,7 +325,7 @@ class World:
                         peer=bytes.fromhex(command["from"]), type=command["type"], data=body))
             case "onion":
                 update = ln.OnionMessageUpdate(
-                    path_key=bytes.fromhex(command["pathKey"]),
+                    peer=bytes.fromhex(command["peer"]), path_key=bytes.fromhex(command["pathKey"]),
                     encrypted_recipient_data=bytes.fromhex(command.get("encrypted", "")),
                     custom_records={int(k): bytes.fromhex(v) for k, v in command["fields"].items()})
                 if "replyPath" in command:
