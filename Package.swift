@@ -193,8 +193,8 @@ let package = Package(
         .target(
             name: "AltNetLND",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", grpcCore,
-                grpcProtobuf, grpcTransport, protobuf,
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", crypto,
+                grpcCore, grpcProtobuf, grpcTransport, protobuf,
             ]),
 
         // Orchestrator: the composition root, its configuration and its control interface.
@@ -351,6 +351,12 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetObjects",
                 "AltNetOrchestrator", "AltNetReplay", "AltNetWatchdog", logging,
+            ]),
+        .testTarget(
+            name: "AltNetLNDTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment",
+                "AltNetLND", "AltNetTestKit", crypto, grpcCore, protobuf,
             ]),
         .testTarget(
             name: "AltNetWebTests",

@@ -121,6 +121,17 @@ final class LNDConnection: Sendable {
         return Array(answer.sharedKey)
     }
 
+    func send(onion: [UInt8], pathKey: NodeID, to peer: NodeID) async throws(LNDFailure) {
+        let request = Lnrpc_SendOnionMessageRequest.with {
+            $0.peer = .init(peer.bytes)
+            $0.pathKey = .init(pathKey.bytes)
+            $0.onion = .init(onion)
+        }
+        _ = try await self.call { metadata, options in
+            try await self.lightning.sendOnionMessage(request, metadata: metadata, options: options)
+        }
+    }
+
     // MARK: - Subscriptions
 
     /// Hands out each message until the stream ends; throws how it ended.
@@ -137,6 +148,17 @@ final class LNDConnection: Sendable {
         try await self.stream { metadata, options in
             try await self.lightning.subscribePeerEvents(.init(), metadata: metadata, options: options) {
                 for try await event in $0.messages { try onEvent(event) }
+            }
+        }
+    }
+
+    /// Hands out each onion message that arrived until the stream ends; throws how it ended.
+    func onionMessages(
+        _ onMessage: @escaping @Sendable (Lnrpc_OnionMessageUpdate) throws -> Void
+    ) async throws(LNDFailure) {
+        try await self.stream { metadata, options in
+            try await self.lightning.subscribeOnionMessages(.init(), metadata: metadata, options: options) {
+                for try await message in $0.messages { try onMessage(message) }
             }
         }
     }

@@ -9,6 +9,7 @@ internal import AltNetKeys
 struct LNDInbox: Sendable {
     enum Item: Hashable, Sendable {
         case message(from: NodeID, [UInt8])
+        case onion(by: NodeID, LNDOnion)
         case online(NodeID)
         case offline(NodeID)
     }
@@ -41,25 +42,29 @@ struct LNDInbox: Sendable {
     private var peerEvents = 0
     /// Whether the peers must be listed anew.
     var isStale = false
-    /// How many messages were dropped since the start.
-    private(set) var dropped: UInt64 = 0
 
     var isEmpty: Bool { self.head == self.items.count }
 
     /// Takes a message, its type included.
     mutating func offer(_ message: [UInt8], from peer: NodeID) -> Outcome {
+        self.offer(.message(from: peer, message), of: message.count, from: peer)
+    }
+
+    /// Takes an onion message that a peer brought, whoever made it.
+    mutating func offer(_ onion: LNDOnion, by peer: NodeID) -> Outcome {
+        self.offer(.onion(by: peer, onion), of: onion.count, from: peer)
+    }
+
+    private mutating func offer(_ item: Item, of count: Int, from peer: NodeID) -> Outcome {
         var share = self.shares[peer] ?? Share()
         share.messages += 1
-        share.bytes += message.count
+        share.bytes += count
         guard share.messages <= Self.maximumMessagesPerPeer, share.bytes <= Self.maximumBytesPerPeer,
-            self.bytes + message.count <= Self.maximumBytes
-        else {
-            self.dropped += 1
-            return .dropped
-        }
+            self.bytes + count <= Self.maximumBytes
+        else { return .dropped }
         self.shares[peer] = share
-        self.bytes += message.count
-        self.items.append(.message(from: peer, message))
+        self.bytes += count
+        self.items.append(item)
         return .kept
     }
 
@@ -91,13 +96,17 @@ struct LNDInbox: Sendable {
         }
         switch item {
         case .online, .offline: self.peerEvents -= 1
-        case .message(let peer, let message):
-            self.bytes -= message.count
-            guard var share = self.shares[peer] else { break }
-            share.messages -= 1
-            share.bytes -= message.count
-            self.shares[peer] = share.messages > 0 ? share : nil
+        case .message(let peer, let message): self.release(message.count, of: peer)
+        case .onion(let peer, let onion): self.release(onion.count, of: peer)
         }
         return item
+    }
+
+    private mutating func release(_ count: Int, of peer: NodeID) {
+        self.bytes -= count
+        guard var share = self.shares[peer] else { return }
+        share.messages -= 1
+        share.bytes -= count
+        self.shares[peer] = share.messages > 0 ? share : nil
     }
 }

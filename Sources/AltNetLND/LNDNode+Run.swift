@@ -102,6 +102,9 @@ private final class LNDSession: Sendable {
         await withTaskGroup(of: LNDFailure?.self) { group in
             group.addTask { await self.failure { () async throws(LNDFailure) in try await self.listen(connection) } }
             group.addTask { await self.failure { () async throws(LNDFailure) in try await self.watch(connection) } }
+            if self.node.abilities.contains(.onionMessages) {
+                group.addTask { await self.failure { () async throws(LNDFailure) in try await self.hear(connection) } }
+            }
             group.addTask { await self.failure { () async throws(LNDFailure) in try await self.handle(connection) } }
             var first: LNDFailure?
             for await failure in group {
@@ -132,6 +135,19 @@ private final class LNDSession: Sendable {
         try await connection.messages { message in
             let (peer, bytes) = try LNDReading.message(message)
             let outcome = self.inbox.withLock { $0.offer(bytes, from: peer) }
+            if outcome == .dropped { self.node.count { $0.dropped += 1 } }
+            self.signal.yield()
+        }
+    }
+
+    private func hear(_ connection: LNDConnection) async throws(LNDFailure) {
+        try await connection.onionMessages { update in
+            guard LNDOnion.isForUs(update) else { return }
+            guard let peer = NodeID(bytes: update.peer) else {
+                throw LNDFailure.nonsense("an onion message comes from no public key")
+            }
+            guard let onion = LNDOnion(update) else { return self.node.count { $0.refused += 1 } }
+            let outcome = self.inbox.withLock { $0.offer(onion, by: peer) }
             if outcome == .dropped { self.node.count { $0.dropped += 1 } }
             self.signal.yield()
         }
@@ -174,6 +190,7 @@ private final class LNDSession: Sendable {
                 case .message(let peer, let bytes):
                     if self.book.withLock({ $0.mayBeNew(peer) }) { try await self.list(connection) }
                     await self.hand(on: bytes, from: peer)
+                case .onion(_, let onion): try await self.hand(on: onion, connection)
                 }
             }
             if self.inbox.withLock({ $0.isStale }) { try await self.list(connection) }
@@ -188,6 +205,15 @@ private final class LNDSession: Sendable {
         guard isKnown else { return self.node.count { $0.fromAbsent += 1 } }
         self.node.count { $0.received += 1 }
         await self.onEvent(.message(from: peer, message))
+    }
+
+    private func hand(on onion: LNDOnion, _ connection: LNDConnection) async throws(LNDFailure) {
+        var secret: [UInt8]?
+        if self.node.abilities.contains(.sharedSecret), !onion.encryptedData.isEmpty {
+            secret = try await connection.sharedSecret(with: onion.pathKey)
+        }
+        self.node.count { $0.received += 1 }
+        await self.onEvent(.onionMessage(onion.delivery(secret: secret)))
     }
 
     /// Tells what has changed since the last listing, ``LNDTiming/shortestListing`` after it or later.

@@ -25,6 +25,9 @@ public final class LNDNode: LightningAttachment {
     /// LND's version, as it says it.
     public let version: UntrustedText
 
+    /// `option_onion_messages` (BOLT 9).
+    private static let onionMessageBit: UInt16 = 39
+
     let settings: LNDSettings
     let timing: LNDTiming
     let announced: LightningFeatures
@@ -54,7 +57,7 @@ public final class LNDNode: LightningAttachment {
         let connection = try LNDConnection(settings, timing: timing)
         do {
             let info = try await connection.info()
-            let abilities = try await Self.abilities(of: connection, node: try LNDReading.node(info.identityPubkey))
+            let abilities = try await Self.abilities(of: connection, info)
             return try LNDNode(
                 settings, timing: timing, info: info, abilities: abilities, connection: connection,
                 onTrouble: onTrouble)
@@ -64,17 +67,31 @@ public final class LNDNode: LightningAttachment {
         }
     }
 
-    /// Even types pass LND as odd ones do. Whether the macaroon allows shared secrets is found out by asking for one
-    /// that is worth nothing: that of the node with itself.
+    /// Even types pass LND as odd ones do. What else it and the macaroon allow is found out by calls that do nothing:
+    /// messages to the node itself, which is never its own peer, and its shared secret with itself.
     private static func abilities(
-        of connection: LNDConnection, node: NodeID
+        of connection: LNDConnection, _ info: Lnrpc_GetInfoResponse
     ) async throws(LNDFailure) -> Set<AttachmentAbility> {
+        let node = try LNDReading.node(info.identityPubkey)
+        do {
+            try await connection.send(type: .max, [], to: node)
+        } catch .peerNotConnected {
+            // As it must be.
+        }
         var abilities: Set<AttachmentAbility> = [.evenTypes, .connecting]
         do {
             _ = try await connection.sharedSecret(with: node)
             abilities.insert(.sharedSecret)
         } catch .credentials, .unknownCall {
             // Then it is not among the abilities, and nothing else needs it.
+        }
+        guard LNDReading.features(info.features).offers(Self.onionMessageBit) else { return abilities }
+        do {
+            try await connection.send(onion: [], pathKey: node, to: node)
+        } catch .peerNotConnected {
+            abilities.insert(.onionMessages)
+        } catch .credentials, .unknownCall {
+            // The same.
         }
         return abilities
     }
@@ -87,7 +104,7 @@ public final class LNDNode: LightningAttachment {
         self.timing = timing
         self.nodeID = try LNDReading.node(info.identityPubkey)
         self.network = try LNDReading.network(info)
-        self.announced = try LNDReading.features(info.features)
+        self.announced = LNDReading.features(info.features)
         self.version = UntrustedText(info.version)
         self.abilities = abilities
         self.onTrouble = onTrouble
@@ -132,7 +149,22 @@ public final class LNDNode: LightningAttachment {
     }
 
     public func send(_ onionMessage: AttachedOnionMessage) async throws(AttachmentError) {
-        throw .unsupported("onion messages through LND")
+        guard self.abilities.contains(.onionMessages) else {
+            throw .unsupported("onion messages need LND 0.21 or later, and a macaroon that allows them")
+        }
+        let peer = onionMessage.firstNode
+        // The message has its type, the path key and a length beside the onion.
+        guard onionMessage.onion.count <= Self.maximumMessageSize - 2 - NodeID.size - 2 else {
+            throw .unsendable("the onion has \(onionMessage.onion.count) bytes, more than a message holds")
+        }
+        do {
+            try await self.call { (connection) async throws(LNDFailure) in
+                try await connection.send(onion: onionMessage.onion, pathKey: onionMessage.pathKey, to: peer)
+            }
+        } catch {
+            throw error.attachmentError(settings: self.settings, timeout: self.timing.call, about: peer)
+        }
+        self.state.withLock { $0.counters.sent += 1 }
     }
 
     public func connect(to peer: NodeID, host: String, port: UInt16) async throws(AttachmentError) {
@@ -188,6 +220,8 @@ public struct LNDCounters: Hashable, Sendable {
     public var dropped: UInt64 = 0
     /// Messages that were dropped because their sender was connected no more.
     public var fromAbsent: UInt64 = 0
+    /// Onion messages that were dropped because their sender made them against BOLT 4.
+    public var refused: UInt64 = 0
     /// How often the connection to LND broke.
     public var breaks: UInt64 = 0
 }

@@ -10,10 +10,11 @@ internal import AltNetLightningAttachment
 enum LNDReading {
     /// Peers that are taken from a listing. A node has a descriptor for each; those of LND that have more are unknown.
     static let maximumPeers = 4096
-    /// Channels with one peer that are taken from a listing.
+    /// Channels with one peer that are taken from a listing; one is enough to prove a relationship.
     static let maximumChannelsPerPeer = 256
-    /// The highest feature bit that is taken; LND itself allows none above 5,114.
-    static let maximumFeatureBit: UInt32 = 32_767
+    /// The highest feature bit that is taken. A peer chooses what it announces, so higher ones are left out instead of
+    /// refused; BOLT 9 assigns none of them, and each bit costs memory for all below it.
+    static let maximumFeatureBit: UInt32 = 4_095
 
     /// An identity in hexadecimal digits.
     static func node(_ text: String) throws(LNDFailure) -> NodeID {
@@ -33,13 +34,8 @@ enum LNDReading {
     }
 
     /// The set of the announced bits.
-    static func features(_ bits: [UInt32: Lnrpc_Feature]) throws(LNDFailure) -> LightningFeatures {
-        var features = LightningFeatures()
-        for bit in bits.keys.sorted(by: >) {
-            guard bit <= Self.maximumFeatureBit else { throw .nonsense("there is no feature bit \(bit)") }
-            features.insert(UInt16(bit))
-        }
-        return features
+    static func features(_ bits: [UInt32: Lnrpc_Feature]) -> LightningFeatures {
+        LightningFeatures(bits.keys.filter { $0 <= Self.maximumFeatureBit }.map { UInt16($0) })
     }
 
     /// The connected peers with their channels, in the order of the listing.
@@ -52,10 +48,6 @@ enum LNDReading {
         var identities: [String: [[UInt8]]] = [:]
         for channel in channels.channels {
             let identity = try Self.channelID(channel.channelPoint)
-            let count = identities[channel.remotePubkey]?.count ?? 0
-            guard count < Self.maximumChannelsPerPeer else {
-                throw .nonsense("it has more than \(Self.maximumChannelsPerPeer) channels with one peer")
-            }
             identities[channel.remotePubkey, default: []].append(identity)
         }
         var peers: [AttachedPeer] = []
@@ -65,7 +57,10 @@ enum LNDReading {
             // LND lists a peer twice for a moment when a new connection replaces the old one.
             guard seen.insert(id).inserted else { continue }
             let channels = (identities[peer.pubKey] ?? []).sorted { $0.lexicographicallyPrecedes($1) }
-            peers.append(AttachedPeer(id: id, features: try Self.features(peer.features), channels: channels))
+            peers.append(
+                AttachedPeer(
+                    id: id, features: Self.features(peer.features),
+                    channels: Array(channels.prefix(Self.maximumChannelsPerPeer))))
         }
         return peers
     }

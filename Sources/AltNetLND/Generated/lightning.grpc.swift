@@ -118,6 +118,32 @@ package enum Lnrpc_Lightning: Sendable {
                 type: .serverStreaming
             )
         }
+        /// Namespace for "SendOnionMessage" metadata.
+        package enum SendOnionMessage: Sendable {
+            /// Request type for "SendOnionMessage".
+            package typealias Input = Lnrpc_SendOnionMessageRequest
+            /// Response type for "SendOnionMessage".
+            package typealias Output = Lnrpc_SendOnionMessageResponse
+            /// Descriptor for "SendOnionMessage".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "lnrpc.Lightning"),
+                method: "SendOnionMessage",
+                type: .unary
+            )
+        }
+        /// Namespace for "SubscribeOnionMessages" metadata.
+        package enum SubscribeOnionMessages: Sendable {
+            /// Request type for "SubscribeOnionMessages".
+            package typealias Input = Lnrpc_SubscribeOnionMessagesRequest
+            /// Response type for "SubscribeOnionMessages".
+            package typealias Output = Lnrpc_OnionMessageUpdate
+            /// Descriptor for "SubscribeOnionMessages".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "lnrpc.Lightning"),
+                method: "SubscribeOnionMessages",
+                type: .serverStreaming
+            )
+        }
         /// Descriptors for all methods in the "lnrpc.Lightning" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             GetInfo.descriptor,
@@ -126,7 +152,9 @@ package enum Lnrpc_Lightning: Sendable {
             ListChannels.descriptor,
             ConnectPeer.descriptor,
             SendCustomMessage.descriptor,
-            SubscribeCustomMessages.descriptor
+            SubscribeCustomMessages.descriptor,
+            SendOnionMessage.descriptor,
+            SubscribeOnionMessages.descriptor
         ]
     }
 }
@@ -305,6 +333,52 @@ extension Lnrpc_Lightning {
             deserializer: some GRPCCore.MessageDeserializer<Lnrpc_CustomMessage>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Lnrpc_CustomMessage>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "SendOnionMessage" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sends an onion message to a connected peer, which the onion's first layer is for. Since LND 0.21.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Lnrpc_SendOnionMessageRequest` message.
+        ///   - serializer: A serializer for `Lnrpc_SendOnionMessageRequest` messages.
+        ///   - deserializer: A deserializer for `Lnrpc_SendOnionMessageResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func sendOnionMessage<Result>(
+            request: GRPCCore.ClientRequest<Lnrpc_SendOnionMessageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Lnrpc_SendOnionMessageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Lnrpc_SendOnionMessageResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_SendOnionMessageResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "SubscribeOnionMessages" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The onion messages that arrive, those included that LND forwards.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Lnrpc_SubscribeOnionMessagesRequest` message.
+        ///   - serializer: A serializer for `Lnrpc_SubscribeOnionMessagesRequest` messages.
+        ///   - deserializer: A deserializer for `Lnrpc_OnionMessageUpdate` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func subscribeOnionMessages<Result>(
+            request: GRPCCore.ClientRequest<Lnrpc_SubscribeOnionMessagesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Lnrpc_SubscribeOnionMessagesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Lnrpc_OnionMessageUpdate>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Lnrpc_OnionMessageUpdate>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -557,6 +631,72 @@ extension Lnrpc_Lightning {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "SendOnionMessage" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sends an onion message to a connected peer, which the onion's first layer is for. Since LND 0.21.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Lnrpc_SendOnionMessageRequest` message.
+        ///   - serializer: A serializer for `Lnrpc_SendOnionMessageRequest` messages.
+        ///   - deserializer: A deserializer for `Lnrpc_SendOnionMessageResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func sendOnionMessage<Result>(
+            request: GRPCCore.ClientRequest<Lnrpc_SendOnionMessageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Lnrpc_SendOnionMessageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Lnrpc_SendOnionMessageResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_SendOnionMessageResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Lnrpc_Lightning.Method.SendOnionMessage.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "SubscribeOnionMessages" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The onion messages that arrive, those included that LND forwards.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Lnrpc_SubscribeOnionMessagesRequest` message.
+        ///   - serializer: A serializer for `Lnrpc_SubscribeOnionMessagesRequest` messages.
+        ///   - deserializer: A deserializer for `Lnrpc_OnionMessageUpdate` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func subscribeOnionMessages<Result>(
+            request: GRPCCore.ClientRequest<Lnrpc_SubscribeOnionMessagesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Lnrpc_SubscribeOnionMessagesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Lnrpc_OnionMessageUpdate>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Lnrpc_OnionMessageUpdate>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Lnrpc_Lightning.Method.SubscribeOnionMessages.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -757,6 +897,62 @@ extension Lnrpc_Lightning.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Lnrpc_SubscribeCustomMessagesRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Lnrpc_CustomMessage>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SendOnionMessage" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sends an onion message to a connected peer, which the onion's first layer is for. Since LND 0.21.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Lnrpc_SendOnionMessageRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func sendOnionMessage<Result>(
+        request: GRPCCore.ClientRequest<Lnrpc_SendOnionMessageRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_SendOnionMessageResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.sendOnionMessage(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Lnrpc_SendOnionMessageRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Lnrpc_SendOnionMessageResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SubscribeOnionMessages" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The onion messages that arrive, those included that LND forwards.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Lnrpc_SubscribeOnionMessagesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func subscribeOnionMessages<Result>(
+        request: GRPCCore.ClientRequest<Lnrpc_SubscribeOnionMessagesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Lnrpc_OnionMessageUpdate>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.subscribeOnionMessages(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Lnrpc_SubscribeOnionMessagesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Lnrpc_OnionMessageUpdate>(),
             options: options,
             onResponse: handleResponse
         )
@@ -987,6 +1183,70 @@ extension Lnrpc_Lightning.ClientProtocol {
             metadata: metadata
         )
         return try await self.subscribeCustomMessages(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SendOnionMessage" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sends an onion message to a connected peer, which the onion's first layer is for. Since LND 0.21.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func sendOnionMessage<Result>(
+        _ message: Lnrpc_SendOnionMessageRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_SendOnionMessageResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Lnrpc_SendOnionMessageRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.sendOnionMessage(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SubscribeOnionMessages" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The onion messages that arrive, those included that LND forwards.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func subscribeOnionMessages<Result>(
+        _ message: Lnrpc_SubscribeOnionMessagesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Lnrpc_OnionMessageUpdate>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Lnrpc_SubscribeOnionMessagesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.subscribeOnionMessages(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -338,6 +338,111 @@ package nonisolated struct Lnrpc_CustomMessage: Sendable {
   package init() {}
 }
 
+package nonisolated struct Lnrpc_SendOnionMessageRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 33 bytes.
+  package var peer: Data = Data()
+
+  /// 33 bytes: `path_key` of BOLT 4's `onion_message`.
+  package var pathKey: Data = Data()
+
+  /// `onion_message_packet`.
+  package var onion: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Lnrpc_SendOnionMessageResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Lnrpc_SubscribeOnionMessagesRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Lnrpc_OnionMessageUpdate: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Who sent it to the node, 33 bytes.
+  package var peer: Data = Data()
+
+  /// `path_key` of the message as it arrived, 33 bytes.
+  package var pathKey: Data = Data()
+
+  package var replyPath: Lnrpc_BlindedPath {
+    get {_replyPath ?? Lnrpc_BlindedPath()}
+    set {_replyPath = newValue}
+  }
+  /// Returns true if `replyPath` has been explicitly set.
+  package var hasReplyPath: Bool {self._replyPath != nil}
+  /// Clears the value of `replyPath`. Subsequent reads from it will return its default value.
+  package mutating func clearReplyPath() {self._replyPath = nil}
+
+  /// `encrypted_recipient_data` as it arrived, still encrypted.
+  package var encryptedRecipientData: Data = Data()
+
+  /// The fields of 64 and above, which are for the last hop only.
+  package var customRecords: Dictionary<UInt64,Data> = [:]
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _replyPath: Lnrpc_BlindedPath? = nil
+}
+
+package nonisolated struct Lnrpc_BlindedPath: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 33 bytes, or 9 when it is a short channel's end.
+  package var introductionNode: Data = Data()
+
+  /// 33 bytes.
+  package var blindingPoint: Data = Data()
+
+  package var blindedHops: [Lnrpc_BlindedHop] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Lnrpc_BlindedHop: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 33 bytes.
+  package var blindedNode: Data = Data()
+
+  package var encryptedData: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "lnrpc"
@@ -919,6 +1024,213 @@ nonisolated extension Lnrpc_CustomMessage: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.peer != rhs.peer {return false}
     if lhs.type != rhs.type {return false}
     if lhs.data != rhs.data {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Lnrpc_SendOnionMessageRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SendOnionMessageRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{3}path_key\0\u{1}onion\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.peer) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.pathKey) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.onion) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peer.isEmpty {
+      try visitor.visitSingularBytesField(value: self.peer, fieldNumber: 1)
+    }
+    if !self.pathKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.pathKey, fieldNumber: 2)
+    }
+    if !self.onion.isEmpty {
+      try visitor.visitSingularBytesField(value: self.onion, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Lnrpc_SendOnionMessageRequest, rhs: Lnrpc_SendOnionMessageRequest) -> Bool {
+    if lhs.peer != rhs.peer {return false}
+    if lhs.pathKey != rhs.pathKey {return false}
+    if lhs.onion != rhs.onion {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Lnrpc_SendOnionMessageResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SendOnionMessageResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Lnrpc_SendOnionMessageResponse, rhs: Lnrpc_SendOnionMessageResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Lnrpc_SubscribeOnionMessagesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SubscribeOnionMessagesRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Lnrpc_SubscribeOnionMessagesRequest, rhs: Lnrpc_SubscribeOnionMessagesRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Lnrpc_OnionMessageUpdate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".OnionMessageUpdate"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{3}path_key\0\u{4}\u{2}reply_path\0\u{3}encrypted_recipient_data\0\u{3}custom_records\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.peer) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.pathKey) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._replyPath) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.encryptedRecipientData) }()
+      case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt64,SwiftProtobuf.ProtobufBytes>.self, value: &self.customRecords) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.peer.isEmpty {
+      try visitor.visitSingularBytesField(value: self.peer, fieldNumber: 1)
+    }
+    if !self.pathKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.pathKey, fieldNumber: 2)
+    }
+    try { if let v = self._replyPath {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if !self.encryptedRecipientData.isEmpty {
+      try visitor.visitSingularBytesField(value: self.encryptedRecipientData, fieldNumber: 5)
+    }
+    if !self.customRecords.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufUInt64,SwiftProtobuf.ProtobufBytes>.self, value: self.customRecords, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Lnrpc_OnionMessageUpdate, rhs: Lnrpc_OnionMessageUpdate) -> Bool {
+    if lhs.peer != rhs.peer {return false}
+    if lhs.pathKey != rhs.pathKey {return false}
+    if lhs._replyPath != rhs._replyPath {return false}
+    if lhs.encryptedRecipientData != rhs.encryptedRecipientData {return false}
+    if lhs.customRecords != rhs.customRecords {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Lnrpc_BlindedPath: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BlindedPath"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}introduction_node\0\u{3}blinding_point\0\u{3}blinded_hops\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.introductionNode) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.blindingPoint) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.blindedHops) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.introductionNode.isEmpty {
+      try visitor.visitSingularBytesField(value: self.introductionNode, fieldNumber: 1)
+    }
+    if !self.blindingPoint.isEmpty {
+      try visitor.visitSingularBytesField(value: self.blindingPoint, fieldNumber: 2)
+    }
+    if !self.blindedHops.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.blindedHops, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Lnrpc_BlindedPath, rhs: Lnrpc_BlindedPath) -> Bool {
+    if lhs.introductionNode != rhs.introductionNode {return false}
+    if lhs.blindingPoint != rhs.blindingPoint {return false}
+    if lhs.blindedHops != rhs.blindedHops {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Lnrpc_BlindedHop: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BlindedHop"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}blinded_node\0\u{3}encrypted_data\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.blindedNode) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.encryptedData) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.blindedNode.isEmpty {
+      try visitor.visitSingularBytesField(value: self.blindedNode, fieldNumber: 1)
+    }
+    if !self.encryptedData.isEmpty {
+      try visitor.visitSingularBytesField(value: self.encryptedData, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Lnrpc_BlindedHop, rhs: Lnrpc_BlindedHop) -> Bool {
+    if lhs.blindedNode != rhs.blindedNode {return false}
+    if lhs.encryptedData != rhs.encryptedData {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
