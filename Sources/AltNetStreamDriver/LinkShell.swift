@@ -159,31 +159,44 @@ final class StreamInbox: Sendable {
 
 /// Messages of the driver's own for a link's remote that the session has not taken yet.
 final class MessageInbox: Sendable {
-    /// The most that may wait. They are small and unreliable by nature; a remote that does not read must not cost more.
-    static let maximumWaiting = 64
+    private struct State {
+        var waiting: [[UInt8]] = []
+        var bytes = 0
+    }
 
-    private let waiting = Mutex<[[UInt8]]>([])
+    /// The most messages that may wait: as many as may come at once from one side of the driver. They are unreliable by
+    /// nature; a remote that does not read must not cost more.
+    static let maximumWaiting = 256
+    /// The most bytes that may wait: 64 of the longest replies.
+    static let maximumBytes = 64 * 65_535
+
+    private let state = Mutex(State())
+
+    /// Whether another message would find room.
+    var hasRoom: Bool { self.state.withLock { Self.hasRoom($0) } }
 
     /// Queues a message, and calls `announce` if none waited; `false` when there is no room for it.
     func add(_ message: [UInt8], announce: () -> Void) -> Bool {
-        let (isFirst, hasRoom) = self.waiting.withLock { waiting in
-            guard waiting.count < Self.maximumWaiting else { return (false, false) }
-            waiting.append(message)
-            return (waiting.count == 1, true)
+        let (isFirst, hasRoom) = self.state.withLock { state in
+            guard Self.hasRoom(state) else { return (false, false) }
+            state.waiting.append(message)
+            state.bytes += message.count
+            return (state.waiting.count == 1, true)
         }
         if isFirst { announce() }
         return hasRoom
     }
 
-    /// Whether another message would find room.
-    var hasRoom: Bool { self.waiting.withLock { $0.count < Self.maximumWaiting } }
-
     /// Takes what waits.
     func takeAll() -> [[UInt8]] {
-        self.waiting.withLock { waiting in
-            defer { waiting = [] }
-            return waiting
+        self.state.withLock { state in
+            defer { state = State() }
+            return state.waiting
         }
+    }
+
+    private static func hasRoom(_ state: State) -> Bool {
+        state.waiting.count < Self.maximumWaiting && state.bytes < Self.maximumBytes
     }
 }
 

@@ -86,7 +86,7 @@ struct MessageChainFailureTests {
                     return "\(request): always busy"
                 }
             }
-            return await group.reduce(into: []) { if let wrong = $1 { $0.append(wrong) } }
+            return await group.reduce(into: [String]()) { if let wrong = $1 { $0.append(wrong) } }
         }
         #expect(wrong == [])
         await chain.stop()
@@ -132,7 +132,7 @@ struct MessageChainFailureTests {
                 var failed = 0
                 for _ in 0..<12 {
                     let report = try? await chain.perform(
-                        "message.send", ["path": honest, "text": "honest", "timeoutSeconds": 3], by: "c")
+                        "message.send", ["path": honest, "text": "honest", "timeoutSeconds": 20], by: "c")
                     failed += report == nil ? 1 : 0
                 }
                 return (0, failed)
