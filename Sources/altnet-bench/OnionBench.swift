@@ -4,7 +4,6 @@ internal import AltNetBase
 internal import AltNetKeys
 internal import AltNetOnion
 internal import CSecp256k1
-internal import Foundation
 
 /// Onions on one core, beside the calls of libsecp256k1 that they cannot do without.
 enum OnionBench {

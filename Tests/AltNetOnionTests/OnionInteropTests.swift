@@ -37,8 +37,22 @@ struct OtherOnions: Sendable, CustomTestStringConvertible {
             let keys: [String]
         }
 
+        struct Reply: Encodable {
+            let onion: String
+            let key: String
+            let contents: String
+        }
+
+        struct Open: Encodable {
+            let reply: String
+            let nodes: [String]
+            let sessionKey: String
+        }
+
         var build: Build?
         var peel: Peel?
+        var answer: Reply?
+        var open: Open?
 
         static func build(_ route: TestRoute) -> Task {
             Task(
@@ -60,6 +74,9 @@ struct OtherOnions: Sendable, CustomTestStringConvertible {
         var onion: String?
         var payloads: [String]?
         var last: Bool?
+        var reply: String?
+        var hop: Int?
+        var contents: String?
         var error: String?
     }
 
@@ -182,6 +199,46 @@ struct OnionInteropTests {
             #expect(ours != nil)
             // pyln-proto does not look at the version.
             #expect(answer.error != nil || (other.name == "pyln" && onion[0] != 0))
+        }
+    }
+
+    @Test("opens our replies, and makes replies that we open, from every hop of every length")
+    func replies() async throws {
+        var random = SeededRandom(seed: 6)
+        var (theirs, ours): ([OtherOnions.Task], [OtherOnions.Task]) = ([], [])
+        var expected: [(secrets: [OnionSecret], hop: Int, contents: [UInt8])] = []
+        for count in 1...OnionPacket.maximumHops(payload: 33) {
+            let route = try TestRoute(payloads: Array(repeating: 33, count: count), using: &random)
+            var (packet, secrets) = try route.build()
+            for (hop, key) in route.keys.enumerated() {
+                // Two bytes at least, because Electrum takes them for a failure code.
+                let contents = random.bytes(Int.random(in: 2...256, using: &random))
+                let reply = secrets[...hop].reversed().reduce(nil as [UInt8]?) { reply, secret in
+                    reply.map { OnionReply.wrap($0, secret: secret) } ?? OnionReply.make(contents, secret: secret)
+                }
+                ours.append(
+                    OtherOnions.Task(
+                        open: .init(
+                            reply: Hex.encode(reply ?? []), nodes: route.hops.map(\.node.description),
+                            sessionKey: Hex.encode(route.sessionKey.secretBytes))))
+                theirs.append(
+                    OtherOnions.Task(
+                        answer: .init(
+                            onion: Hex.encode(packet.bytes), key: Hex.encode(key.secretBytes),
+                            contents: Hex.encode(contents))))
+                expected.append((secrets, hop, contents))
+                guard let next = try packet.peel(key: key).next else { break }
+                packet = next
+            }
+        }
+        for (answer, (_, hop, contents)) in zip(try await OtherOnions.electrum.run(ours), expected) {
+            #expect(answer == OtherOnions.Answer(hop: hop, contents: Hex.encode(contents)))
+        }
+        for (answer, (secrets, hop, contents)) in zip(try await OtherOnions.electrum.run(theirs), expected) {
+            let made = try Vectors.bytes(try #require(answer.reply, "\(answer.error ?? "")"))
+            let arrived = secrets[..<hop].reversed().reduce(made) { OnionReply.wrap($0, secret: $1) }
+            let opened = try OnionReply.open(arrived, secrets: secrets)
+            #expect(opened.hop == hop && opened.contents == contents)
         }
     }
 }

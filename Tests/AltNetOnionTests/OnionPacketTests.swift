@@ -185,6 +185,18 @@ struct OnionPacketTests {
         #expect(try packet.peel(key: key, associatedData: [1, 2, 3]).payload == route.hops[0].payload)
     }
 
+    @Test("bytes that are no point are refused before anything else is done with the packet")
+    func noPoint() throws {
+        var random = SeededRandom(seed: 23)
+        let route = try TestRoute(payloads: [33], using: &random)
+        let bytes = try route.build().packet.bytes
+        let notOnCurve = [2] + [UInt8](repeating: 0xff, count: 32)
+        for key in [notOnCurve, [UInt8](repeating: 0, count: 33), [4] + bytes[2..<34]] {
+            let packet = try OnionPacket(bytes: bytes[..<1] + key + bytes[34...])
+            #expect(refusal { () throws(OnionError) in _ = try route.peel(packet) } == .badKey)
+        }
+    }
+
     /// A packet with a valid code around any plain payloads: what only a sender can make who breaks the rules.
     private static func packet(_ plain: [UInt8], for key: NodePrivateKey, size: Int = 1300) throws -> OnionPacket {
         var random = SeededRandom(seed: 19)

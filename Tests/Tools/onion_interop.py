@@ -8,9 +8,11 @@ FILE has one JSON object a line, and so has the output, in the same order:
 
     {"build": {"sessionKey": HEX, "associatedData": HEX, "hops": [[NODE, PAYLOAD], ...]}}  ->  {"onion": HEX}
     {"peel": {"onion": HEX, "associatedData": HEX, "keys": [HEX, ...]}}  ->  {"payloads": [HEX, ...], "last": BOOL}
+    {"answer": {"onion": HEX, "key": HEX, "contents": HEX}}  ->  {"reply": HEX}
+    {"open": {"reply": HEX, "nodes": [NODE, ...], "sessionKey": HEX}}  ->  {"hop": NUMBER, "contents": HEX}
 
 Payloads are without their length. Peeling stops at the last hop or after the last key. What the other code refuses
-becomes {"error": TEXT}.
+becomes {"error": TEXT}. pyln-proto has no replies.
 
 pyln-proto builds wrong onions unless all payloads are equally long; it must not be asked for others.
 """
@@ -82,12 +84,28 @@ class Electrum:
         payload = processed.hop_data.payload["raw"]
         return payload, None if processed.are_we_final else processed.next_packet.to_bytes()
 
+    def answer(self, packet, key, contents):
+        failure = self.lnonion.OnionRoutingFailure.from_bytes(contents)
+        return self.lnonion.construct_onion_error(failure, self.lnonion.OnionPacket.from_bytes(packet), key)
+
+    def open(self, reply, nodes, session_key):
+        failure, hop = self.lnonion.decode_onion_error(reply, nodes, session_key)
+        return hop, failure.to_bytes()
+
 
 def work(other, task):
     if "build" in task:
         job = task["build"]
         hops = [(bytes.fromhex(node), bytes.fromhex(payload)) for node, payload in job["hops"]]
         return {"onion": other.build(bytes.fromhex(job["sessionKey"]), bytes.fromhex(job["associatedData"]), hops).hex()}
+    if "answer" in task:
+        job = task["answer"]
+        return {"reply": other.answer(*(bytes.fromhex(job[name]) for name in ("onion", "key", "contents"))).hex()}
+    if "open" in task:
+        job = task["open"]
+        nodes = [bytes.fromhex(node) for node in job["nodes"]]
+        hop, contents = other.open(bytes.fromhex(job["reply"]), nodes, bytes.fromhex(job["sessionKey"]))
+        return {"hop": hop, "contents": contents.hex()}
     job = task["peel"]
     packet, payloads = bytes.fromhex(job["onion"]), []
     for key in job["keys"]:
