@@ -80,7 +80,7 @@ extension DirectedMessages {
             // BOLT 4 names the record at fault and its place; here there are no records, so both are zero.
             return self.fail(.invalidOnionPayload, data: [0, 0, 0], secret: peeled.secret, answering: received)
         }
-        switch canSend(next) {
+        switch next == self.key?.publicKey ? .absent : canSend(next) {
         case .ready: break
         case .busy:
             self.counters.count(.busyNextNodes)

@@ -146,8 +146,10 @@ public struct DirectedMessages: Sendable {
     /// its replies could not be sent any more.
     public mutating func onPeerClosed(_ neighbour: NodeID, now: MonotonicInstant) -> [Directive] {
         var directives: [Directive] = []
-        self.deliveries = self.deliveries.filter { $0.value.received.neighbour != neighbour }
-        _ = self.forwards.removeAll { $0.received.neighbour == neighbour }
+        let left = self.deliveries.filter { $0.value.received.neighbour == neighbour }.keys
+        for handle in left { self.deliveries[handle] = nil }
+        let forgotten = self.forwards.removeAll { $0.received.neighbour == neighbour }
+        self.counters[.forgotten] += UInt64(left.count + forgotten.count)
         for forward in self.forwards.removeAll(where: { $0.sent.neighbour == neighbour }) {
             directives += self.fail(.temporaryNodeFailure, secret: forward.secret, answering: forward.received)
         }

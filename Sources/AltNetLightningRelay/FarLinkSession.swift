@@ -111,7 +111,7 @@ public struct FarLinkSession: LinkSession {
 
     let configuration: Configuration
     var phase = Phase.idle
-    var random: SeededRandom
+    var random: OneWayRandom
     var bucket: TokenBucket
     var serves: Set<ObjectKind> = []
     /// The messages that are not answered, by their number.
@@ -133,7 +133,7 @@ public struct FarLinkSession: LinkSession {
     /// `seed` MUST be random: from it come the numbers by which answers are found.
     public init(_ configuration: Configuration, seed: UInt64) {
         self.configuration = configuration
-        self.random = SeededRandom(seed: seed)
+        self.random = OneWayRandom(seed: seed)
         self.bucket = TokenBucket(
             burst: configuration.pace.burst, perSecond: configuration.pace.perSecond, now: .zero)
     }

@@ -15,7 +15,7 @@ extension ObjectRequest {
         let hashes = (bytes - 40) / 32
         // The first header is whole, the others are compressed, and the kind comes before them.
         let headers = 1 + (room - 1 - BlockHeader.size) / HeaderCompression.maximumSize
-        guard hashes >= 1, headers >= 1 else { return nil }
+        guard hashes >= 1, room > BlockHeader.size else { return nil }
         return .headers(
             locator: Self.thinned(locator, to: hashes), stop: stop, heightHint: 0,
             limit: min(limit, UInt32(headers)))

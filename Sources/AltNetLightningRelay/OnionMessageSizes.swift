@@ -52,7 +52,8 @@ extension OnionMessages {
             OnionPacket.size(ofPayload: others + Self.record(Self.fieldType, length)) <= size
         }
         // Lengths take one or three bytes, twice: so the guess is at most four bytes too short.
-        let least = size - OnionPacket.size(ofPayload: 0x1_0000) + 0x1_0000 - others - Self.record(Self.fieldType, 253) + 253
+        let least =
+            size - OnionPacket.size(ofPayload: 0x1_0000) + 0x1_0000 - others - Self.record(Self.fieldType, 253) + 253
         guard least >= 0 else { return 0 }
         return (least...(least + 6)).last(where: fits) ?? 0
     }

@@ -32,7 +32,7 @@ extension OnionMessages {
         }
         // A next node that is named by a channel cannot be found: we have no channels.
         guard let next = data.nextNode else { return self.drop(.unknownNextNodes) }
-        switch canSend(next) {
+        switch next == key.publicKey ? .absent : canSend(next) {
         case .ready: break
         case .busy: return self.drop(.busyNextNodes)
         case .absent: return self.drop(.unknownNextNodes)

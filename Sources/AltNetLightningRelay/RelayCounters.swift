@@ -38,6 +38,8 @@ public struct RelayCounters: Hashable, Sendable {
         case forwardsExpired = "forwards_expired"
         /// A message for us was not answered in time.
         case deliveriesExpired = "deliveries_expired"
+        /// A forward, or a message for us, was forgotten because the neighbour that it came from left.
+        case forgotten
         /// A reply belongs to no message that is remembered, or came from the wrong neighbour.
         case unknownReplies = "unknown_replies"
         /// A reply has a form that no reply has.

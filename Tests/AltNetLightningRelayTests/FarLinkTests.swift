@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetBase
+import AltNetBitcoin
+import AltNetLightning
+import AltNetObjects
+import Testing
+
+@testable import AltNetLightningRelay
+
+/// Several asking sides, one serving side, and messages that get lost between them.
+struct FarWorld {
+    private enum Event {
+        case question(from: Int, [UInt8])
+        case answer(to: Int, [UInt8])
+        case object(id: UInt64, ObjectAnswer)
+        case timer(Int)
+    }
+
+    var random: SeededRandom
+    var now = MonotonicInstant.zero
+    var links: [FarLinkSession]
+    var server: FarServerSession
+    /// The share of messages that get lost in each direction, in percent.
+    var loss = 0
+    /// What the links said to their callers.
+    private(set) var said: [[LinkDirective]]
+    /// What the serving side said to its caller.
+    private(set) var served: [LinkDirective] = []
+    /// What the node behind the serving side has.
+    var objects: (ObjectRequest) -> ObjectAnswer = { _ in .refused(.notFound) }
+    private(set) var messages = 0
+    private var queue: [(at: MonotonicInstant, order: Int, event: Event)] = []
+    private var order = 0
+    private var handles: [UInt64: Int] = [:]
+    private var openRequests = 0
+
+    init(
+        links count: Int, seed: UInt64, link: FarLinkSession.Configuration = FarWorld.link,
+        server: FarServerSession.Configuration = FarWorld.server
+    ) {
+        self.random = SeededRandom(seed: seed)
+        self.links = (0..<count).map { FarLinkSession(link, seed: seed &* 1000 &+ UInt64($0)) }
+        self.said = Array(repeating: [], count: count)
+        self.server = FarServerSession(server)
+        self.served = self.server.onConnected(now: self.now)
+    }
+
+    /// Three hops of directed messages.
+    static let link = FarLinkSession.Configuration(
+        network: .regtest, identity: "02", longestFrame: DirectedMessages.maximumPayload(hops: 3),
+        longestAnswer: DirectedMessages.maximumReply)
+    static let server = FarServerSession.Configuration(
+        network: .regtest, serves: [.headers, .blocks, .addresses])
+
+    mutating func connect() {
+        for link in self.links.indices { self.absorb(self.links[link].onConnected(now: self.now), link) }
+    }
+
+    mutating func request(_ link: Int, id: UInt64, _ request: ObjectRequest) {
+        self.absorb(self.links[link].onRequest(id: id, request, now: self.now), link)
+    }
+
+    mutating func announce(_ link: Int, _ announcement: ObjectAnnouncement) {
+        self.absorb(self.links[link].onAnnouncement(announcement, now: self.now), link)
+    }
+
+    mutating func run(for duration: Duration) {
+        let end = self.now + duration
+        while let index = self.queue.indices.min(by: { self.isEarlier($0, $1) }), self.queue[index].at <= end {
+            let (at, _, event) = self.queue.remove(at: index)
+            self.now = at
+            self.handle(event)
+        }
+        self.now = end
+    }
+
+    private func isEarlier(_ one: Int, _ other: Int) -> Bool {
+        let (one, other) = (self.queue[one], self.queue[other])
+        return one.at == other.at ? one.order < other.order : one.at < other.at
+    }
+
+    private mutating func handle(_ event: Event) {
+        switch event {
+        case .question(let from, let frame):
+            let handle = UInt64(self.handles.count)
+            self.handles[handle] = from
+            var bytes: [UInt8] = []
+            bytes.appendBigEndian(handle)
+            self.absorb(self.server.onBytes(bytes + frame, now: self.now))
+        case .answer(let to, let frame): self.absorb(self.links[to].onBytes(frame, now: self.now), to)
+        case .object(let id, let answer):
+            self.openRequests -= 1
+            self.absorb(self.server.onAnswer(id: id, answer, now: self.now))
+        case .timer(let link):
+            if self.links.indices.contains(link) {
+                self.absorb(self.links[link].onTimer(now: self.now), link)
+            } else {
+                self.absorb(self.server.onTimer(now: self.now))
+            }
+        }
+        for link in self.links {
+            #expect(link.openMessages <= FarLinkSession.maximumMessages + 1)
+            #expect(link.heldBytes <= 4 * RelayFrame.maximumAnswer + FarLinkSession.maximumTransactionBytes)
+        }
+        #expect(self.server.heldBytes <= 2 * RelayFrame.maximumAnswer + FarTransfers.maximumBytes)
+        #expect(self.openRequests <= FarServerSession.maximumOpenRequests)
+    }
+
+    private mutating func absorb(_ directives: [LinkDirective], _ link: Int) {
+        for directive in directives {
+            switch directive {
+            case .write(let frame):
+                self.messages += 1
+                #expect(frame.count <= self.links[link].configuration.longestFrame)
+                self.deliver(.question(from: link, frame))
+            case .setTimer(let moment): self.schedule(.timer(link), at: moment)
+            default: self.said[link].append(directive)
+            }
+        }
+    }
+
+    private mutating func absorb(_ directives: [LinkDirective]) {
+        for directive in directives {
+            switch directive {
+            case .write(let bytes):
+                var reader = ByteReader(bytes)
+                guard let handle = try? reader.bigEndian(UInt64.self), let link = self.handles[handle] else {
+                    Issue.record("an answer to nobody")
+                    continue
+                }
+                let frame = Array(reader.rest())
+                #expect(frame.count <= self.links[link].configuration.longestAnswer)
+                self.deliver(.answer(to: link, frame))
+            case .setTimer(let moment): self.schedule(.timer(self.links.count), at: moment)
+            case .request(let id, let request):
+                self.openRequests += 1
+                self.served.append(directive)
+                let after = Duration.milliseconds(Int64.random(in: 1...300, using: &self.random))
+                self.schedule(.object(id: id, self.objects(request)), at: self.now + after)
+            default: self.served.append(directive)
+            }
+        }
+    }
+
+    private mutating func deliver(_ event: Event) {
+        guard Int.random(in: 0..<100, using: &self.random) >= self.loss else { return }
+        self.schedule(event, at: self.now + .milliseconds(Int64.random(in: 10...900, using: &self.random)))
+    }
+
+    private mutating func schedule(_ event: Event, at moment: MonotonicInstant) {
+        self.queue.append((moment, self.order, event))
+        self.order += 1
+    }
+}
+
+@Suite("FarLinkSession and FarServerSession")
+struct FarLinkTests {
+    private static func answers(_ world: FarWorld, _ link: Int = 0) -> [UInt64: ObjectAnswer] {
+        var answers: [UInt64: ObjectAnswer] = [:]
+        for case .answer(let id, let answer) in world.said[link] {
+            #expect(answers[id] == nil)
+            answers[id] = answer
+        }
+        return answers
+    }
+
+    private static func transactions(_ world: FarWorld) -> [[UInt8]] {
+        world.served.compactMap { if case .announcement(.transaction(let bytes)) = $0 { bytes } else { nil } }
+    }
+
+    /// A block that differs from hash to hash.
+    private static func block(_ hash: BlockHash, length: Int) -> [UInt8] {
+        var random = SeededRandom(seed: hash.number.limbs.0)
+        return (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    }
+
+    private static func hash(_ number: UInt8) -> BlockHash {
+        BlockHash(bytes: Array(repeating: number, count: 32)) ?? .zero
+    }
+
+    @Test("the link stands when the far node answers the first ping, and says what it serves and nothing else")
+    func established() {
+        var world = FarWorld(links: 1, seed: 1)
+        world.connect()
+        world.run(for: .seconds(5))
+        let peer = LinkPeer(
+            identity: "02", agent: UntrustedText(""), claimedHeight: nil, serves: [.headers, .blocks, .addresses])
+        #expect(world.said[0] == [.established(peer)])
+        #expect(
+            world.served == [
+                .established(LinkPeer(identity: "", agent: UntrustedText(""), claimedHeight: nil, serves: []))
+            ])
+        // From then on it is asked every minute.
+        world.run(for: .seconds(600))
+        #expect(world.said[0].count == 1)
+        #expect((9...11).contains(world.messages))
+    }
+
+    @Test("a far node that answers no ping is given up after the third, at the start and later")
+    func unreachable() {
+        var world = FarWorld(links: 1, seed: 1)
+        world.loss = 100
+        world.connect()
+        world.run(for: .seconds(79))
+        #expect(world.said[0].isEmpty)
+        world.run(for: .seconds(2))
+        #expect(world.said[0] == [.disconnect(DisconnectReason(.unreachable, "no answer to 3 pings"))])
+        #expect(world.messages == 3)
+
+        world = FarWorld(links: 1, seed: 1)
+        world.connect()
+        world.run(for: .seconds(5))
+        world.loss = 100
+        world.run(for: .seconds(300))
+        #expect(world.said[0].last == .disconnect(DisconnectReason(.timedOut, "no answer to 3 pings")))
+    }
+
+    @Test("a far node on another chain is left")
+    func otherChain() {
+        var configuration = FarWorld.server
+        configuration.network = .signet
+        var world = FarWorld(links: 1, seed: 1, server: configuration)
+        world.connect()
+        world.run(for: .seconds(5))
+        #expect(
+            world.said[0] == [.disconnect(DisconnectReason(.wrongNetwork, "the far node is not on regtest"))])
+    }
+
+    @Test(
+        "blocks of any length arrive whole while messages get lost",
+        arguments: [80, 65_444, 65_500, 400_000, 4_000_000])
+    func blocks(_ length: Int) {
+        var world = FarWorld(links: 1, seed: UInt64(length))
+        world.objects = { request in
+            guard case .block(let hash) = request else { return .refused(.invalid) }
+            return .objects(.blocks, [Self.block(hash, length: length)])
+        }
+        world.connect()
+        world.run(for: .seconds(20))
+        world.loss = 5
+        world.request(0, id: 7, .block(Self.hash(9)))
+        world.run(for: .seconds(200))
+        #expect(Self.answers(world)[7] == .objects(.blocks, [Self.block(Self.hash(9), length: length)]))
+        // Whatever was asked again, the node behind was asked once or twice.
+        let asked = world.served.count { if case .request = $0 { true } else { false } }
+        #expect(asked <= 2)
+    }
+
+    @Test("many askers at once each get what they asked for, whatever gets lost", arguments: 0..<20)
+    func crowd(_ seed: Int) {
+        var world = FarWorld(links: 12, seed: UInt64(seed))
+        world.objects = { request in
+            guard case .block(let hash) = request else { return .refused(.notFound) }
+            return .objects(.blocks, [Self.block(hash, length: 80 + Int(hash.bytes[0]) * 1000)])
+        }
+        world.connect()
+        world.run(for: .seconds(5))
+        world.loss = 10
+        for link in 0..<12 {
+            for id in 0..<6 { world.request(link, id: UInt64(id), .block(Self.hash(UInt8(link * 6 + id)))) }
+        }
+        world.run(for: .seconds(400))
+        for link in 0..<12 {
+            let answers = Self.answers(world, link)
+            let isEstablished = world.said[link].contains { if case .established = $0 { true } else { false } }
+            if isEstablished { #expect(answers.count == 6) }
+            for (id, answer) in answers {
+                let hash = Self.hash(UInt8(link * 6 + Int(id)))
+                let block = Self.block(hash, length: 80 + Int(hash.bytes[0]) * 1000)
+                #expect(
+                    [.objects(.blocks, [block]), .refused(.busy), .refused(.unavailable)].contains(answer))
+            }
+        }
+    }
+
+    @Test("headers are asked for with a locator and a limit that fit, and come in one answer")
+    func headers() throws {
+        var world = FarWorld(links: 1, seed: 1)
+        let locator = (0..<101).map { Self.hash(UInt8($0)) }
+        world.objects = { _ in .headers([]) }
+        world.connect()
+        world.run(for: .seconds(5))
+        world.request(0, id: 1, .headers(locator: locator, stop: .zero, heightHint: 5, limit: 8192))
+        world.run(for: .seconds(5))
+        #expect(Self.answers(world)[1] == .headers([]))
+        guard case .request(_, .headers(let asked, _, let height, let limit))? = world.served.last else {
+            Issue.record("nothing was asked")
+            return
+        }
+        #expect(asked.count <= 33 && asked.first == locator.first && asked.last == locator.last)
+        #expect(height == 0 && limit == 1334)
+    }
+
+    @Test("what is not served, makes no sense or comes too early is refused at once, and too much as busy")
+    func refusals() {
+        var world = FarWorld(links: 1, seed: 1)
+        world.request(0, id: 1, .block(.zero))
+        world.connect()
+        world.run(for: .seconds(5))
+        world.request(0, id: 2, .transaction(.zero))
+        world.request(0, id: 3, .addresses(limit: 0))
+        for id in 10..<27 { world.request(0, id: UInt64(id), .block(Self.hash(UInt8(id)))) }
+        #expect(Self.answers(world)[1] == .refused(.unavailable))
+        #expect(Self.answers(world)[2] == .refused(.unsupported))
+        #expect(Self.answers(world)[3] == .refused(.invalid))
+        #expect(Self.answers(world)[26] == .refused(.busy))
+        world.run(for: .seconds(60))
+        #expect((10..<26).allSatisfy { Self.answers(world)[$0] == .refused(.notFound) })
+        // Nobody asks the askers.
+        #expect(
+            world.server.onRequest(id: 1, .block(.zero), now: world.now) == [
+                .answer(id: 1, .refused(.unsupported))
+            ])
+    }
+
+    @Test("a request whose messages all get lost is answered as unavailable")
+    func lost() {
+        var world = FarWorld(links: 1, seed: 1)
+        world.connect()
+        world.run(for: .seconds(5))
+        world.loss = 100
+        world.request(0, id: 1, .block(.zero))
+        world.run(for: .seconds(59))
+        #expect(Self.answers(world).isEmpty)
+        world.run(for: .seconds(2))
+        #expect(Self.answers(world)[1] == .refused(.unavailable))
+        #expect(world.links[0].lost >= 1 && world.links[0].resent == 2)
+    }
+
+    @Test(
+        "transactions of any length are handed over once, while messages get lost", arguments: [60, 1099, 1100, 50_000])
+    func handingOver(_ length: Int) {
+        var world = FarWorld(links: 1, seed: UInt64(length))
+        world.connect()
+        world.run(for: .seconds(5))
+        world.loss = 3
+        let transaction = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        world.announce(0, .transaction(transaction))
+        // Tips and addresses say something about us, and a transaction that waits already is not sent twice.
+        world.announce(0, .transaction(transaction))
+        world.announce(0, .addresses([]))
+        world.run(for: .seconds(280))
+        #expect(Self.transactions(world) == [transaction])
+        #expect(world.links[0].heldBytes == 0 && world.server.heldBytes == 0)
+    }
+
+    @Test("an answer that is not what was asked for ends the link")
+    func violations() {
+        for wrong in [
+            RelayFrame.Content.textTaken, .objectAnswer(total: 9, offset: 1, part: [1]),
+            .objectAnswer(total: 70_000, offset: 0, part: Array(repeating: 4, count: 255)),
+            .objectAnswer(total: 3, offset: 0, part: [4, 1, 1]),
+            .objectAnswer(total: 2, offset: 0, part: [2, 1]),
+        ] {
+            var session = FarLinkSession(FarWorld.link, seed: 3)
+            func frame(_ directives: [LinkDirective]) throws -> RelayFrame {
+                for case .write(let bytes) in directives { return try RelayFrame(decoding: bytes) }
+                throw RelayFrameError.unknownKind(0)
+            }
+            do {
+                let ping = try frame(session.onConnected(now: .zero))
+                let pong = RelayFrame(
+                    ping.requestID, .pong(chain: Network.regtest.chainHash, serves: [.blocks]))
+                _ = session.onBytes(pong.encoded, now: .zero)
+                let asked = try frame(session.onRequest(id: 1, .block(.zero), now: .zero))
+                // Answers to questions that nobody asked change nothing.
+                let unasked = RelayFrame(asked.requestID ^ 1, wrong)
+                #expect(session.onBytes(unasked.encoded, now: .zero).isEmpty)
+                let directives = session.onBytes(RelayFrame(asked.requestID, wrong).encoded, now: .zero)
+                #expect(directives.first == .answer(id: 1, .refused(.unavailable)))
+                guard case .disconnect(let reason)? = directives.last else {
+                    Issue.record("still connected after \(wrong)")
+                    continue
+                }
+                #expect(reason.code == .protocolViolation)
+                #expect(session.onTimer(now: .zero).isEmpty)
+            } catch {
+                Issue.record(error)
+            }
+        }
+    }
+}
+
+@Suite("FarTransfers")
+struct FarTransfersTests {
+    private let now = MonotonicInstant.zero
+
+    private func id(_ number: Int) -> [UInt8] { Array(repeating: UInt8(number), count: 16) }
+
+    @Test("no more transfers and bytes than the limits allow, and each place is free again after a minute")
+    func limits() {
+        var transfers = FarTransfers()
+        for number in 0..<16 {
+            #expect(transfers.onPart([1], at: 0, of: 1000, transfer: self.id(number), now: self.now) == .held(1))
+        }
+        #expect(transfers.onPart([1], at: 0, of: 100, transfer: self.id(16), now: self.now) == .refused(.busy))
+        #expect(transfers.deadline == self.now + .seconds(60))
+        transfers.expire(now: self.now + .seconds(60))
+        #expect(transfers.count == 0)
+        for number in 0..<5 {
+            let outcome = transfers.onPart([1], at: 0, of: 400_000, transfer: self.id(number), now: self.now)
+            #expect(outcome == .held(1))
+        }
+        #expect(transfers.onPart([1], at: 0, of: 60, transfer: self.id(9), now: self.now) == .refused(.busy))
+    }
+
+    @Test("nobody keeps a place for longer than five minutes")
+    func slow() {
+        var transfers = FarTransfers()
+        for part in 0..<6 {
+            let now = self.now + .seconds(part * 59)
+            transfers.expire(now: now)
+            let outcome = transfers.onPart([1], at: part, of: 1000, transfer: self.id(1), now: now)
+            #expect(outcome == .held(part == 0 ? 1 : part + 1))
+        }
+        #expect(transfers.deadline == self.now + .seconds(300))
+    }
+
+    @Test("parts are taken in order, a last part that comes again is known, and other lengths are refused")
+    func order() {
+        var transfers = FarTransfers()
+        let part = [UInt8](repeating: 7, count: 30)
+        #expect(transfers.onPart(part, at: 30, of: 60, transfer: self.id(1), now: self.now) == .held(0))
+        #expect(transfers.onPart(part, at: 0, of: 60, transfer: self.id(1), now: self.now) == .held(30))
+        #expect(transfers.onPart(part, at: 0, of: 60, transfer: self.id(1), now: self.now) == .held(30))
+        #expect(transfers.onPart(part, at: 30, of: 61, transfer: self.id(1), now: self.now) == .refused(.invalid))
+        #expect(transfers.onPart(part, at: 30, of: 60, transfer: self.id(1), now: self.now) == .complete(part + part))
+        #expect(transfers.onPart(part, at: 30, of: 60, transfer: self.id(1), now: self.now) == .alreadyComplete)
+        #expect(transfers.onPart(part, at: 0, of: 59, transfer: self.id(2), now: self.now) == .refused(.invalid))
+    }
+
+    @Test("complete transactions are handed on at the rate of one neighbour")
+    func rate() {
+        var transfers = FarTransfers()
+        let transaction = [UInt8](repeating: 7, count: 60)
+        var taken = 0
+        for number in 0..<40 {
+            let outcome = transfers.onPart(transaction, at: 0, of: 60, transfer: self.id(number), now: self.now)
+            if case .complete = outcome { taken += 1 } else { #expect(outcome == .refused(.busy)) }
+        }
+        #expect(taken == 32)
+    }
+}
