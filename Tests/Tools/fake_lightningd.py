@@ -460,14 +460,17 @@ def long_path(lightningd: Lightningd) -> dict:
 
 @check
 def disabled(lightningd: Lightningd) -> dict:
-    """Without its option, with a relative path, on an unknown network, and when its owner says so."""
+    """Without its option, with a relative path, on an unknown network, and with the start file of another."""
+    foreign = f"{lightningd.directory}/foreign"
+    with open(foreign, "w") as file:
+        json.dump({"network": "main"}, file)
     reasons = []
     for options, network, expected in [
         ({}, "regtest", "the option altnet-start-file is not set"),
         ({"altnet-start-file": ""}, "regtest", "the option altnet-start-file is not set"),
         ({"altnet-start-file": "start"}, "regtest", "must be an absolute path"),
         ({"altnet-start-file": "/start"}, "liquidv1", "does not know lightningd's network liquidv1"),
-        ({"altnet-start-file": "/other-network"}, "regtest", "altnetd works on another network"),
+        ({"altnet-start-file": foreign}, "regtest", "altnetd works on main, lightningd on regtest"),
     ]:
         other = Lightningd(lightningd.arguments)
         try:
