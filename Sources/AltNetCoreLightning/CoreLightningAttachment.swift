@@ -39,7 +39,12 @@ public final class CoreLightningAttachment: LightningAttachment {
         defer { self.queue.close() }
         var table = PeerTable()
         while let item = await self.queue.next() {
+            let isFull = table.refused > 0
             for event in try await self.events(of: item, &table) { await onEvent(event) }
+            if !isFull, table.refused > 0 {
+                self.logger.warning(
+                    "the Lightning node has more than \(PeerTable.maximumPeers) peers; not all are used")
+            }
         }
         if let reason = self.connection.endReason, !self.queue.isFinished { throw reason }
     }

@@ -35,12 +35,12 @@ public enum CoreLightningPlugin {
     /// - Parameters:
     ///   - messageTypes: the custom messages that are for us.
     ///   - judge: looks at what lightningd said before the plugin is ready; a sentence disables the plugin, and
-    ///     lightningd goes on without it. It has less than a minute.
+    ///     lightningd goes on without it. It has less than a minute. By default it compares the networks.
     ///   - attach: uses the node until that is over. It is called again, after 1 to 60 seconds, when it has returned or
     ///     thrown, as it does when altnetd is not there. It is cancelled when lightningd stops, and has 5 seconds then.
     public static func run(
         messageTypes: Set<UInt16> = Self.messageTypes,
-        judge: @escaping @Sendable (PluginConfiguration) async -> String? = { _ in nil },
+        judge: @escaping @Sendable (PluginConfiguration) async -> String? = { $0.networkObjection },
         attach: @escaping @Sendable (any LightningAttachment, PluginConfiguration) async throws -> Void
     ) async -> Never {
         signal(SIGPIPE, SIG_IGN)
@@ -76,15 +76,18 @@ public enum CoreLightningPlugin {
         var pause = Self.firstPause
         while !Task.isCancelled {
             let start = ContinuousClock.now
+            let reason: String
             do {
                 let attachment = try await CoreLightningAttachment(configuration, queue: queue)
                 try await attach(attachment, configuration)
+                reason = "altnetd let the driver go"
             } catch {
-                guard !Task.isCancelled else { return }
-                logger.warning("\(error); the next attempt follows in \(Int(pause.inSeconds)) s")
+                reason = "\(error)"
             }
+            guard !Task.isCancelled else { return }
             // What ran for a while was no failed start.
             if ContinuousClock.now - start >= Self.longestPause { pause = Self.firstPause }
+            logger.warning("\(reason); the next attempt follows in \(Int(pause.inSeconds)) s")
             try? await Task.sleep(for: pause)
             pause = min(pause * 2, Self.longestPause)
         }

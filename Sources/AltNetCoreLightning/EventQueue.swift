@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetKeys
 internal import AltNetLightningAttachment
 internal import Synchronization
 
 /// What waits between lightningd, which must never wait for us, and the driver, which may be slow.
 ///
 /// When it is full, what comes is dropped and counted. A lost connect or disconnect is repaired: the reader is told to
-/// list the peers anew.
+/// list the peers anew. No peer can fill it alone, so one that floods us costs the others nothing.
 final class EventQueue: Sendable {
     /// The most events. A large node's peers all connect within a minute of its start.
     static let maximumEvents = 8_192
-    /// The most bytes of messages: twice what one peer may have under way
-    /// (`BitcoinOverLightning.maximumPendingAnswers`).
-    static let maximumBytes = 32 << 20
+    /// The most bytes of messages: the shares of eight peers that fill theirs.
+    static let maximumBytes = 64 << 20
+    /// The most messages of one peer; onion messages, whose senders nobody knows, have one share together.
+    static let maximumEventsPerPeer = 1_024
+    /// The most bytes of one peer's messages: two answers of the greatest length (4,000,006 bytes each).
+    static let maximumBytesPerPeer = 8 << 20
     /// Losses are said at most this often.
     static let reportInterval = Duration.seconds(60)
 
@@ -23,13 +27,22 @@ final class EventQueue: Sendable {
         case list
     }
 
+    private struct Share {
+        var events = 0
+        var bytes = 0
+    }
+
     private struct State {
         var isOpen = false
         var isFinished = false
         var items: [PluginEvent] = []
         var head = 0
         var bytes = 0
-        var mustList = false
+        var shares: [NodeID?: Share] = [:]
+        /// How many events were taken out since the start.
+        var taken = 0
+        /// A list is due when so many were taken: behind what was older than the loss, or the list would be older.
+        var listAt: Int?
         var dropped = 0
         var said: MonotonicInstant?
         var reader: CheckedContinuation<Item?, Never>?
@@ -43,7 +56,7 @@ final class EventQueue: Sendable {
     func open() {
         self.state.withLock { state in
             state.isOpen = true
-            state.mustList = true
+            state.listAt = state.taken
         }
     }
 
@@ -51,9 +64,11 @@ final class EventQueue: Sendable {
     func close() {
         let reader = self.state.withLock { state -> CheckedContinuation<Item?, Never>? in
             state.isOpen = false
+            state.taken += state.items.count - state.head
             state.items = []
             state.head = 0
             state.bytes = 0
+            state.shares = [:]
             return Self.takeReader(&state)
         }
         reader?.resume(returning: nil)
@@ -78,9 +93,8 @@ final class EventQueue: Sendable {
         let (reader, report) = self.state.withLock { state -> (CheckedContinuation<Item?, Never>?, Int?) in
             guard state.isOpen, !state.isFinished else { return (nil, nil) }
             if let reader = Self.takeReader(&state) { return (reader, nil) }
-            guard state.items.count - state.head < Self.maximumEvents, state.bytes + event.size <= Self.maximumBytes
-            else {
-                if event.concernsConnections { state.mustList = true }
+            guard Self.hasRoom(state, for: event) else {
+                if event.concernsConnections { state.listAt = state.taken + state.items.count - state.head }
                 state.dropped += 1
                 if let said = state.said, now - said < Self.reportInterval { return (nil, nil) }
                 state.said = now
@@ -88,7 +102,7 @@ final class EventQueue: Sendable {
                 return (nil, state.dropped)
             }
             state.items.append(event)
-            state.bytes += event.size
+            Self.count(event, 1, &state)
             return (nil, nil)
         }
         reader?.resume(returning: .event(event))
@@ -102,11 +116,11 @@ final class EventQueue: Sendable {
             await withCheckedContinuation { continuation in
                 let item = self.state.withLock { state -> Item?? in
                     if Task.isCancelled || !state.isOpen { return .some(nil) }
-                    if let event = Self.takeFirst(&state) { return .event(event) }
-                    if state.mustList {
-                        state.mustList = false
+                    if let listAt = state.listAt, state.taken >= listAt {
+                        state.listAt = nil
                         return .some(.list)
                     }
+                    if let event = Self.takeFirst(&state) { return .event(event) }
                     if state.isFinished { return .some(nil) }
                     state.reader = continuation
                     return nil
@@ -118,6 +132,24 @@ final class EventQueue: Sendable {
         }
     }
 
+    private static func hasRoom(_ state: State, for event: PluginEvent) -> Bool {
+        guard state.items.count - state.head < Self.maximumEvents else { return false }
+        guard !event.concernsConnections else { return true }
+        let share = state.shares[event.sender] ?? Share()
+        return state.bytes + event.size <= Self.maximumBytes && share.events < Self.maximumEventsPerPeer
+            && share.bytes + event.size <= Self.maximumBytesPerPeer
+    }
+
+    /// Counts an event in (1) or out (-1).
+    private static func count(_ event: PluginEvent, _ sign: Int, _ state: inout State) {
+        guard !event.concernsConnections else { return }
+        state.bytes += sign * event.size
+        var share = state.shares[event.sender] ?? Share()
+        share.events += sign
+        share.bytes += sign * event.size
+        state.shares[event.sender] = share.events == 0 ? nil : share
+    }
+
     private static func takeReader(_ state: inout State) -> CheckedContinuation<Item?, Never>? {
         defer { state.reader = nil }
         return state.reader
@@ -127,7 +159,8 @@ final class EventQueue: Sendable {
         guard state.head < state.items.count else { return nil }
         let event = state.items[state.head]
         state.head += 1
-        state.bytes -= event.size
+        state.taken += 1
+        Self.count(event, -1, &state)
         // Moving what is left costs as much as what was taken, so on average nothing.
         if state.head == state.items.count || state.head > Self.maximumEvents / 2 {
             state.items.removeFirst(state.head)
@@ -145,6 +178,14 @@ extension PluginEvent {
         case .message(_, let message): message.count
         case .onionMessage(let delivery):
             delivery.fields.values.reduce(delivery.replyPath?.count ?? 0) { $0 + $1.count }
+        }
+    }
+
+    /// Whose message it is; `nil` for onion messages.
+    var sender: NodeID? {
+        switch self {
+        case .connected(let peer), .disconnected(let peer), .channelsChanged(let peer), .message(let peer, _): peer
+        case .onionMessage: nil
         }
     }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetBase
 public import AltNetBitcoin
+internal import FoundationEssentials
 
 /// What lightningd told the plugin when it started it.
 public struct PluginConfiguration: Hashable, Sendable {
@@ -49,6 +51,20 @@ public struct PluginConfiguration: Hashable, Sendable {
         self.network = network
         self.lightningDirectory = parameters.configuration.directory
         self.rpcFile = parameters.configuration.rpcFile
+    }
+
+    /// Why altnetd's start file is not for this node: it is of another network. `nil` when the networks agree, and when
+    /// the file cannot be read yet, because altnetd is not there; who attaches by it judges it again then.
+    public var networkObjection: String? {
+        struct StartFile: Decodable {
+            let network: String
+        }
+        // A start file is one line; what is longer than this is none.
+        guard let bytes = PluginInputPipe.file(self.startFile, maximumSize: 65_536),
+            let file = try? JSONDecoder().decode(StartFile.self, from: Data(bytes)),
+            file.network != self.network.rawValue
+        else { return nil }
+        return "altnetd works on \(UntrustedText(file.network)), lightningd on \(self.network.rawValue)"
     }
 
     /// The longest path of a Unix socket on Linux, in bytes (`sun_path` without its zero).

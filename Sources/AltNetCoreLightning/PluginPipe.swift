@@ -58,10 +58,44 @@ final class PluginOutputPipe: Sendable {
     }
 }
 
-/// Our standard input, which lightningd writes to: read on a thread that does nothing else, so that hooks are answered
+/// Reading from descriptors. Our standard input, which lightningd writes to: read on a thread that does nothing else, so that hooks are answered
 /// whatever the rest of the program does.
 enum PluginInputPipe {
     private static let chunk = 65_536
+
+    /// The bytes of a file; `nil` when it cannot be read, or has more than `maximumSize` bytes.
+    static func file(_ path: String, maximumSize: Int) -> [UInt8]? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        while bytes.count <= maximumSize {
+            switch Self.readOnce(descriptor) {
+            case .bytes(let more): bytes += more
+            case .end: return bytes.count <= maximumSize ? bytes : nil
+            case .failed: return nil
+            }
+        }
+        return nil
+    }
+
+    private enum Reading {
+        case bytes([UInt8])
+        case end
+        case failed
+    }
+
+    private static func readOnce(_ descriptor: Int32) -> Reading {
+        while true {
+            var count = 0
+            let bytes = [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, used in
+                count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+                used = max(0, count)
+            }
+            if count < 0, errno == EINTR { continue }
+            return count > 0 ? .bytes(bytes) : count == 0 ? .end : .failed
+        }
+    }
 
     /// Reads until the end, on another thread.
     ///
@@ -72,16 +106,10 @@ enum PluginInputPipe {
         descriptor: Int32, onBytes: @escaping @Sendable ([UInt8]) -> Bool, onEnd: @escaping @Sendable () -> Void
     ) {
         DispatchQueue(label: "standard input").async {
-            while true {
-                var count = 0
-                let bytes = [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, used in
-                    count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
-                    used = max(0, count)
-                }
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else { return onEnd() }
+            while case .bytes(let bytes) = Self.readOnce(descriptor) {
                 guard onBytes(bytes) else { return }
             }
+            onEnd()
         }
     }
 }

@@ -2,6 +2,7 @@
 
 import AltNetBase
 import AltNetKeys
+import AltNetLightningAttachment
 import Testing
 
 @testable import AltNetCoreLightning
@@ -36,37 +37,49 @@ struct EventQueueTests {
     func count() async {
         let queue = EventQueue()
         queue.open()
-        for number in 0..<EventQueue.maximumEvents { #expect(queue.offer(Self.message(number), now: .zero) == nil) }
+        for number in 0..<EventQueue.maximumEventsPerPeer {
+            #expect(queue.offer(Self.message(number), now: .zero) == nil)
+        }
         #expect(queue.offer(Self.message(0), now: .zero) == 1)
         let soon = MonotonicInstant.zero + .seconds(59)
         for _ in 0..<10 { #expect(queue.offer(Self.message(0), now: soon) == nil) }
         #expect(queue.offer(Self.message(0), now: .zero + .seconds(60)) == 11)
-        for number in 0..<EventQueue.maximumEvents { #expect(await queue.next() == .event(Self.message(number))) }
         #expect(await queue.next() == .list)
+        for number in 0..<EventQueue.maximumEventsPerPeer {
+            #expect(await queue.next() == .event(Self.message(number)))
+        }
+        #expect(queue.offer(Self.message(7), now: .zero) == nil)
+        #expect(await queue.next() == .event(Self.message(7)))
     }
 
-    @Test("drops messages beyond its bytes, and takes them again when there is room")
+    @Test("gives each peer a share of its bytes, and takes more when there is room again")
     func bytes() async {
         let queue = EventQueue()
         queue.open()
-        let size = EventQueue.maximumBytes / 512
-        for number in 0..<512 { #expect(queue.offer(Self.message(number, size: size), now: .zero) == nil) }
+        #expect(await queue.next() == .list)
+        let size = EventQueue.maximumBytesPerPeer / 128
+        for number in 0..<128 { #expect(queue.offer(Self.message(number, size: size), now: .zero) == nil) }
         #expect(queue.offer(Self.message(0, size: size), now: .zero) == 1)
-        // What has no bytes still fits.
+        // Another peer's messages, onion messages and what has no bytes still fit.
+        #expect(queue.offer(.message(from: Nodes.two, [1, 2]), now: .zero) == nil)
+        #expect(queue.offer(.onionMessage(OnionDelivery(fields: [65: [1]])), now: .zero) == nil)
         #expect(queue.offer(.disconnected(Nodes.one), now: .zero) == nil)
-        _ = await queue.next()
+        #expect(await queue.next() == .event(Self.message(0, size: size)))
         #expect(queue.offer(Self.message(0, size: size), now: .zero) == nil)
     }
 
-    @Test("asks for a list again when a connection's event was lost, behind what came before")
+    @Test("asks for a list again when a connection's event was lost: behind what came before, before what came after")
     func lostConnection() async {
         let queue = EventQueue()
         queue.open()
         #expect(await queue.next() == .list)
-        for number in 0..<EventQueue.maximumEvents { _ = queue.offer(Self.message(number), now: .zero) }
+        for _ in 0..<EventQueue.maximumEvents { _ = queue.offer(.channelsChanged(Nodes.two), now: .zero) }
         #expect(queue.offer(.disconnected(Nodes.one), now: .zero) == 1)
-        for number in 0..<EventQueue.maximumEvents { #expect(await queue.next() == .event(Self.message(number))) }
+        #expect(await queue.next() == .event(.channelsChanged(Nodes.two)))
+        #expect(queue.offer(Self.message(1), now: .zero) == nil)
+        for _ in 1..<EventQueue.maximumEvents { #expect(await queue.next() == .event(.channelsChanged(Nodes.two))) }
         #expect(await queue.next() == .list)
+        #expect(await queue.next() == .event(Self.message(1)))
     }
 
     @Test("closed, it forgets what waits and ends its reader; it can be opened again")
@@ -78,6 +91,8 @@ struct EventQueueTests {
         #expect(await queue.next() == nil)
         queue.open()
         #expect(await queue.next() == .list)
+        _ = queue.offer(Self.message(2), now: .zero)
+        #expect(await queue.next() == .event(Self.message(2)))
         async let next = queue.next()
         queue.close()
         #expect(await next == nil)
@@ -90,8 +105,8 @@ struct EventQueueTests {
         _ = queue.offer(Self.message(1), now: .zero)
         queue.finish()
         #expect(queue.offer(Self.message(2), now: .zero) == nil)
-        #expect(await queue.next() == .event(Self.message(1)))
         #expect(await queue.next() == .list)
+        #expect(await queue.next() == .event(Self.message(1)))
         #expect(await queue.next() == nil)
     }
 

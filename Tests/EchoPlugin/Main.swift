@@ -31,9 +31,7 @@ struct EchoPlugin {
 
     static func main() async {
         guard CoreLightningPlugin.isRequested else { exit(64) }
-        await CoreLightningPlugin.run { configuration in
-            configuration.startFile.hasSuffix("/other-network") ? "altnetd works on another network" : nil
-        } attach: { attachment, configuration in
+        await CoreLightningPlugin.run { attachment, configuration in
             // The start file's existence stands for altnetd's.
             guard FileManager.default.fileExists(atPath: configuration.startFile) else { throw NotThere() }
             let logger = Logger(label: "echo")

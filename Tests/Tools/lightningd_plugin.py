@@ -258,8 +258,10 @@ def absent(bench: Bench) -> dict:
     idle.wait("disabled: the option altnet-start-file is not set")
     if "echo-plugin" in idle.plugins():
         raise Failure("the plugin is there without its option")
-    judged = bench.node("judged", f"--plugin={bench.plugin}", f"--altnet-start-file={bench.directory}/other-network")
-    judged.wait("disabled: altnetd works on another network")
+    with open(f"{bench.directory}/other.start", "w") as file:
+        json.dump({"network": "main"}, file)
+    judged = bench.node("judged", f"--plugin={bench.plugin}", f"--altnet-start-file={bench.directory}/other.start")
+    judged.wait("disabled: altnetd works on main, lightningd on regtest")
     return {}
 
 
