@@ -20,9 +20,9 @@ struct LNDInbox: Sendable {
         case dropped
     }
 
-    /// Messages of one peer that may wait: the parts of some answers with 2,000 headers each.
+    /// Messages of one peer that may wait: four of the largest blocks, in parts as large as a message may be.
     static let maximumMessagesPerPeer = 256
-    /// Bytes of one peer's waiting messages: one answer with the largest block, and some more.
+    /// Bytes of one peer's waiting messages: one of the largest blocks, and half of another.
     static let maximumBytesPerPeer = 6 << 20
     /// Bytes of all waiting messages: what four peers may have waiting.
     static let maximumBytes = 24 << 20

@@ -19,6 +19,7 @@ extension LNDNode {
         var trouble: String?
         while true {
             let session = LNDSession(self, onEvent)
+            let began = ContinuousClock.now
             let failure: LNDFailure
             do {
                 let connection = try await self.reconnected()
@@ -27,7 +28,8 @@ extension LNDNode {
                     trouble = nil
                 }
                 failure = await session.run(connection)
-                if session.isSound { pause = self.timing.firstPause }
+                // A failure after a while is a new one.
+                if ContinuousClock.now - began > self.timing.longestPause { pause = self.timing.firstPause }
             } catch let error as LNDFailure {
                 failure = error
             } catch let error as LNDSetupError {
@@ -85,7 +87,7 @@ private final class LNDSession: Sendable {
     private let onEvent: @Sendable (AttachmentEvent) async -> Void
     private let inbox = Mutex(LNDInbox())
     private let book = Mutex(LNDPeerBook())
-    private let listings = Mutex((last: nil as ContinuousClock.Instant?, count: 0))
+    private let lastListing = Mutex<ContinuousClock.Instant?>(nil)
     /// One signal is enough, however much waits.
     private let (signals, signal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
@@ -93,9 +95,6 @@ private final class LNDSession: Sendable {
         self.node = node
         self.onEvent = onEvent
     }
-
-    /// Whether it worked for longer than the first moment, so that a failure after it is a new one.
-    var isSound: Bool { self.listings.withLock { $0.count > 1 } }
 
     /// Until one of its parts fails; how it failed.
     func run(_ connection: LNDConnection) async -> LNDFailure {
@@ -218,8 +217,7 @@ private final class LNDSession: Sendable {
 
     /// Tells what has changed since the last listing, ``LNDTiming/shortestListing`` after it or later.
     private func list(_ connection: LNDConnection) async throws(LNDFailure) {
-        let last = self.listings.withLock { $0.last }
-        if let last {
+        if let last = self.lastListing.withLock({ $0 }) {
             do {
                 try await Task.sleep(until: last + self.node.timing.shortestListing, clock: .continuous)
             } catch {
@@ -228,7 +226,7 @@ private final class LNDSession: Sendable {
         }
         self.inbox.withLock { $0.isStale = false }
         let peers = try await connection.peers()
-        self.listings.withLock { $0 = (.now, $0.count + 1) }
+        self.lastListing.withLock { $0 = .now }
         await self.tell(self.book.withLock { $0.onListed(peers) })
     }
 

@@ -111,14 +111,26 @@ public final class LNDNode: LightningAttachment {
         self.state = Mutex(State(connection: connection))
     }
 
-    /// What LND's configuration lacks for these feature bits to be announced: one sentence for each, for the log.
+    /// What LND lacks for these feature bits to be announced, and for messages of types below 32768: sentences for the
+    /// log. Which types it passes, LND tells only when one is sent: see ``send(_:to:)``.
     public func advice(features bits: [UInt16]) -> [String] {
-        bits.filter { !self.announced.offers($0) }.map {
+        var advice = bits.filter { !self.announced.offers($0) }.map {
             """
             LND does not announce the feature bit \($0), so peers will not use what it stands for; add \
             protocol.custom-init=\($0) to lnd.conf and start LND anew
             """
         }
+        if Self.isOlder(self.version.description, than: (0, 18)) {
+            advice.append(
+                "LND \(self.version) cannot be told to pass messages of types below 32768; 0.18.0 and later can")
+        }
+        return advice
+    }
+
+    /// Whether a version such as `0.17.5-beta commit=…` is below major and minor numbers. What cannot be read is not.
+    static func isOlder(_ version: String, than least: (Int, Int)) -> Bool {
+        let parts = version.split(separator: ".", maxSplits: 2).prefix(2).compactMap { Int($0) }
+        return parts.count == 2 && (parts[0], parts[1]) < least
     }
 
     /// What was counted since the start.

@@ -42,9 +42,9 @@ public struct LNDAddress: Hashable, Sendable, CustomStringConvertible {
     /// Reads the address; LND's own default port is 10009, but it must be said.
     init(_ text: String) throws(LNDSetupError) {
         let failure = LNDSetupError("the address of LND must be a host and a port, such as 127.0.0.1:10009")
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
-            throw failure
-        }
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0,
+            text[text.index(after: colon)...].first != "+"
+        else { throw failure }
         let host = text[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") {
             let inner = String(host.dropFirst().dropLast())

@@ -8,6 +8,7 @@ import AltNetLightningAttachment
 import AltNetTestKit
 import Crypto
 import Foundation
+import Synchronization
 import Testing
 
 @testable import AltNetLND
@@ -40,6 +41,9 @@ struct LNDNodeTests {
         #expect(attached.node.version.description.hasPrefix("0.19.3-beta"))
         #expect(attached.node.advice(features: [445]).isEmpty)
         #expect(attached.node.advice(features: [385]).first?.contains("protocol.custom-init=385") == true)
+        try await fake.tell(#""do":"version","node":"alice","version":"0.17.5-beta commit=v0.17.5-beta""#)
+        let old = try await Attached(alice.settings())
+        #expect(old.node.advice(features: [445]).first?.hasPrefix("LND 0.17.5-beta") == true)
     }
 
     @Test("messages pass from one node to the other, in both directions and in order, the largest included")
@@ -280,6 +284,23 @@ struct LNDNodeTests {
             let ours = try #require(key.sharedSecret(with: attached.node.nodeID))
             #expect(try await attached.node.sharedSecret(with: key.publicKey) == ours.withUnsafeBytes { Array($0) })
         }
+    }
+
+    @Test("calls that LND does not answer are bounded")
+    func busy() async throws {
+        let fake = try await FakeLND.start(["alice"])
+        let attached = try await Attached(fake.node("alice").settings())
+        let node = attached.node
+        try await fake.tell(#""do":"slow","node":"alice","method":"SendCustomMessage","seconds":8"#)
+        let calls = (0..<LNDNode.maximumCalls).map { _ in
+            Task { try await node.send([0xad, 0x71], to: node.nodeID) }
+        }
+        try await Condition.wait("the calls are under way") {
+            node.state.withLock { $0.calls } == LNDNode.maximumCalls
+        }
+        #expect(await self.error { try await node.send([0xad, 0x71], to: node.nodeID) } == .busy(limit: 256))
+        for call in calls { call.cancel() }
+        try await Condition.wait("the calls are gone") { node.state.withLock { $0.calls } == 0 }
     }
 
     @Test("a message that is too large breaks the attachment by name, and it begins anew")

@@ -37,7 +37,7 @@ struct LNDValueTests {
         "anything else is no address",
         arguments: [
             "", ":", "localhost", "localhost:", ":10009", "localhost:0", "localhost:65536", "::1:10009",
-            "[127.0.0.1]:10009", "https://localhost:10009", "a b:10009", "host\n:10009", "localhost:+5x",
+            "[127.0.0.1]:10009", "https://localhost:10009", "a b:10009", "host\n:10009", "localhost:+5",
         ])
     func noAddresses(text: String) {
         #expect(throws: LNDSetupError.self) { try LNDAddress(text) }
@@ -94,6 +94,16 @@ struct LNDValueTests {
             address: "127.0.0.1:1", certificate: certificate, macaroon: try self.file([2, 1]))
         let error = #expect(throws: LNDSetupError.self) { try LNDConnection(settings, timing: .standard) }
         #expect(error?.description.hasPrefix("\(certificate) cannot be used as a certificate") == true)
+    }
+
+    @Test(
+        "versions are compared by their first two numbers",
+        arguments: [
+            ("0.17.5-beta commit=v0.17.5-beta", true), ("0.18.0-beta", false), ("0.9.1", true), ("0.21.99-beta", false),
+            ("1.0.0", false), ("", false), ("unknown", false),
+        ])
+    func versions(text: String, isOlder: Bool) {
+        #expect(LNDNode.isOlder(text, than: (0, 18)) == isOlder)
     }
 
     // MARK: - Answers

@@ -9,8 +9,8 @@ writes one line of JSON when it is ready:
 
   {"nodes": {"NAME": {"id": "02…", "address": "127.0.0.1:12345", "certificate": "…", "macaroon": "…"}}}
 
-Then it reads commands, one JSON object a line, and answers each with one line: {} or {"error": "…"} or what was asked.
-It ends with its standard input. Statuses and texts are those of LND.
+Then it reads commands, one JSON object a line, and answers each with one line: {}, {"error": "…"} or what was asked. It
+ends with its standard input. Statuses and texts are those of LND.
 """
 import argparse
 import datetime
@@ -77,8 +77,7 @@ class Lightning(ln_grpc.LightningServicer):
     def GetInfo(self, request, context):
         node = self.node
         return ln.GetInfoResponse(
-            identity_pubkey=node.id, synced_to_chain=True, version=node.version,
-            chains=[ln.Chain(network=node.network)], features={bit: ln.Feature() for bit in node.features})
+            identity_pubkey=node.id, version=node.version, chains=[ln.Chain(network=node.network)], features={bit: ln.Feature() for bit in node.features})
 
     @served
     def ListPeers(self, request, context):
@@ -206,7 +205,8 @@ class Node:
         """A new macaroon; the one before is not valid any more."""
         self.macaroon = b"\x02" + os.urandom(90)
         if write:
-            with open(os.open(self.path("altnet.macaroon"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            descriptor = os.open(self.path("altnet.macaroon"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "wb") as file:
                 file.write(self.macaroon)
 
     def start(self):
@@ -315,6 +315,7 @@ class World:
                 return {"id": id}
             case "part": node.part(command["id"], command.get("tell", True))
             case "announce": node.features = set(command["features"])
+            case "version": node.version = command["version"]
             case "pass": node.custom_types = set(command["types"])
             case "channels": node.channels = [tuple(channel) for channel in command["channels"]]
             case "message":

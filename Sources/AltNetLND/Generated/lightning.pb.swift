@@ -50,8 +50,6 @@ package nonisolated struct Lnrpc_GetInfoResponse: Sendable {
   /// 66 hexadecimal digits.
   package var identityPubkey: String = String()
 
-  package var syncedToChain: Bool = false
-
   /// Such as "0.19.3-beta commit=v0.19.3-beta".
   package var version: String = String()
 
@@ -468,7 +466,7 @@ nonisolated extension Lnrpc_GetInfoRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Lnrpc_GetInfoResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".GetInfoResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}identity_pubkey\0\u{4}\u{8}synced_to_chain\0\u{2}\u{5}version\0\u{2}\u{2}chains\0\u{2}\u{3}features\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}identity_pubkey\0\u{2}\u{d}version\0\u{2}\u{2}chains\0\u{2}\u{3}features\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -477,7 +475,6 @@ nonisolated extension Lnrpc_GetInfoResponse: SwiftProtobuf.Message, SwiftProtobu
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.identityPubkey) }()
-      case 9: try { try decoder.decodeSingularBoolField(value: &self.syncedToChain) }()
       case 14: try { try decoder.decodeSingularStringField(value: &self.version) }()
       case 16: try { try decoder.decodeRepeatedMessageField(value: &self.chains) }()
       case 19: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufUInt32,Lnrpc_Feature>.self, value: &self.features) }()
@@ -489,9 +486,6 @@ nonisolated extension Lnrpc_GetInfoResponse: SwiftProtobuf.Message, SwiftProtobu
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.identityPubkey.isEmpty {
       try visitor.visitSingularStringField(value: self.identityPubkey, fieldNumber: 1)
-    }
-    if self.syncedToChain != false {
-      try visitor.visitSingularBoolField(value: self.syncedToChain, fieldNumber: 9)
     }
     if !self.version.isEmpty {
       try visitor.visitSingularStringField(value: self.version, fieldNumber: 14)
@@ -507,7 +501,6 @@ nonisolated extension Lnrpc_GetInfoResponse: SwiftProtobuf.Message, SwiftProtobu
 
   package static func ==(lhs: Lnrpc_GetInfoResponse, rhs: Lnrpc_GetInfoResponse) -> Bool {
     if lhs.identityPubkey != rhs.identityPubkey {return false}
-    if lhs.syncedToChain != rhs.syncedToChain {return false}
     if lhs.version != rhs.version {return false}
     if lhs.chains != rhs.chains {return false}
     if lhs.features != rhs.features {return false}
