@@ -244,8 +244,9 @@ let package = Package(
         .executableTarget(
             name: "altnet-bench",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys", "AltNetNoise",
-                "AltNetOnion", "AltNetStore", "AltNetTestKit", "CSecp256k1", crypto,
+                "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys",
+                "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetStore",
+                "AltNetTestKit", "CSecp256k1", crypto,
             ]),
 
         // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests

@@ -67,6 +67,19 @@ enum OnionBench {
     }
 }
 
+extension OnionBench {
+    /// The time that the bare curve operations of so many peelings take, in seconds.
+    static func barePeels(_ count: Int) -> Double {
+        let curve = BareCurve()
+        guard let key = NodePrivateKey(bytes: Array(repeating: 7, count: 32)) else { return 0 }
+        let (point, secret) = (key.publicKey.bytes, key.secretBytes)
+        var checksum = 0
+        let time = Stopwatch.once { for _ in 0..<count { checksum &+= curve.peel(point, key: secret) } }
+        precondition(checksum != 1)
+        return time
+    }
+}
+
 /// The calls of the library that BOLT 4 demands, and nothing else: no hash, no cipher, no copy beyond the library's own.
 private struct BareCurve {
     private let context = secp256k1_context_create(UInt32(SECP256K1_CONTEXT_NONE))

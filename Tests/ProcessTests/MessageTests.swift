@@ -70,12 +70,12 @@ struct MessageTests {
         let path = row.path.joined(separator: ",")
         let ping = try await row.altnet(["message", "ping", "--path", path], at: row.alice)
         #expect(ping.status == 0, "\(ping.errors)")
-        for node in row.path { #expect(ping.output.contains(node)) }
+        for node in row.path { #expect(ping.output.contains(node.prefix(10))) }
         let sent = try await row.altnet(["message", "send", "--path", path, "--text", "hello, Dave"], at: row.alice)
         #expect(sent.status == 0, "\(sent.errors)")
         let received = try await row.altnet(["message", "received"], at: row.dave)
         #expect(received.output.contains("hello, Dave"))
-        #expect(received.output.contains(row.path[1]))
+        #expect(received.output.contains(row.path[1].prefix(10)))
         let onion = try await row.altnet(
             ["message", "send", "--path", path, "--over", "onion", "--text", "over onions"], at: row.alice)
         #expect(onion.status == 0, "\(onion.errors)")
