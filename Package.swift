@@ -346,7 +346,10 @@ let package = Package(
             ]),
         .testTarget(
             name: "AltNetDriverHostTests",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverProtocol", "AltNetObjects"]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetObjects", "AltNetTestKit", logging,
+            ]),
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [

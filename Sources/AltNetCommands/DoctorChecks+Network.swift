@@ -26,6 +26,12 @@ extension DoctorChecks {
                     .warn(
                         check, "the driver \(driver.name) is \(report.state)\(restarts)",
                         fix: "look at its lines in the log"))
+            case "waiting":
+                findings.append(
+                    .warn(
+                        check,
+                        "the driver \(driver.name) is waiting for the program that somebody else starts\(reason)",
+                        fix: "start that program, and give it the start file that `altnet drivers` shows"))
             default:
                 findings.append(
                     .fail(

@@ -105,7 +105,9 @@ enum DriverText {
             "\(driver.name)  \(driver.state)\(driver.reason.map { ": \($0)" } ?? "")"
                 + (driver.restarts > 0 ? "  (restarted \(driver.restarts)×)" : "")
         ]
-        lines.append("    program    \(driver.program)\(driver.software.map { "  (\($0))" } ?? "")")
+        let software = driver.software.map { "  (\($0))" } ?? ""
+        if let program = driver.program { lines.append("    program    \(program)\(software)") }
+        if let file = driver.startFile { lines.append("    start file \(file)\(software)") }
         if let identity = driver.identity { lines.append("    identity   \(identity)") }
         for address in driver.listening { lines.append("    listening  \(address)") }
         if driver.state == "attached" {

@@ -54,7 +54,7 @@ extension DaemonConfiguration {
         _ currentDirectory: String?
     ) throws(ConfigurationError) -> DaemonConfiguration {
         var schema = Schema(
-            programs: try DriverNames.programs(file: file, environment: environment, flags: flags),
+            origins: try DriverNames.origins(file: file, environment: environment, flags: flags),
             alerts: try TableNames.names(below: Schema.alertSinks, what: "alert", file: file, flags: flags),
             ports: try TableNames.names(below: Schema.splicedPorts, what: "spliced port", file: file, flags: flags)
         )
@@ -91,7 +91,7 @@ extension DaemonConfiguration {
             alerts: try settings.alerts(schema.alerts),
             drivers: []
         )
-        for name in schema.programs.keys.sorted() {
+        for name in schema.origins.keys.sorted() {
             configuration.drivers.append(try settings.driver(name, schema, ownNode: Driver.ownNode(network)))
         }
         try configuration.checkSockets(settings)

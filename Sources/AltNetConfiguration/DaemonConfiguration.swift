@@ -131,8 +131,9 @@ extension DaemonConfiguration {
     public struct Driver: Hashable, Sendable {
         /// The name under which it is attached: 1 to 32 of `a`–`z`, `0`–`9`, `-` and `_`.
         public var name: String
-        /// The program to start: an absolute path, or a bare name to be found beside the daemon or in `PATH`.
-        public var program: String
+        /// The program to start: an absolute path, or a bare name to be found beside the daemon or in `PATH`; `nil` for a
+        /// driver that somebody else starts.
+        public var program: String?
         /// Whether the daemon starts it.
         public var isEnabled: Bool
         /// The kinds of object that it may carry; `nil` for all it can.
@@ -147,7 +148,7 @@ extension DaemonConfiguration {
         /// A driver with the defaults of everything that is not given.
         public init(
             name: String,
-            program: String,
+            program: String?,
             isEnabled: Bool = true,
             traffic: Set<ObjectKind>? = nil,
             messagesPerSecond: Int = Self.defaultMessagesPerSecond,

@@ -2,7 +2,7 @@
 
 internal import Configuration
 
-/// Which drivers there are, and by which programs: needed before it is known which keys a configuration may have.
+/// Which drivers there are, and where they come from: needed before it is known which keys a configuration may have.
 enum DriverNames {
     /// The drivers that need no program to be named.
     static let builtIn = ["bitcoin", "lightning"]
@@ -11,13 +11,13 @@ enum DriverNames {
     /// The longest name of a driver: it is part of file names and log lines.
     static let maximumLength = 32
 
-    /// The programs of all drivers that the sources name, by the drivers' names; of the two default ones when no
-    /// source names any.
-    static func programs(
+    /// Where all drivers come from that the sources name, by the drivers' names; the two default ones when no source
+    /// names any.
+    static func origins(
         file: TOMLDocument?,
         environment: [String: String],
         flags: [String: String]
-    ) throws(ConfigurationError) -> [String: String] {
+    ) throws(ConfigurationError) -> [String: DriverOrigin] {
         var named: [String: ConfigurationError.Place] = [:]
         if let file, let node = file.root[Schema.drivers.name] {
             for name in try Layer.table(node, Schema.drivers, file.place(of: Schema.drivers)).keys {
@@ -30,23 +30,23 @@ enum DriverNames {
             let name = path.components[1]
             if named[name] == nil { named[name] = .commandLine }
         }
-        var programs: [String: String] = [:]
+        var origins: [String: DriverOrigin] = [:]
         for (name, place) in named.sorted(by: { $0.key < $1.key }) {
             try Self.check(name, of: "driver", place)
-            programs[name] = try Self.program(of: name, file, environment, flags, place)
+            origins[name] = try Self.origin(of: name, file, environment, flags, place)
         }
-        for (name, program) in Self.namedByEnvironment(environment, besides: programs) { programs[name] = program }
-        if programs.isEmpty {
-            for name in Self.builtIn { programs[name] = Self.defaultProgram(of: name) }
+        for (name, origin) in Self.namedByEnvironment(environment, besides: origins) { origins[name] = origin }
+        if origins.isEmpty {
+            for name in Self.builtIn { origins[name] = .program(Self.defaultProgram(of: name)) }
         }
-        guard programs.count <= Self.maximumCount else {
+        guard origins.count <= Self.maximumCount else {
             throw ConfigurationError(
                 .invalidValue,
                 file?.place(of: Schema.drivers) ?? .commandLine,
-                "there may be at most \(Self.maximumCount) drivers, not \(programs.count)"
+                "there may be at most \(Self.maximumCount) drivers, not \(origins.count)"
             )
         }
-        return programs
+        return origins
     }
 
     private static func defaultProgram(of name: String) -> String { "altnet-\(name)" }
@@ -79,23 +79,17 @@ enum DriverNames {
         }
     }
 
-    private static func program(
+    private static func origin(
         of name: String,
         _ file: TOMLDocument?,
         _ environment: [String: String],
         _ flags: [String: String],
         _ place: ConfigurationError.Place
-    ) throws(ConfigurationError) -> String {
-        let driver = Schema.drivers.appending(name)
-        let path = driver.appending("program")
-        if let program = flags[path.description] ?? environment[path.environmentName] { return program }
-        if let file, case .table(let drivers) = file.root[Schema.drivers.name], let table = drivers[name] {
-            let nodes = try Layer.table(table, driver, file.place(of: driver))
-            if let node = nodes["program"] {
-                let content = try Layer.content(of: node, .text, path, file.place(of: path))
-                if case .string(let program) = content { return program }
-            }
-        }
+    ) throws(ConfigurationError) -> DriverOrigin {
+        let path = Schema.drivers.appending(name).appending("program")
+        // Any other word is refused later, when it is known where it stands.
+        if try Self.text("start", of: name, file, environment, flags) == "external" { return .external }
+        if let program = try Self.text("program", of: name, file, environment, flags) { return .program(program) }
         guard Self.builtIn.contains(name) else {
             throw ConfigurationError(
                 .missingKey,
@@ -103,24 +97,44 @@ enum DriverNames {
                 "the driver `\(name)` needs `\(path)`, the executable to start"
             )
         }
-        return Self.defaultProgram(of: name)
+        return .program(Self.defaultProgram(of: name))
+    }
+
+    /// What the sources say for one key of a driver.
+    private static func text(
+        _ key: String,
+        of name: String,
+        _ file: TOMLDocument?,
+        _ environment: [String: String],
+        _ flags: [String: String]
+    ) throws(ConfigurationError) -> String? {
+        let driver = Schema.drivers.appending(name)
+        let path = driver.appending(key)
+        if let text = flags[path.description] ?? environment[path.environmentName] { return text }
+        guard let file, case .table(let drivers) = file.root[Schema.drivers.name], let table = drivers[name],
+            let node = try Layer.table(table, driver, file.place(of: driver))[key],
+            case .string(let text) = try Layer.content(of: node, .text, path, file.place(of: path))
+        else { return nil }
+        return text
     }
 
     /// The built-in drivers that no other source names and that a variable of the environment is for.
     private static func namedByEnvironment(
         _ environment: [String: String],
-        besides programs: [String: String]
-    ) -> [String: String] {
-        let taken = Schema(programs: programs).environmentNames
-        var found: [String: String] = [:]
-        for name in Self.builtIn where programs[name] == nil {
-            let variable = Schema.drivers.appending(name).appending("program").environmentName
-            let program = environment[variable] ?? Self.defaultProgram(of: name)
-            let own = Schema(programs: [name: program]).kinds.keys.filter { path in
+        besides origins: [String: DriverOrigin]
+    ) -> [String: DriverOrigin] {
+        let taken = Schema(origins: origins).environmentNames
+        var found: [String: DriverOrigin] = [:]
+        for name in Self.builtIn where origins[name] == nil {
+            let driver = Schema.drivers.appending(name)
+            let program = environment[driver.appending("program").environmentName] ?? Self.defaultProgram(of: name)
+            let isExternal = environment[driver.appending("start").environmentName] == "external"
+            let origin = isExternal ? DriverOrigin.external : .program(program)
+            let own = Schema(origins: [name: origin]).kinds.keys.filter { path in
                 path.components.starts(with: [Schema.drivers.name, name])
             }
             if own.contains(where: { environment[$0.environmentName] != nil && taken[$0.environmentName] == nil }) {
-                found[name] = program
+                found[name] = origin
             }
         }
         return found

@@ -19,12 +19,14 @@ extension Settings {
         ownNode: String
     ) throws(ConfigurationError) -> DaemonConfiguration.Driver {
         let table = Schema.drivers.appending(name)
-        var program = schema.programs[name] ?? ""
-        let path = table.appending("program")
-        guard !program.isEmpty else { throw self.invalid(path, "must not be empty") }
-        if program.contains("/") { program = try self.absolute(program, path) }
+        let start = table.appending("start")
+        if let word = self.text(start), !DriverOrigin.words.contains(word) {
+            throw self.notAmong(DriverOrigin.words, start, word)
+        }
+        let origin = schema.origins[name] ?? .external
+        let program = try self.program(origin, table.appending("program"))
         let settings: [String: DaemonConfiguration.DriverSetting] =
-            switch DriverProgram(program: program) {
+            switch origin.kind {
             case .bitcoin: try self.bitcoinSettings(table, ownNode: name == "bitcoin" ? ownNode : nil)
             case .lightning: try self.lightningSettings(table)
             case .other: self.freeSettings(table.appending("settings"), schema)
@@ -46,6 +48,19 @@ extension Settings {
             ),
             settings: settings
         )
+    }
+
+    /// The program to start.
+    private func program(_ origin: DriverOrigin, _ path: SettingPath) throws(ConfigurationError) -> String? {
+        switch origin {
+        case .program(""): throw self.invalid(path, "must not be empty")
+        case .program(let program): return program.contains("/") ? try self.absolute(program, path) : program
+        case .external:
+            guard self.text(path) == nil else {
+                throw self.invalid(path, "must not be there when something else starts the driver")
+            }
+            return nil
+        }
     }
 
     private func traffic(_ path: SettingPath) throws(ConfigurationError) -> Set<ObjectKind>? {

@@ -50,6 +50,33 @@ extension Substring {
     }
 }
 
+/// Who starts a driver.
+enum DriverOrigin: Hashable, Sendable {
+    /// The daemon starts this program.
+    case program(String)
+    /// Somebody else, and the daemon waits for it.
+    case external
+
+    /// What a key `start` may say; `altnetd` is the default.
+    static let words = ["altnetd", "external"]
+
+    /// Which settings the driver takes. What is not ours has free ones.
+    var kind: DriverProgram {
+        switch self {
+        case .program(let program): DriverProgram(program: program)
+        case .external: .other
+        }
+    }
+
+    /// How sentences name it.
+    var description: String {
+        switch self {
+        case .program(let program): Readable.text(program)
+        case .external: "a driver that something else starts"
+        }
+    }
+}
+
 /// Which settings a driver's program takes.
 enum DriverProgram: Hashable, Sendable {
     case bitcoin, lightning, other
@@ -79,8 +106,8 @@ enum DriverProgram: Hashable, Sendable {
 
 /// The keys that a configuration may have, given the names that the operator chose.
 struct Schema: Sendable {
-    /// The programs of the drivers, by the drivers' names.
-    let programs: [String: String]
+    /// Where the drivers come from, by their names.
+    let origins: [String: DriverOrigin]
     /// The names of the alerts' sinks.
     let alerts: [String]
     /// The names of the spliced ports.
@@ -96,8 +123,8 @@ struct Schema: Sendable {
     static let alertSinks = SettingPath("alerts")
     static let splicedPorts = SettingPath("splice", "ports")
 
-    init(programs: [String: String], alerts: [String] = [], ports: [String] = []) {
-        self.programs = programs
+    init(origins: [String: DriverOrigin], alerts: [String] = [], ports: [String] = []) {
+        self.origins = origins
         self.alerts = alerts
         self.ports = ports
         self.add(.root, ["network": .text, "data_directory": .text, "runtime_directory": .text, "log_level": .text])
@@ -129,16 +156,17 @@ struct Schema: Sendable {
         self.add(Self.alertSinks, [:])
         for name in alerts { self.add(Self.alertSinks.appending(name), AlertKind.keys) }
         self.add(Self.drivers, [:])
-        for (name, program) in programs {
+        for (name, origin) in origins {
             let table = Self.drivers.appending(name)
             self.add(
                 table,
                 [
-                    "program": .text, "enabled": .flag, "traffic": .texts, "messages_per_second": .number,
+                    "program": .text, "start": .text, "enabled": .flag, "traffic": .texts,
+                    "messages_per_second": .number,
                     "bytes_per_second": .number,
                 ]
             )
-            let kind = DriverProgram(program: program)
+            let kind = origin.kind
             self.add(table, kind.settings)
             if kind == .other { self.freeTables.insert(table.appending("settings")) }
         }
@@ -193,13 +221,13 @@ struct Schema: Sendable {
             isTable
             ? "there is no table \(path.header)"
             : "there is no key \(Readable.quoted(path.name))" + (table == .root ? "" : " in \(table.header)")
-        if table.table == Self.drivers, let program = self.programs[table.name] {
+        if table.table == Self.drivers, let origin = self.origins[table.name] {
             let own = table.appending("settings")
             if isTable, path == own {
-                return "\(subject); the settings of \(Readable.text(program)) stand in \(table.header) itself"
+                return "\(subject); the settings of \(origin.description) stand in \(table.header) itself"
             }
             if self.freeTables.contains(own), DriverProgram.allSettings.contains(path.name) {
-                return "\(subject); the settings of \(Readable.text(program)) stand in \(own.header)"
+                return "\(subject); the settings of \(origin.description) stand in \(own.header)"
             }
         }
         let candidates = isTable ? Set(self.tables).union(self.freeTables) : Set(self.kinds.keys)

@@ -147,10 +147,13 @@ public struct LinkReport: Hashable, Sendable, Codable {
 /// One of `GET /v1/drivers`.
 public struct DriverReport: Hashable, Sendable, Codable {
     public var name: String
-    public var program: String
-    /// `starting`, `attached`, `restarting`, `failed` or `stopping`.
+    /// Absent for a driver that somebody else starts.
+    public var program: String?
+    /// Where a driver that somebody else starts finds how to attach; absent for others.
+    public var startFile: String?
+    /// `starting`, `waiting`, `attached`, `restarting`, `failed` or `stopping`.
     public var state: String
-    /// Why it is restarting or has failed.
+    /// Why it is restarting, waiting again or has failed.
     public var reason: String?
     public var restarts: Int
     public var software: String?
@@ -172,7 +175,7 @@ public struct DriverReport: Hashable, Sendable, Codable {
     public var bytesPerSecond: Int
 
     public init(
-        name: String, program: String, state: String, restarts: Int, messagesPerSecond: Int, bytesPerSecond: Int
+        name: String, program: String?, state: String, restarts: Int, messagesPerSecond: Int, bytesPerSecond: Int
     ) {
         self.name = name
         self.program = program

@@ -75,7 +75,7 @@ extension DriverHost {
         let ticket = Ticket(driver, attachment.id, attachment.outbox)
         return try await withCheckedContinuation { continuation in
             let timer = Task {
-                try await Task.sleep(for: OperationRules.deadline)
+                try await Task.sleep(for: self.operationDeadline)
                 self.expire(operation: id, of: ticket)
             }
             self.drivers[driver]?.attachment?.operations[id] = OperationWaiter(

@@ -7,23 +7,21 @@ internal import Logging
 // The life of a driver's process, from start to start.
 
 extension DriverHost {
-    func supervise(_ specification: DriverSpecification) async {
+    func supervise(_ specification: DriverSpecification, program: String) async {
         let name = specification.name
         var logger = self.logger
         logger[metadataKey: "driver"] = "\(name)"
         var pause = Self.firstPause
         while !Task.isCancelled, self.drivers[name] != nil {
             let secret = Self.newSecret()
-            let start = DriverStart(
-                name: name, socket: self.socketPath, secret: secret, network: self.network,
-                dataDirectory: specification.dataDirectory, settings: specification.settings, serves: self.serves)
+            let start = self.start(of: specification, secret: secret)
             self.drivers[name]?.secret = secret
             self.drivers[name]?.fault = nil
             self.drivers[name]?.status = .starting
             let began = MonotonicInstant.system
             let driverLogger = logger
             let process = Task {
-                await DriverProcess.run(program: specification.program, start: start, logger: driverLogger)
+                await DriverProcess.run(program: program, start: start, logger: driverLogger)
             }
             self.drivers[name]?.process = process
             let helloDeadline = Task {
@@ -60,7 +58,15 @@ extension DriverHost {
         driver.process?.cancel()
     }
 
+    /// What a driver is told at its start.
+    func start(of specification: DriverSpecification, secret: String) -> DriverStart {
+        DriverStart(
+            name: specification.name, socket: self.socketPath, secret: secret, network: self.network,
+            dataDirectory: specification.dataDirectory, settings: specification.settings, serves: self.serves)
+    }
+
     func stop(_ driver: Supervised) async {
+        guard driver.specification.program != nil else { return await self.dismiss(driver.specification) }
         let name = driver.specification.name
         self.drivers[name]?.status = .stopping
         _ = driver.attachment?.outbox.send(.stop)
@@ -93,7 +99,7 @@ extension DriverHost {
         }
     }
 
-    private static func newSecret() -> String {
+    static func newSecret() -> String {
         var generator = SystemRandomNumberGenerator()
         return Hex.encode((0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
     }

@@ -29,6 +29,8 @@ extension DriverHost {
         self.drivers[hello.name]?.attachment = Attachment(
             id: ticket.attachment, outbox: outbox, process: driver.process,
             session: DriverSession(capabilities: hello.capabilities, traffic: traffic), lastPong: .system)
+        // A process's fault is its own until it ends; a driver that somebody else starts begins anew.
+        if driver.specification.program == nil { self.drivers[hello.name]?.fault = nil }
         self.drivers[hello.name]?.status = .attached(
             software: hello.software, identity: hello.identity, hello.capabilities)
         _ = outbox.send(.welcome(software: self.software))
@@ -109,8 +111,14 @@ extension DriverHost {
         attachment.outbox.close()
         self.drivers[name]?.attachment = nil
         for waiter in attachment.operations.values { waiter.fail(.lost(driver: name)) }
-        if case .attached = self.drivers[name]?.status { self.drivers[name]?.status = .starting }
-        await self.delegate.driverDetached(name, reason: self.drivers[name]?.fault ?? reason)
+        for continuation in attachment.onEnd { continuation.resume() }
+        let reason = self.drivers[name]?.fault ?? reason
+        let isExternal = self.drivers[name]?.specification.program == nil
+        if case .attached = self.drivers[name]?.status {
+            self.drivers[name]?.status = isExternal ? .waiting(reason: reason) : .starting
+        }
+        await self.delegate.driverDetached(name, reason: reason)
+        guard !isExternal else { return }
         // A process without a stream is of no use; one that stops by itself is left to it.
         if self.drivers[name]?.status != .stopping {
             Task {
@@ -120,9 +128,10 @@ extension DriverHost {
         }
     }
 
-    /// A driver's stream is about to be ended because it broke a rule.
+    /// A driver's stream is about to be ended because it broke a rule, or was refused for it.
     func note(fault: String, of name: String) {
         self.drivers[name]?.fault = fault
+        if case .waiting = self.drivers[name]?.status { self.drivers[name]?.status = .waiting(reason: fault) }
     }
 
     func end(_ name: String, because reason: String) {

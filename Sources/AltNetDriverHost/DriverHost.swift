@@ -14,6 +14,10 @@ public import Logging
 ///                    │                                      ▲
 ///                    └──── ends, hangs, says nonsense ──────┘        status 78 ──▶ failed
 ///
+/// A driver that somebody else starts has no process here:
+///
+///     attach ──▶ waiting ──Hello──▶ attached ──ends──▶ waiting …
+///
 /// A driver that crashes, hangs, floods or lies costs its own process and nothing else.
 public actor DriverHost {
     /// The pauses between restarts: doubling, from one second to a minute.
@@ -29,7 +33,8 @@ public actor DriverHost {
         var status: DriverStatus = .starting
         /// Restarts since it was attached.
         var restarts = 0
-        /// What the running process has to show; a new one for each start.
+        /// What the running process has to show; a new one for each start, or for each run of ours when somebody else
+        /// starts it. Empty when there is nobody to show it.
         var secret = ""
         var supervisor: Task<Void, Never>?
         var process: Task<DriverProcess.Ending, Never>?
@@ -46,6 +51,8 @@ public actor DriverHost {
         let process: Task<DriverProcess.Ending, Never>?
         var session: DriverSession
         var lastPong: MonotonicInstant
+        /// Who waits for its end.
+        var onEnd: [CheckedContinuation<Void, Never>] = []
         /// Who waits for the result of an operation.
         var operations: [UInt64: OperationWaiter] = [:]
     }
@@ -57,6 +64,8 @@ public actor DriverHost {
     let software: String
     let delegate: any DriverHostDelegate
     let logger: Logger
+    /// How long an operation may take; tests are less patient.
+    let operationDeadline: Duration
     var drivers: [String: Supervised] = [:]
     var nextAttachment: UInt64 = 1
     var nextOperation: UInt64 = 1
@@ -66,7 +75,7 @@ public actor DriverHost {
     ///   - software: what we call ourselves towards drivers.
     public init(
         socketPath: String, network: String, serves: Set<ObjectKind> = [.headers], software: String,
-        delegate: any DriverHostDelegate, logger: Logger
+        delegate: any DriverHostDelegate, logger: Logger, operationDeadline: Duration = OperationRules.deadline
     ) {
         self.socketPath = socketPath
         self.network = network
@@ -74,6 +83,7 @@ public actor DriverHost {
         self.software = software
         self.delegate = delegate
         self.logger = logger
+        self.operationDeadline = operationDeadline
     }
 
     /// Serves drivers until the task is cancelled; then stops them all. Calls `onReady` when drivers can connect.
@@ -108,7 +118,7 @@ public actor DriverHost {
             .sorted { $0.0.name < $1.0.name }
     }
 
-    /// Starts a driver and keeps it running.
+    /// Starts a driver and keeps it running, or waits for one that somebody else starts.
     public func attach(_ specification: DriverSpecification) throws(DriverHostError) {
         let name = specification.name
         if case .failed = self.drivers[name]?.status { self.drivers[name] = nil }
@@ -116,17 +126,16 @@ public actor DriverHost {
         guard self.drivers.count < Self.maximumDrivers else {
             throw DriverHostError("\(Self.maximumDrivers) drivers are attached already, which is the most there may be")
         }
+        guard let program = specification.program else { return try self.expect(specification) }
         var status = stat()
-        guard stat(specification.program, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
-            access(specification.program, X_OK) == 0
-        else {
-            throw DriverHostError("\(specification.program) is not a program that can be started")
+        guard stat(program, &status) == 0, status.st_mode & S_IFMT == S_IFREG, access(program, X_OK) == 0 else {
+            throw DriverHostError("\(program) is not a program that can be started")
         }
         self.drivers[name] = Supervised(specification: specification)
-        self.drivers[name]?.supervisor = Task { await self.supervise(specification) }
+        self.drivers[name]?.supervisor = Task { await self.supervise(specification, program: program) }
     }
 
-    /// Stops a driver and forgets it. Returns when its process is gone.
+    /// Stops a driver and forgets it. Returns when its process is gone, or its stream where the process is not ours.
     public func detach(_ name: String) async throws(DriverHostError) {
         guard let driver = self.drivers[name] else { throw DriverHostError("there is no driver named \(name)") }
         await self.stop(driver)

@@ -7,8 +7,8 @@ public import AltNetObjects
 public struct DriverSpecification: Hashable, Sendable {
     /// The name under which it is attached.
     public var name: String
-    /// The program to start: a path.
-    public var program: String
+    /// The program to start: a path; `nil` for a driver that somebody else starts.
+    public var program: String?
     /// The driver's own settings.
     public var settings: [String: SettingValue]
     /// The kinds of object that it may carry; `nil` for all it can.
@@ -21,7 +21,7 @@ public struct DriverSpecification: Hashable, Sendable {
     public var dataDirectory: String
 
     public init(
-        name: String, program: String, settings: [String: SettingValue], traffic: Set<ObjectKind>?,
+        name: String, program: String?, settings: [String: SettingValue], traffic: Set<ObjectKind>?,
         messagesPerSecond: Int, bytesPerSecond: Int, dataDirectory: String
     ) {
         self.name = name
@@ -32,12 +32,17 @@ public struct DriverSpecification: Hashable, Sendable {
         self.bytesPerSecond = bytesPerSecond
         self.dataDirectory = dataDirectory
     }
+
+    /// Where a driver that somebody else starts finds what others find on standard input.
+    public var startFile: String { "\(self.dataDirectory)/\(DriverStart.fileName)" }
 }
 
 /// Where a driver is in its life.
 public enum DriverStatus: Hashable, Sendable {
     /// Its process runs, and has not said Hello.
     case starting
+    /// Somebody else starts it, and it has not said Hello, or its stream ended for the reason.
+    case waiting(reason: String?)
     /// It works.
     case attached(software: String, identity: String, DriverCapabilities)
     /// It ended; it is started again after a pause.

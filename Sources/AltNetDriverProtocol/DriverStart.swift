@@ -34,8 +34,13 @@ public enum SettingValue: Hashable, Sendable, Codable {
     }
 }
 
-/// The line of JSON that a driver finds on its standard input.
+/// The line of JSON that a driver finds on its standard input, or in its start file when somebody else starts it.
 public struct DriverStart: Hashable, Sendable, Codable {
+    /// The name of the start file in the driver's data directory.
+    public static let fileName = "start.json"
+    /// The largest start file that is read, in bytes: the settings come from a configuration file of at most 1 MiB.
+    public static let maximumFileSize = 2 * 1024 * 1024
+
     /// The version of the driver protocol.
     public var version: UInt32
     /// The name under which the operator attached the driver.

@@ -214,7 +214,7 @@ public struct Daemon: Service, CustomStringConvertible {
         try DataDirectory.create(dataDirectory)
         try await self.host.attach(
             DriverSpecification(
-                name: driver.name, program: try self.find(driver.program),
+                name: driver.name, program: try driver.program.map(self.find),
                 settings: driver.settings.mapValues(\.handedOn), traffic: driver.traffic,
                 messagesPerSecond: driver.messagesPerSecond, bytesPerSecond: driver.bytesPerSecond,
                 dataDirectory: dataDirectory))

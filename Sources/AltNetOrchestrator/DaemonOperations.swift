@@ -130,7 +130,7 @@ struct DaemonOperations: ControlOperations {
         }
         let program = try await self.requireAttached(driver)
         // The drivers of ours have one form of target each: a slip of the finger is told at once.
-        if program.hasSuffix("/altnet-bitcoin") || program.hasSuffix("/altnet-lightning") {
+        if let program, program.hasSuffix("/altnet-bitcoin") || program.hasSuffix("/altnet-lightning") {
             _ = try self.parse(driver, ["program": program, "connect": target])
         }
         await self.daemon.host.send(.openTarget(target), to: driver)
@@ -158,8 +158,8 @@ struct DaemonOperations: ControlOperations {
         }
     }
 
-    /// The program of a driver that works.
-    private func requireAttached(_ driver: String) async throws(ControlRefusal) -> String {
+    /// The program of a driver that works; `nil` for one that somebody else started.
+    private func requireAttached(_ driver: String) async throws(ControlRefusal) -> String? {
         guard let found = await self.daemon.host.statuses.first(where: { $0.specification.name == driver }) else {
             throw ControlRefusal(.conflict, "there is no driver named \(driver)")
         }
@@ -211,9 +211,13 @@ extension DriverReport {
         self.init(
             name: specification.name, program: specification.program, state: "", restarts: restarts,
             messagesPerSecond: specification.messagesPerSecond, bytesPerSecond: specification.bytesPerSecond)
+        if specification.program == nil { self.startFile = specification.startFile }
         self.traffic = specification.traffic.map { $0.map(\.rawValue).sorted() }
         switch status {
         case .starting: self.state = "starting"
+        case .waiting(let reason):
+            self.state = "waiting"
+            self.reason = reason
         case .stopping: self.state = "stopping"
         case .failed(let reason):
             self.state = "failed"

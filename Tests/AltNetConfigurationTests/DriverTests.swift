@@ -88,6 +88,25 @@ struct DriverTests {
         )
     }
 
+    @Test func `A driver that something else starts has no program and free settings`() throws {
+        let text = """
+            [drivers.lightning]
+            start = "external"
+            [drivers.lightning.settings]
+            connect = ["x"]
+            [drivers.radio]
+            start = "altnetd"
+            program = "altnet-radio"
+            """
+        let configuration = try parse(text)
+        #expect(
+            configuration.driver("lightning")
+                == DaemonConfiguration.Driver(name: "lightning", program: nil, settings: ["connect": .texts(["x"])]))
+        #expect(configuration.driver("radio")?.program == "altnet-radio")
+        #expect(try parse(environment: ["ALTNET_DRIVERS_LIGHTNING_START": "external"]).drivers.map(\.program) == [nil])
+        #expect(try parse(flags: ["drivers.plugin.start": "external"]).driver("plugin")?.program == nil)
+    }
+
     @Test func `The program from the command line decides which settings there are`() throws {
         let configuration = try parse(
             "[drivers.bitcoin.settings]\nx = 1",

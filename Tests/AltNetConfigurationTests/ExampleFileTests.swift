@@ -35,6 +35,8 @@ struct ExampleFileTests {
     @Test func `With every option taken in, only those without a default differ`() throws {
         var configuration = try parse(self.uncommented)
         let radio = configuration.drivers.removeLast()
+        let plugin = configuration.drivers.removeLast()
+        #expect(plugin == DaemonConfiguration.Driver(name: "plugin", program: nil))
         #expect(
             radio
                 == DaemonConfiguration.Driver(
@@ -66,7 +68,8 @@ struct ExampleFileTests {
 
     @Test(arguments: [
         "network", "data_directory", "runtime_directory", "log_level", "start", "minimum_work",
-        "request_timeout_seconds", "behind_probe_seconds", "idle_probe_seconds", "grace_seconds", "program", "enabled",
+        "request_timeout_seconds", "behind_probe_seconds", "idle_probe_seconds", "grace_seconds", "program", "start",
+        "enabled",
         "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "serve_only", "user_agent",
         "key_file", "messages", "message_rate", "expected_interval_seconds", "record", "kind", "url", "allow_remote", "cookie_file", "follow",
         "zmq", "poll_seconds", "allow", "library", "dry_run", "spare_links", "node-behind", "metrics_without_token",

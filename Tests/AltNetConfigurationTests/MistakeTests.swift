@@ -145,6 +145,19 @@ struct MistakeTests {
                 "[drivers.radio]", .missingKey,
                 "1: the driver `radio` needs `drivers.radio.program`, the executable to start"
             ),
+            (
+                "[drivers.radio]\nstart = 'external'\nprogram = 'x'", .invalidValue,
+                "3: `drivers.radio.program` must not be there when something else starts the driver"
+            ),
+            (
+                "[drivers.bitcoin]\nstart = 'externl'", .invalidValue,
+                "2: `drivers.bitcoin.start` must be altnetd or external, not `externl`; did you mean `external`?"
+            ),
+            (
+                "[drivers.lightning]\nstart = 'external'\nlisten = ['[::]:9736']", .unknownKey,
+                "3: there is no key `listen` in [drivers.lightning]; the settings of a driver that something else starts"
+                    + " stand in [drivers.lightning.settings]"
+            ),
             ("[drivers.radio]\nprogram = ''", .invalidValue, "2: `drivers.radio.program` must not be empty"),
             (
                 "[drivers.bitcoin]\ntraffic = ['header']", .invalidValue,
