@@ -123,8 +123,8 @@ extension DirectedMessages {
 
     // MARK: - Messages
 
-    /// Tells a neighbour that its onion cannot be read. There is no secret to encrypt that with, so it is the bare code,
-    /// as in `update_fail_malformed_htlc`.
+    /// Tells a neighbour that its onion cannot be read. There is no secret to encrypt that with, so it is the bare
+    /// code, as in `update_fail_malformed_htlc`.
     private mutating func reportUnreadable(
         _ body: DirectedMessage, _ code: FailureCode, to neighbour: NodeID
     ) -> [Directive] {

@@ -8,152 +8,6 @@ import Testing
 
 @testable import AltNetLightningRelay
 
-/// Several asking sides, one serving side, and messages that get lost between them.
-struct FarWorld {
-    private enum Event {
-        case question(from: Int, [UInt8])
-        case answer(to: Int, [UInt8])
-        case object(id: UInt64, ObjectAnswer)
-        case timer(Int)
-    }
-
-    var random: SeededRandom
-    var now = MonotonicInstant.zero
-    var links: [FarLinkSession]
-    var server: FarServerSession
-    /// The share of messages that get lost in each direction, in percent.
-    var loss = 0
-    /// What the links said to their callers.
-    private(set) var said: [[LinkDirective]]
-    /// What the serving side said to its caller.
-    private(set) var served: [LinkDirective] = []
-    /// What the node behind the serving side has.
-    var objects: (ObjectRequest) -> ObjectAnswer = { _ in .refused(.notFound) }
-    private(set) var messages = 0
-    private var queue: [(at: MonotonicInstant, order: Int, event: Event)] = []
-    private var order = 0
-    private var handles: [UInt64: Int] = [:]
-    private var openRequests = 0
-
-    init(
-        links count: Int, seed: UInt64, link: FarLinkSession.Configuration = FarWorld.link,
-        server: FarServerSession.Configuration = FarWorld.server
-    ) {
-        self.random = SeededRandom(seed: seed)
-        self.links = (0..<count).map { FarLinkSession(link, seed: seed &* 1000 &+ UInt64($0)) }
-        self.said = Array(repeating: [], count: count)
-        self.server = FarServerSession(server)
-        self.served = self.server.onConnected(now: self.now)
-    }
-
-    /// Three hops of directed messages.
-    static let link = FarLinkSession.Configuration(
-        network: .regtest, identity: "02", longestFrame: DirectedMessages.maximumPayload(hops: 3),
-        longestAnswer: DirectedMessages.maximumReply)
-    static let server = FarServerSession.Configuration(
-        network: .regtest, serves: [.headers, .blocks, .addresses])
-
-    mutating func connect() {
-        for link in self.links.indices { self.absorb(self.links[link].onConnected(now: self.now), link) }
-    }
-
-    mutating func request(_ link: Int, id: UInt64, _ request: ObjectRequest) {
-        self.absorb(self.links[link].onRequest(id: id, request, now: self.now), link)
-    }
-
-    mutating func announce(_ link: Int, _ announcement: ObjectAnnouncement) {
-        self.absorb(self.links[link].onAnnouncement(announcement, now: self.now), link)
-    }
-
-    mutating func run(for duration: Duration) {
-        let end = self.now + duration
-        while let index = self.queue.indices.min(by: { self.isEarlier($0, $1) }), self.queue[index].at <= end {
-            let (at, _, event) = self.queue.remove(at: index)
-            self.now = at
-            self.handle(event)
-        }
-        self.now = end
-    }
-
-    private func isEarlier(_ one: Int, _ other: Int) -> Bool {
-        let (one, other) = (self.queue[one], self.queue[other])
-        return one.at == other.at ? one.order < other.order : one.at < other.at
-    }
-
-    private mutating func handle(_ event: Event) {
-        switch event {
-        case .question(let from, let frame):
-            let handle = UInt64(self.handles.count)
-            self.handles[handle] = from
-            var bytes: [UInt8] = []
-            bytes.appendBigEndian(handle)
-            self.absorb(self.server.onBytes(bytes + frame, now: self.now))
-        case .answer(let to, let frame): self.absorb(self.links[to].onBytes(frame, now: self.now), to)
-        case .object(let id, let answer):
-            self.openRequests -= 1
-            self.absorb(self.server.onAnswer(id: id, answer, now: self.now))
-        case .timer(let link):
-            if self.links.indices.contains(link) {
-                self.absorb(self.links[link].onTimer(now: self.now), link)
-            } else {
-                self.absorb(self.server.onTimer(now: self.now))
-            }
-        }
-        for link in self.links {
-            #expect(link.openMessages <= FarLinkSession.maximumMessages + 1)
-            #expect(link.heldBytes <= 4 * RelayFrame.maximumAnswer + FarLinkSession.maximumTransactionBytes)
-        }
-        #expect(self.server.heldBytes <= 2 * RelayFrame.maximumAnswer + FarTransfers.maximumBytes)
-        #expect(self.openRequests <= FarServerSession.maximumOpenRequests)
-    }
-
-    private mutating func absorb(_ directives: [LinkDirective], _ link: Int) {
-        for directive in directives {
-            switch directive {
-            case .write(let frame):
-                self.messages += 1
-                #expect(frame.count <= self.links[link].configuration.longestFrame)
-                self.deliver(.question(from: link, frame))
-            case .setTimer(let moment): self.schedule(.timer(link), at: moment)
-            default: self.said[link].append(directive)
-            }
-        }
-    }
-
-    private mutating func absorb(_ directives: [LinkDirective]) {
-        for directive in directives {
-            switch directive {
-            case .write(let bytes):
-                var reader = ByteReader(bytes)
-                guard let handle = try? reader.bigEndian(UInt64.self), let link = self.handles[handle] else {
-                    Issue.record("an answer to nobody")
-                    continue
-                }
-                let frame = Array(reader.rest())
-                #expect(frame.count <= self.links[link].configuration.longestAnswer)
-                self.deliver(.answer(to: link, frame))
-            case .setTimer(let moment): self.schedule(.timer(self.links.count), at: moment)
-            case .request(let id, let request):
-                self.openRequests += 1
-                self.served.append(directive)
-                let after = Duration.milliseconds(Int64.random(in: 1...300, using: &self.random))
-                self.schedule(.object(id: id, self.objects(request)), at: self.now + after)
-            default: self.served.append(directive)
-            }
-        }
-    }
-
-    private mutating func deliver(_ event: Event) {
-        guard Int.random(in: 0..<100, using: &self.random) >= self.loss else { return }
-        self.schedule(event, at: self.now + .milliseconds(Int64.random(in: 10...900, using: &self.random)))
-    }
-
-    private mutating func schedule(_ event: Event, at moment: MonotonicInstant) {
-        self.queue.append((moment, self.order, event))
-        self.order += 1
-    }
-}
-
 @Suite("FarLinkSession and FarServerSession")
 struct FarLinkTests {
     private static func answers(_ world: FarWorld, _ link: Int = 0) -> [UInt64: ObjectAnswer] {
@@ -169,10 +23,11 @@ struct FarLinkTests {
         world.served.compactMap { if case .announcement(.transaction(let bytes)) = $0 { bytes } else { nil } }
     }
 
-    /// A block that differs from hash to hash.
+    /// A block that differs from hash to hash and from place to place.
     private static func block(_ hash: BlockHash, length: Int) -> [UInt8] {
-        var random = SeededRandom(seed: hash.number.limbs.0)
-        return (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        var block = [UInt8](repeating: hash.bytes[0], count: length)
+        for place in stride(from: 0, to: length, by: 97) { block[place] = UInt8(truncatingIfNeeded: place / 97) }
+        return block
     }
 
     private static func hash(_ number: UInt8) -> BlockHash {
@@ -379,66 +234,5 @@ struct FarLinkTests {
                 Issue.record(error)
             }
         }
-    }
-}
-
-@Suite("FarTransfers")
-struct FarTransfersTests {
-    private let now = MonotonicInstant.zero
-
-    private func id(_ number: Int) -> [UInt8] { Array(repeating: UInt8(number), count: 16) }
-
-    @Test("no more transfers and bytes than the limits allow, and each place is free again after a minute")
-    func limits() {
-        var transfers = FarTransfers()
-        for number in 0..<16 {
-            #expect(transfers.onPart([1], at: 0, of: 1000, transfer: self.id(number), now: self.now) == .held(1))
-        }
-        #expect(transfers.onPart([1], at: 0, of: 100, transfer: self.id(16), now: self.now) == .refused(.busy))
-        #expect(transfers.deadline == self.now + .seconds(60))
-        transfers.expire(now: self.now + .seconds(60))
-        #expect(transfers.count == 0)
-        for number in 0..<5 {
-            let outcome = transfers.onPart([1], at: 0, of: 400_000, transfer: self.id(number), now: self.now)
-            #expect(outcome == .held(1))
-        }
-        #expect(transfers.onPart([1], at: 0, of: 60, transfer: self.id(9), now: self.now) == .refused(.busy))
-    }
-
-    @Test("nobody keeps a place for longer than five minutes")
-    func slow() {
-        var transfers = FarTransfers()
-        for part in 0..<6 {
-            let now = self.now + .seconds(part * 59)
-            transfers.expire(now: now)
-            let outcome = transfers.onPart([1], at: part, of: 1000, transfer: self.id(1), now: now)
-            #expect(outcome == .held(part == 0 ? 1 : part + 1))
-        }
-        #expect(transfers.deadline == self.now + .seconds(300))
-    }
-
-    @Test("parts are taken in order, a last part that comes again is known, and other lengths are refused")
-    func order() {
-        var transfers = FarTransfers()
-        let part = [UInt8](repeating: 7, count: 30)
-        #expect(transfers.onPart(part, at: 30, of: 60, transfer: self.id(1), now: self.now) == .held(0))
-        #expect(transfers.onPart(part, at: 0, of: 60, transfer: self.id(1), now: self.now) == .held(30))
-        #expect(transfers.onPart(part, at: 0, of: 60, transfer: self.id(1), now: self.now) == .held(30))
-        #expect(transfers.onPart(part, at: 30, of: 61, transfer: self.id(1), now: self.now) == .refused(.invalid))
-        #expect(transfers.onPart(part, at: 30, of: 60, transfer: self.id(1), now: self.now) == .complete(part + part))
-        #expect(transfers.onPart(part, at: 30, of: 60, transfer: self.id(1), now: self.now) == .alreadyComplete)
-        #expect(transfers.onPart(part, at: 0, of: 59, transfer: self.id(2), now: self.now) == .refused(.invalid))
-    }
-
-    @Test("complete transactions are handed on at the rate of one neighbour")
-    func rate() {
-        var transfers = FarTransfers()
-        let transaction = [UInt8](repeating: 7, count: 60)
-        var taken = 0
-        for number in 0..<40 {
-            let outcome = transfers.onPart(transaction, at: 0, of: 60, transfer: self.id(number), now: self.now)
-            if case .complete = outcome { taken += 1 } else { #expect(outcome == .refused(.busy)) }
-        }
-        #expect(taken == 32)
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetBase
+import AltNetBitcoin
 import AltNetKeys
 import AltNetLightning
 import AltNetLightningRelay
+import AltNetObjects
 import Testing
 
 /// Nodes that speak directed messages, and the connections between them: messages take a while, keep their order, and
@@ -19,11 +21,26 @@ struct RelayWorld {
         case failed(RelayFailure)
     }
 
-    private enum Event {
+    fileprivate enum Event {
         case message([UInt8], from: Int, to: Int, epochs: [Int])
         case answer(Int, handle: UInt64, [UInt8], epoch: Int)
         case timer(Int)
+        case farTimer
+        case serverTimer
+        case object(id: UInt64, ObjectAnswer)
     }
+
+    /// A far link that begins at node 0, and its path.
+    fileprivate var far: (path: [Int], session: FarLinkSession)?
+    /// What the far link said to its caller.
+    fileprivate(set) var farSaid: [LinkDirective] = []
+    /// The far node's serving side, at the end of that path.
+    fileprivate var server: FarServerSession?
+    /// What the node behind the serving side has.
+    var objects: (ObjectRequest) -> ObjectAnswer = { _ in .refused(.notFound) }
+    /// What was handed to the node behind the serving side.
+    fileprivate(set) var announced: [ObjectAnnouncement] = []
+    fileprivate var nextFrame: UInt64 = 1 << 32
 
     var random: SeededRandom
     var now = MonotonicInstant.zero
@@ -132,6 +149,10 @@ struct RelayWorld {
         case .timer(let node):
             let directives = self.nodes[node].onTimer(now: self.now)
             self.carryOut(directives, of: node)
+        case .farTimer: if let directives = self.far?.session.onTimer(now: self.now) { self.absorbFar(directives) }
+        case .serverTimer: if let directives = self.server?.onTimer(now: self.now) { self.absorbServer(directives) }
+        case .object(let id, let answer):
+            if let directives = self.server?.onAnswer(id: id, answer, now: self.now) { self.absorbServer(directives) }
         }
     }
 
@@ -160,9 +181,20 @@ struct RelayWorld {
                 self.send(bytes, from: node, to: to)
             case .deliver(let handle, let payload, _):
                 self.delivered.append((node, payload))
+                if let far = self.far, far.path.last == node {
+                    var bytes: [UInt8] = []
+                    bytes.appendBigEndian(handle)
+                    let answered = self.server?.onBytes(bytes + payload, now: self.now) ?? []
+                    self.absorbServer(answered)
+                    continue
+                }
                 guard !self.silent.contains(node) else { continue }
                 let after = Duration.milliseconds(Int64.random(in: 1...500, using: &self.random))
                 self.schedule(.answer(node, handle: handle, payload, epoch: self.epochs[node]), at: self.now + after)
+            case .replied(let id, let contents) where node == 0 && id >= 1 << 32:
+                let directives = self.far?.session.onBytes(contents, now: self.now) ?? []
+                self.absorbFar(directives)
+            case .failed(let id, _) where node == 0 && id >= 1 << 32: continue
             case .replied(let id, let contents):
                 #expect(self.outcomes[node]?[id] == nil)
                 self.outcomes[node, default: [:]][id] = .replied(contents)
@@ -189,7 +221,7 @@ struct RelayWorld {
             .message(bytes, from: from, to: to, epochs: [self.epochs[from], self.epochs[to]]), at: arrival)
     }
 
-    private mutating func schedule(_ event: Event, at moment: MonotonicInstant) {
+    fileprivate mutating func schedule(_ event: Event, at moment: MonotonicInstant) {
         // One timer for each node and moment is enough.
         if case .timer(let node) = event {
             let isThere = self.queue.contains {
@@ -216,5 +248,61 @@ extension RelayWorld {
     mutating func answer(_ node: Int, handle: UInt64, _ payload: [UInt8]) {
         let directives = self.nodes[node].answer(handle, payload, now: self.now)
         self.carryOut(directives, of: node)
+    }
+}
+
+// A far link through the world.
+extension RelayWorld {
+    /// Opens a far link from node 0 along a path, to a serving side at its end.
+    mutating func openFarLink(_ path: [Int]) {
+        let configuration = FarLinkSession.Configuration(
+            network: .regtest, identity: self.id(path[path.count - 1]).description,
+            longestFrame: DirectedMessages.maximumPayload(hops: path.count),
+            longestAnswer: DirectedMessages.maximumReply)
+        var server = FarServerSession(
+            FarServerSession.Configuration(network: .regtest, serves: [.headers, .blocks]))
+        _ = server.onConnected(now: self.now)
+        self.server = server
+        var session = FarLinkSession(configuration, seed: self.random.next())
+        let directives = session.onConnected(now: self.now)
+        self.far = (path, session)
+        self.absorbFar(directives)
+    }
+
+    mutating func requestFar(id: UInt64, _ request: ObjectRequest) {
+        self.absorbFar(self.far?.session.onRequest(id: id, request, now: self.now) ?? [])
+    }
+
+    mutating func announceFar(_ announcement: ObjectAnnouncement) {
+        self.absorbFar(self.far?.session.onAnnouncement(announcement, now: self.now) ?? [])
+    }
+
+    fileprivate mutating func absorbFar(_ directives: [LinkDirective]) {
+        for directive in directives {
+            switch directive {
+            case .write(let frame):
+                self.nextFrame += 1
+                // What cannot be sent is lost, as the link expects.
+                try? self.originate(0, id: self.nextFrame, path: self.far?.path ?? [], payload: frame)
+            case .setTimer(let moment): self.schedule(.farTimer, at: moment)
+            default: self.farSaid.append(directive)
+            }
+        }
+    }
+
+    fileprivate mutating func absorbServer(_ directives: [LinkDirective]) {
+        for directive in directives {
+            switch directive {
+            case .write(let bytes):
+                var reader = ByteReader(bytes)
+                guard let handle = try? reader.bigEndian(UInt64.self), let node = self.far?.path.last else { continue }
+                self.answer(node, handle: handle, Array(reader.rest()))
+            case .setTimer(let moment): self.schedule(.serverTimer, at: moment)
+            case .request(let id, let request):
+                self.schedule(.object(id: id, self.objects(request)), at: self.now + .milliseconds(100))
+            case .announcement(let announcement): self.announced.append(announcement)
+            default: break
+            }
+        }
     }
 }
