@@ -59,8 +59,8 @@ public struct PluginConfiguration: Hashable, Sendable {
         struct StartFile: Decodable {
             let network: String
         }
-        // A start file is one line; what is longer than this is none.
-        guard let bytes = PluginInputPipe.file(self.startFile, maximumSize: 65_536),
+        // As long as altnetd may write it: it holds the settings.
+        guard let bytes = PluginInputPipe.file(self.startFile, maximumSize: 2 << 20),
             let file = try? JSONDecoder().decode(StartFile.self, from: Data(bytes)),
             file.network != self.network.rawValue
         else { return nil }
