@@ -186,8 +186,9 @@ let package = Package(
             name: "AltNetLightningDriver",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys",
-                "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningRelay", "AltNetLightningSession",
-                "AltNetObjects", "AltNetOnion", "AltNetStreamDriver", "AltNetTransport", logging,
+                "AltNetCoreLightning", "AltNetLND", "AltNetLightning", "AltNetLightningAttachment",
+                "AltNetLightningRelay", "AltNetLightningSession", "AltNetObjects", "AltNetStreamDriver",
+                "AltNetTransport", logging,
             ]),
 
         .target(

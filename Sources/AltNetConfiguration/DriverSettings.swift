@@ -108,6 +108,14 @@ extension Settings {
         }
         if let file = try self.filePath(table.appending("key_file")) { settings["key_file"] = .text(file) }
         if let messages = self.flag(table.appending("messages")) { settings["messages"] = .flag(messages) }
+        let lnd = table.appending("lnd")
+        if let address = self.text(lnd) {
+            guard HostAndPort.isValid(address) else { throw self.notOfForm("host:port", lnd, address) }
+            settings["lnd"] = .text(address)
+        }
+        for key in ["lnd_certificate", "lnd_macaroon"] {
+            if let file = try self.filePath(table.appending(key)) { settings[key] = .text(file) }
+        }
         let rate = table.appending("message_rate")
         if self.number(rate) != nil {
             settings["message_rate"] = .number(try self.number(rate, default: 1, in: 1...1000))

@@ -97,7 +97,8 @@ enum DriverProgram: Hashable, Sendable {
         case .lightning:
             [
                 "connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "key_file": .text,
-                "messages": .flag, "message_rate": .number,
+                "messages": .flag, "message_rate": .number, "lnd": .text, "lnd_certificate": .text,
+                "lnd_macaroon": .text,
             ]
         case .other: [:]
         }

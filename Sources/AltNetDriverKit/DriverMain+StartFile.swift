@@ -32,10 +32,10 @@ extension DriverMain {
     /// - Throws: a ``StartFileError``; a ``DriverSetupError``, and another attempt does not help; what the driver throws;
     ///   a `CancellationError` when the task is cancelled, which closes the connection.
     public static func attach<Instance: Driver>(
-        startFile path: String, software: String, _ make: @Sendable (DriverStart) throws -> Instance
+        startFile path: String, software: String, _ make: @Sendable (DriverStart) async throws -> Instance
     ) async throws -> DriverEnding {
         let start = try Self.read(startFile: path)
-        return try await DriverAttachment.run(try Self.make(start, make), start: start, software: software)
+        return try await DriverAttachment.run(try await Self.make(start, make), start: start, software: software)
     }
 
     /// Attaches again and again, with growing pauses, until the task is cancelled.
@@ -43,7 +43,7 @@ extension DriverMain {
     /// - Parameter onEnding: hears of the end of each attempt, in a sentence, and of the pause before the next one.
     public static func keepAttached<Instance: Driver>(
         startFile path: String, software: String, onEnding: @Sendable (String, Duration) async -> Void,
-        _ make: @Sendable (DriverStart) throws -> Instance
+        _ make: @Sendable (DriverStart) async throws -> Instance
     ) async {
         var pause = Self.firstPause
         while !Task.isCancelled {

@@ -13,7 +13,7 @@ public enum DriverMain {
     ///   - software: name and version, for people.
     ///   - make: builds the driver from its start line; a ``DriverSetupError`` ends the process with status 78.
     public static func run<Instance: Driver>(
-        software: String, _ make: @Sendable (DriverStart) throws -> Instance
+        software: String, _ make: @Sendable (DriverStart) async throws -> Instance
     ) async -> Never {
         Self.answerHelp(software: software)
         LoggingSystem.bootstrap { _ in PlainLogHandler() }
@@ -24,7 +24,7 @@ public enum DriverMain {
             Self.fail("the first line on standard input must be the JSON that altnetd writes", restartHelps: false)
         }
         do {
-            let driver = try Self.make(start, make)
+            let driver = try await Self.make(start, make)
             Self.exitAtEndOfInput()
             switch try await DriverAttachment.run(driver, start: start, software: software) {
             case .stopped: exit(0)
@@ -39,13 +39,13 @@ public enum DriverMain {
 
     /// The driver of a start line that this version understands.
     static func make<Instance: Driver>(
-        _ start: DriverStart, _ make: @Sendable (DriverStart) throws -> Instance
-    ) throws -> Instance {
+        _ start: DriverStart, _ make: @Sendable (DriverStart) async throws -> Instance
+    ) async throws -> Instance {
         guard start.version == DriverProtocol.version else {
             throw DriverSetupError(
                 "altnetd speaks driver protocol \(start.version), this driver \(DriverProtocol.version)")
         }
-        return try make(start)
+        return try await make(start)
     }
 
     /// Ends the process when the orchestrator closes our standard input, as its own end does.

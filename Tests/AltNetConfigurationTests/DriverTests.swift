@@ -144,6 +144,6 @@ struct DriverTests {
     func `A Lightning node needs its public key`(address: String) throws {
         let error = try mistake("[drivers.lightning]\nconnect = ['\(address)']")
         #expect(error.code == .invalidValue)
-        #expect(error.sentence.hasPrefix("`drivers.lightning.connect` must have the form pubkey@host:port, unlike "))
+        #expect(error.sentence.hasPrefix("`drivers.lightning.connect` must have the form pubkey@host:port, directed:"))
     }
 }

@@ -49,7 +49,10 @@ struct ExampleFileTests {
                 )
         )
         for index in configuration.drivers.indices {
-            for key in ["listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate"] {
+            for key in [
+                "listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate", "lnd",
+                "lnd_certificate", "lnd_macaroon",
+            ] {
                 configuration.drivers[index].settings[key] = nil
             }
         }
@@ -71,7 +74,8 @@ struct ExampleFileTests {
         "request_timeout_seconds", "behind_probe_seconds", "idle_probe_seconds", "grace_seconds", "program", "start",
         "enabled",
         "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "serve_only", "user_agent",
-        "key_file", "messages", "message_rate", "expected_interval_seconds", "record", "kind", "url", "allow_remote", "cookie_file", "follow",
+        "key_file", "messages", "message_rate", "lnd", "lnd_certificate", "lnd_macaroon", "expected_interval_seconds",
+        "record", "kind", "url", "allow_remote", "cookie_file", "follow",
         "zmq", "poll_seconds", "allow", "library", "dry_run", "spare_links", "node-behind", "metrics_without_token",
         "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",
         "from", "sendmail",
