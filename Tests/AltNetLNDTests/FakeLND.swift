@@ -44,9 +44,8 @@ final class FakeLND: Sendable {
         let id: String?
         let sent: [Sent]?
         let calls: [String: Int]?
-        let messages: Int?
-        let events: Int?
-        let onions: Int?
+        let stand: [String: Int]?
+        let begun: [String: Int]?
     }
 
     private let process = Mutex(Process())
@@ -121,11 +120,11 @@ final class FakeLND: Sendable {
         return try JSONDecoder().decode(Answer.self, from: Data(line.utf8))
     }
 
-    /// Waits until somebody subscribed to messages and to the news of peers.
-    func isSubscribed(to name: String, onions: Int = 0) async throws {
+    /// Waits until somebody has subscribed to messages and to the news of peers, and that so many times in all.
+    func isSubscribed(to name: String, times: Int = 1, kinds: [String] = ["messages", "events"]) async throws {
         try await Condition.wait("the subscriptions stand") {
-            let answer = try await self.tell(#""do":"subscribers","node":"\#(name)""#)
-            return answer.messages == 1 && answer.events == 1 && answer.onions == onions
+            let begun = try await self.tell(#""do":"subscribers","node":"\#(name)""#).begun
+            return kinds.allSatisfy { (begun?[$0] ?? 0) >= times }
         }
     }
 }

@@ -136,7 +136,7 @@ struct LNDNodeTests {
         try await fake.tell(#""do":"bake","node":"alice""#)
         try await fake.tell(#""do":"start","node":"alice""#)
         try await attached.tells(.peerConnected(try self.peer(bob)), count: 2)
-        try await fake.isSubscribed(to: "alice")
+        try await fake.isSubscribed(to: "alice", times: 2)
         try await attached.node.send([0xad, 0x71], to: bobID)
         try await fake.tell(#""do":"message","node":"alice","from":"\#(bob.id)","type":44403,"data":"01""#)
         try await attached.tells(.message(from: bobID, [0xad, 0x73, 1]))
@@ -156,8 +156,31 @@ struct LNDNodeTests {
         try await fake.tell(#""do":"endStreams","node":"alice","kind":"\#(kind)""#)
         try await attached.tells(.peerDisconnected(try #require(bob.nodeID)))
         try await attached.tells(.peerConnected(try self.peer(bob)), count: 2)
-        try await fake.isSubscribed(to: "alice")
+        try await fake.isSubscribed(to: "alice", times: 2)
         #expect(attached.sentences.first?.contains("it ended the subscription") == true)
+    }
+
+    @Test("a wallet that is locked is waited for, and said once")
+    func lockedWallet() async throws {
+        let fake = try await FakeLND.start(["alice", "bob"])
+        let bob = try fake.node("bob")
+        let attached = try await Attached(fake.node("alice").settings())
+        try await fake.tell(#""do":"link","node":"alice","other":"bob""#)
+        attached.run()
+        try await attached.tells(.peerConnected(try self.peer(bob)))
+        try await fake.isSubscribed(to: "alice")
+        try await fake.tell(#""do":"lock","node":"alice","text":"wallet locked, unlock it to enable full RPC access""#)
+        try await fake.tell(#""do":"endStreams","node":"alice""#)
+        let before = try await fake.tell(#""do":"calls","node":"alice""#).calls?["GetInfo"] ?? 0
+        try await Condition.wait("it is tried again and again") {
+            (try await fake.tell(#""do":"calls","node":"alice""#).calls?["GetInfo"] ?? 0) >= before + 3
+        }
+        try await fake.tell(#""do":"lock","node":"alice""#)
+        try await attached.tells(.peerConnected(try self.peer(bob)), count: 2)
+        let locked = "the Lightning node cannot be reached: its wallet is locked; unlock it with: lncli unlock"
+        #expect(attached.sentences.filter { $0 == locked }.count == 1)
+        #expect(attached.sentences.last == "the attachment to LND works again")
+        #expect(attached.node.counters.breaks == 1)
     }
 
     @Test("a macaroon that is not valid or not enough is refused with the name of its file")
@@ -311,7 +334,7 @@ struct LNDNodeTests {
         try await fake.tell(#""do":"link","node":"alice","other":"bob""#)
         attached.run()
         for (times, breaks) in [(65_534, 1), (1_000_000, 2)] {
-            try await fake.isSubscribed(to: "alice")
+            try await fake.isSubscribed(to: "alice", times: breaks)
             try await fake.tell(
                 #""do":"message","node":"alice","from":"\#(bob.id)","type":44401,"data":"aa","times":\#(times)"#)
             try await attached.tells(.peerConnected(try self.peer(bob)), count: breaks + 1)
@@ -367,7 +390,7 @@ struct LNDNodeTests {
             try await fake.tell(#""do":"sent","node":"alice""#).sent
                 == [FakeLND.Sent(to: bob.id, type: 513, data: "000102", pathKey: key.description)])
         attached.run()
-        try await fake.isSubscribed(to: "alice", onions: 1)
+        try await fake.isSubscribed(to: "alice", kinds: ["messages", "events", "onions"])
         // BOLT 4: encrypted with a key of the secret that the node shares with the path key; path_id has the type 6.
         let secret = try await attached.node.sharedSecret(with: key)
         let rho = HMAC<SHA256>.authenticationCode(for: secret, using: SymmetricKey(data: Data("rho".utf8)))
@@ -421,7 +444,7 @@ struct LNDNodeTests {
             await self.error { try await attached.node.send([0xad, 0x71], to: bobID) }
                 == .unreachable("the attachment has ended"))
         try await Condition.wait("nobody is subscribed") {
-            try await fake.tell(#""do":"subscribers","node":"alice""#).messages == 0
+            try await fake.tell(#""do":"subscribers","node":"alice""#).stand?["messages"] == 0
         }
     }
 }

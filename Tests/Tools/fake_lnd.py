@@ -157,6 +157,7 @@ class Node:
         self.features, self.custom_types = {445}, set()
         self.peers, self.channels, self.sent = {}, [], []
         self.subscriptions = {"messages": [], "events": [], "onions": []}
+        self.begun = {"messages": 0, "events": 0, "onions": 0}
         self.failures, self.delays, self.denied, self.calls = {}, {}, set(), {}
         self.locked, self.server, self.port = None, None, 0
         self.lock = threading.Lock()
@@ -247,6 +248,7 @@ class Node:
         mine = queue.Queue()
         with self.lock:
             self.subscriptions[kind].append(mine)
+            self.begun[kind] += 1
         context.add_callback(lambda: mine.put(StopIteration))
         while True:
             item = mine.get()
@@ -340,7 +342,10 @@ class World:
             case "event": node.publish("events", ln.PeerEvent(pub_key=command["id"], type=command["type"]))
             case "sent": return {"sent": node.sent}
             case "calls": return {"calls": node.calls}
-            case "subscribers": return {name: len(queues) for name, queues in node.subscriptions.items()}
+            case "subscribers":
+                # A stream that a client gave up may be among those that stand for a moment; it counts once as begun.
+                stand = {name: len(queues) for name, queues in node.subscriptions.items()}
+                return {"stand": stand, "begun": node.begun}
             case "secret":
                 return {"secret": node.key.ecdh(bytes.fromhex(command["point"])).hex()}
             case "fail": node.failures[command["method"]] = (command["code"], command["text"])
