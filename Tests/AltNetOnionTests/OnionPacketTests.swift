@@ -229,6 +229,34 @@ struct OnionPacketTests {
         #expect(refusal { () throws(OnionError) in _ = try packet.peel(key: key) } == .badPayload(reason))
     }
 
+    @Test("whatever a valid code covers is refused, or read as its length says")
+    func anything() throws {
+        var random = SeededRandom(seed: 24)
+        let key = try TestRoute.key(using: &random)
+        for _ in 0..<500 {
+            let markers: [UInt8] = [UInt8(truncatingIfNeeded: random.next()), 0xfd, 0xfe, 0xff]
+            let marker = markers.randomElement(using: &random) ?? 0
+            let plain = [marker, UInt8.random(in: 0...6, using: &random)] + random.bytes(1298)
+            let packet = try Self.packet(plain, for: key)
+            let (length, start): (Int, Int) =
+                switch marker {
+                case 0..<2: (-1, 0)
+                case 2..<0xfd: (Int(marker), 1)
+                case 0xfd: (Int(plain[1]) << 8 | Int(plain[2]), 3)
+                // Four or eight random bytes: either much too long, or longer than necessary.
+                default: (-1, 0)
+                }
+            let isValid = length >= (start == 3 ? 0xfd : 2) && start + length + 32 <= 1300
+            do throws(OnionError) {
+                let peeled = try packet.peel(key: key)
+                #expect(isValid && peeled.payload == Array(plain[start..<start + length]))
+                #expect(peeled.next?.hmac == Array(plain[(start + length)...].prefix(32)))
+            } catch {
+                #expect(!isValid)
+            }
+        }
+    }
+
     @Test("a payload that fills the packet to its last byte is taken")
     func fullPayload() throws {
         var random = SeededRandom(seed: 21)

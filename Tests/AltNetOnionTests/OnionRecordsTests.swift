@@ -92,4 +92,42 @@ struct OnionRecordsTests {
         }
         #expect(EncryptedRecipientData.encodings(ofOneLength: []).isEmpty)
     }
+
+    @Test("whatever bytes come, they are refused, or are what is encoded again")
+    func anything() throws {
+        var random = SeededRandom(seed: 53)
+        let key = try TestRoute.key(using: &random)
+        let path = try BlindedPath([(key.publicKey, [1, 2, 3]), (key.publicKey, [])], sessionKey: key)
+        var data = EncryptedRecipientData(
+            shortChannelID: 5, nextNode: key.publicKey, pathID: [1, 2], nextPathKeyOverride: key.publicKey)
+        data.others = [561: [0x12, 0x34, 0x56]]
+        let payload = OnionMessagePayload(
+            replyPath: path, encryptedRecipientData: data.encoded,
+            fields: [3: [], 65: [UInt8](repeating: 1, count: 300)])
+        var (taken, refused) = (0, 0)
+        for round in 0..<6_000 {
+            var bytes = [path.bytes, data.encoded, payload.encoded][round % 3]
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                let index = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: bytes[index] = UInt8(truncatingIfNeeded: random.next())
+                case 1: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+                case 2: bytes.insert(UInt8(truncatingIfNeeded: random.next()), at: index)
+                default: bytes.removeSubrange(index..<min(bytes.count, index + Int.random(in: 1...40, using: &random)))
+                }
+                if bytes.isEmpty { break }
+            }
+            do throws(OnionError) {
+                switch round % 3 {
+                case 0: #expect(try BlindedPath(decoding: bytes).bytes == bytes)
+                case 1: #expect(try EncryptedRecipientData(decoding: bytes).encoded == bytes)
+                default: #expect(try OnionMessagePayload(decoding: bytes).encoded == bytes)
+                }
+                taken += 1
+            } catch {
+                refused += 1
+            }
+        }
+        #expect(taken > 100 && refused > 100)
+    }
 }
