@@ -81,9 +81,8 @@ public final class CoreLightningAttachment: LightningAttachment {
     ) async throws(AttachmentError) -> [AttachmentEvent] {
         switch item {
         case .list:
-            guard let peers = try await self.asked({ () throws(AttachmentError) in try await self.peers(nil) })
-            else { return [] }
-            return table.onList(peers)
+            // Without it we would know nobody: whoever runs us tries again.
+            return table.onList(try await self.peers(nil))
         case .event(.connected(let peer)):
             switch table.onConnect(peer) {
             case .known: return []
@@ -130,7 +129,8 @@ public final class CoreLightningAttachment: LightningAttachment {
         }
     }
 
-    /// A question that the node refuses or forgets leaves us with what we knew; a node that is gone ends everything.
+    /// A question about one peer. When the node refuses or forgets it, all peers are listed; a node that is gone ends
+    /// everything.
     private func asked<Value: Sendable>(
         _ question: () async throws(AttachmentError) -> Value
     ) async throws(AttachmentError) -> Value? {
@@ -139,7 +139,8 @@ public final class CoreLightningAttachment: LightningAttachment {
         } catch .unreachable(let why) {
             throw .unreachable(why)
         } catch {
-            self.logger.warning("what is known of the Lightning node's peers may be old: \(error)")
+            self.logger.warning("the peers of the Lightning node are listed anew: \(error)")
+            self.queue.listAgain()
             return nil
         }
     }

@@ -60,6 +60,11 @@ final class EventQueue: Sendable {
         }
     }
 
+    /// Has the reader list the peers behind what waits now. For the reader itself: one that waits is not woken.
+    func listAgain() {
+        self.state.withLock { $0.listAt = $0.taken + $0.items.count - $0.head }
+    }
+
     /// Discards what waits, and what comes; the reader gets `nil`.
     func close() {
         let reader = self.state.withLock { state -> CheckedContinuation<Item?, Never>? in

@@ -14,7 +14,7 @@ struct LightningPluginTests {
         arguments: [
             "replay", "replay-byte-by-byte", "replay-without-line-feeds", "silent-socket", "error-answers",
             "socket-dies", "huge-answer", "late-and-foreign-answers", "huge-message", "no-json", "bad-hooks",
-            "slow-driver", "early-message", "long-path", "disabled", "stops",
+            "slow-driver", "early-message", "lost-lookup", "long-path", "disabled", "stops",
         ])
     func fake(check: String) async throws {
         let result = try await Programs.run(

@@ -63,8 +63,7 @@ class Lightningd:
         threading.Thread(target=self.accept, daemon=True).start()
         environment = {"LIGHTNINGD_PLUGIN": "1", "PATH": os.environ.get("PATH", "")}
         self.plugin = subprocess.Popen(
-            [arguments.plugin], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=self.directory,
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, []))
+            [arguments.plugin], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=self.directory)
         threading.Thread(target=self.read, daemon=True).start()
 
     def close(self) -> None:
@@ -451,6 +450,20 @@ def early_message(lightningd: Lightningd) -> dict:
 
 
 @check
+def lost_lookup(lightningd: Lightningd) -> dict:
+    """A peer that cannot be looked up is found by a list, or when the plugin attaches again."""
+    lightningd.attach()
+    lightningd.answers["listpeerchannels"] = {"code": -1, "message": "not now"}
+    lightningd.answers["listpeers"] = {"peers": [{"id": PEER, "connected": True, "features": "80"}]}
+    lightningd.notify("connect", id=PEER, direction="in", address={})
+    lightningd.wait_log("warn: the peers of the Lightning node are listed anew: the Lightning node refused (-1): not now")
+    lightningd.wait_log("refused (-1): not now; the next attempt follows in 1 s")
+    lightningd.answers["listpeerchannels"] = {"channels": []}
+    lightningd.wait_log(f" CONNECTED {PEER}")
+    return {"connections": lightningd.connections}
+
+
+@check
 def long_path(lightningd: Lightningd) -> dict:
     """A directory whose name is too long for a socket's path."""
     configuration = lightningd.configuration()
@@ -525,6 +538,8 @@ def main() -> int:
     parser.add_argument("check", choices=CHECKS)
     parser.add_argument("--recording", metavar="FILE")
     arguments = parser.parse_args()
+    # Whoever started us may have blocked signals, which the plugin would inherit.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     lightningd = Lightningd(arguments)
     report = {"check": arguments.check, "ok": True}
     try:

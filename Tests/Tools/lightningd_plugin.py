@@ -296,6 +296,8 @@ def main() -> int:
             print(f"{name} does not name a program", file=sys.stderr)
             return 2
         os.environ[name] = os.path.abspath(os.environ[name])
+    # Whoever started us may have blocked signals, which what we start would inherit: it could not be stopped in order.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(arguments)
     try:
