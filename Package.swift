@@ -185,9 +185,10 @@ let package = Package(
         .target(
             name: "AltNetLightningDriver",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys",
-                "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningRelay", "AltNetLightningSession",
-                "AltNetObjects", "AltNetOnion", "AltNetStreamDriver", "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningRelay",
+                "AltNetLightningSession", "AltNetLightningStore", "AltNetObjects", "AltNetOnion", "AltNetStreamDriver",
+                "AltNetTorControl", "AltNetTransport", logging,
             ]),
 
         .target(

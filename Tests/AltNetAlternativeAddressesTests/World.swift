@@ -89,8 +89,14 @@ struct World {
         self.carryOut(directives)
         return reception
     }
-    mutating func dialled(_ peer: NodeID, _ address: LightningAddress, _ success: Bool) {
-        self.carryOut(self.machine.onDialled(peer, at: address, success: success, now: self.now))
+    mutating func dialled(
+        _ peer: NodeID, _ address: LightningAddress, _ result: AlternativeAddresses.DialResult
+    ) {
+        self.carryOut(self.machine.onDialled(peer, at: address, result, now: self.now))
+    }
+    func routes(_ peer: NodeID) -> [AlternativeAddresses.Route] {
+        var copy = self.machine
+        return copy.routes(to: peer)
     }
     mutating func send(_ peer: NodeID? = nil) throws -> AlternativeAddresses.Delivery {
         let (delivery, directives) = try self.machine.send(to: peer, now: self.now)
