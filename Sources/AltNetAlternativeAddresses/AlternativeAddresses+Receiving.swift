@@ -8,8 +8,8 @@ extension AlternativeAddresses {
     /// A peer sent the body of a message of type 209: what follows its type.
     public mutating func onMessage(
         body: [UInt8], from peer: NodeID, now: Moment
-    ) -> (reception: Reception, directives: [Directive]) {
-        let reception: Reception
+    ) -> (reception: AddressReception, directives: [Directive]) {
+        let reception: AddressReception
         let changes: [StoredChange]
         do throws(PeerAltAddrError) {
             (reception, changes) = self.receive(try PeerAltAddr(body: body), from: peer, now: now)
@@ -27,7 +27,7 @@ extension AlternativeAddresses {
 
     private mutating func receive(
         _ message: PeerAltAddr, from peer: NodeID, now: Moment
-    ) -> (Reception, [StoredChange]) {
+    ) -> (AddressReception, [StoredChange]) {
         let known = self.knownChannels(peer)
         guard known.isEmpty || known.contains(message.channelID) else { return (.refused(.unknownChannel), []) }
         let address: LightningAddress

@@ -89,7 +89,7 @@ final class AlternativeAddressBook: Sendable {
         }
     }
 
-    private func log(_ reception: Reception, of peer: NodeID, _ machine: AlternativeAddresses) {
+    private func log(_ reception: AddressReception, of peer: NodeID, _ machine: AlternativeAddresses) {
         switch reception {
         case .stored:
             let address = machine.received.first { $0.peer == peer }?.address

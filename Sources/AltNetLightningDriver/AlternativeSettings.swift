@@ -6,7 +6,6 @@ internal import AltNetKeys
 internal import AltNetLightning
 internal import AltNetTorControl
 internal import AltNetTransport
-internal import Glibc
 
 /// The settings of alternative addresses: `alt_…` and `tor_…`.
 struct AlternativeSettings: Sendable {
@@ -148,21 +147,8 @@ struct AlternativeSettings: Sendable {
     }
 
     private static func password(_ path: String) throws(DriverSetupError) -> String {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw DriverSetupError("cannot read \(path): \(String(cString: strerror(errno)))")
-        }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & 0o077 == 0 else {
-            throw DriverSetupError("\(path) can be read by others; run: chmod 600 \(path)")
-        }
-        var bytes = [UInt8](repeating: 0, count: Self.maximumPassword + 1)
-        let count = read(descriptor, &bytes, bytes.count)
-        guard count >= 0, count <= Self.maximumPassword else {
-            throw DriverSetupError("\(path) is longer than \(Self.maximumPassword) bytes")
-        }
-        return String(decoding: bytes.prefix(count).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        let bytes = try NodeKeyFile.ownersFile(path, maximumSize: Self.maximumPassword)
+        return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 }
 

@@ -9,6 +9,7 @@ internal import AltNetLightningRelay
 internal import AltNetLightningStore
 internal import AltNetObjects
 internal import AltNetStreamDriver
+internal import AltNetTransport
 
 /// The driver `altnet-lightning`.
 public enum LightningDriver {

@@ -62,7 +62,7 @@ struct ReceivingTests {
         #expect(world.receive(body(channel(1), somewhere(1)), from: self.a) == .stored)
         let before = world.disk
         let private_ = try! LightningAddress(text: "192.168.1.9:9735")
-        let cases: [([UInt8], Reception.Refusal)] = [
+        let cases: [([UInt8], AddressReception.Refusal)] = [
             ([1, 2, 3], .malformed(.truncated)),
             ([UInt8](repeating: 0, count: 33), .malformed(.zeroChannelID)),
             (body(channel(2), somewhere(2)), .unknownChannel), (body(channel(2), nil), .unknownChannel),

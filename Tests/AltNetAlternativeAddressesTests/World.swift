@@ -84,7 +84,7 @@ struct World {
     }
     mutating func connect(_ peer: NodeID) { self.carryOut(self.machine.onConnected(peer, now: self.now)) }
     mutating func disconnect(_ peer: NodeID) { self.carryOut(self.machine.onDisconnected(peer, now: self.now)) }
-    mutating func receive(_ body: [UInt8], from peer: NodeID) -> Reception {
+    mutating func receive(_ body: [UInt8], from peer: NodeID) -> AddressReception {
         let (reception, directives) = self.machine.onMessage(body: body, from: peer, now: self.now)
         self.carryOut(directives)
         return reception
