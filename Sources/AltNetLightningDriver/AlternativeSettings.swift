@@ -147,7 +147,10 @@ struct AlternativeSettings: Sendable {
     }
 
     private static func password(_ path: String) throws(DriverSetupError) -> String {
-        let bytes = try NodeKeyFile.ownersFile(path, maximumSize: Self.maximumPassword)
+        let bytes = try NodeKeyFile.ownersFile(path, maximumSize: Self.maximumPassword + 1)
+        guard bytes.count <= Self.maximumPassword else {
+            throw DriverSetupError("\(path) is longer than \(Self.maximumPassword) bytes")
+        }
         return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 }

@@ -47,7 +47,11 @@ struct ExampleFileTests {
                 )
         )
         for index in configuration.drivers.indices {
-            for key in ["listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate"] {
+            for key in [
+                "listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate", "alt_addr_peers",
+                "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log", "tor_control",
+                "tor_control_password_file",
+            ] {
                 configuration.drivers[index].settings[key] = nil
             }
         }
@@ -68,10 +72,12 @@ struct ExampleFileTests {
         "network", "data_directory", "runtime_directory", "log_level", "start", "minimum_work",
         "request_timeout_seconds", "behind_probe_seconds", "idle_probe_seconds", "grace_seconds", "program", "enabled",
         "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "serve_only", "user_agent",
-        "key_file", "messages", "message_rate", "expected_interval_seconds", "record", "kind", "url", "allow_remote", "cookie_file", "follow",
+        "key_file", "messages", "message_rate", "expected_interval_seconds", "record", "kind", "url", "allow_remote",
+        "cookie_file", "follow",
         "zmq", "poll_seconds", "allow", "library", "dry_run", "spare_links", "node-behind", "metrics_without_token",
         "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",
-        "from", "sendmail",
+        "from", "sendmail", "alt_addr_peers", "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log",
+        "tor_control", "tor_control_password_file",
     ])
     func `Every option is in it`(key: String) {
         #expect(self.text.contains("\n# \(key) = "))
