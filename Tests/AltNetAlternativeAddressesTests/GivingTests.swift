@@ -213,7 +213,7 @@ struct GivingTests {
         world.carryOut(directives)
         _ = world.receive(body(channel(1), somewhere(78)), from: self.a)
         var text = "\(directives) \(world.machine.given) \(world.machine.received) \(world.machine) \(world.disk)"
-        text += " \(world.machine.routes(to: self.a)) \(AlternativeEndpoint.shared("e", 77))"
+        text += " \(world.routes(self.a)) \(AlternativeEndpoint.shared("e", 77))"
         dump(world.machine, to: &text)
         dump(directives, to: &text)
         #expect(text.contains("redacted"))
