@@ -40,10 +40,10 @@ extension BlockDefect: CustomStringConvertible {
 public enum BlockCheck {
     /// A block has at most 4,000,000 weight units, and a byte weighs at least one (BIP 141).
     public static let maximumSize = 4_000_000
-    /// The smallest transaction has 60 bytes, so that no block has more.
-    static let maximumTransactions = BlockCheck.maximumSize / 60
+    /// No block has more than fit with the smallest size.
+    static let maximumTransactions = BlockCheck.maximumSize / TransactionCheck.minimumSize
     /// What a commitment to witnesses begins with: OP_RETURN, 36 bytes, and BIP 141's mark.
-    private static let commitmentMark: [UInt8] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed]
+    static let commitmentMark: [UInt8] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed]
 
     /// Reads a whole block, in one pass that copies each transaction at most once.
     ///
@@ -59,11 +59,11 @@ public enum BlockCheck {
             throw .malformed(.truncated(needed: BlockHeader.size, available: block.count))
         }
         guard header.hash == hash else { throw .otherHeader(header.hash) }
-        var transactions: [Transaction] = []
+        var transactions: [TransactionParts] = []
         do throws(ByteReaderError) {
             var reader = ByteReader(block[BlockHeader.size...])
             let count = try reader.compactCount(limit: Self.maximumTransactions)
-            for index in 0..<count { transactions.append(try Transaction(&reader, isFirst: index == 0)) }
+            for index in 0..<count { transactions.append(try TransactionParts(&reader, isFirst: index == 0)) }
             try reader.expectEnd()
         } catch {
             throw .malformed(error)
@@ -75,7 +75,7 @@ public enum BlockCheck {
 
     /// BIP 141, "Commitment structure".
     private static func checkWitnesses(
-        of transactions: [Transaction], first: Transaction, areNeeded: Bool
+        of transactions: [TransactionParts], first: TransactionParts, areNeeded: Bool
     ) throws(BlockDefect) {
         let hasWitnesses = transactions.contains(where: \.hasWitness)
         guard let commitment = first.commitment else {
@@ -103,61 +103,5 @@ public enum BlockCheck {
             level = next
         }
         return level.first ?? .zero
-    }
-
-    /// What the check needs of a transaction.
-    private struct Transaction {
-        /// `txid`: the hash without witnesses.
-        let id: BlockHash
-        /// `wtxid`: the hash of everything (BIP 141).
-        let witnessID: BlockHash
-        let hasWitness: Bool
-        /// Of a block's first transaction: what it commits to, and the 32 bytes that are hashed along.
-        private(set) var commitment: [UInt8]?
-        private(set) var reserved: [UInt8]?
-
-        /// Takes one transaction, with or without witnesses (BIP 144).
-        init(_ reader: inout ByteReader, isFirst: Bool) throws(ByteReaderError) {
-            let start = reader
-            let version = try reader.bytes(4)
-            var bookmark = reader
-            self.hasWitness = try bookmark.littleEndian(UInt16.self) == 0x0100
-            if self.hasWitness { reader = bookmark }
-            let body = reader
-            let inputs = try reader.compactCount(limit: reader.count)
-            for _ in 0..<inputs {
-                _ = try reader.bytes(36)
-                _ = try Self.text(&reader)
-                _ = try reader.bytes(4)
-            }
-            for _ in 0..<(try reader.compactCount(limit: reader.count)) {
-                _ = try reader.bytes(8)
-                let script = try Self.text(&reader)
-                // Of several commitments the last one counts.
-                if isFirst, script.count >= 38, script.starts(with: BlockCheck.commitmentMark) {
-                    self.commitment = Array(script.dropFirst(6).prefix(32))
-                }
-            }
-            let bodyLength = body.count - reader.count
-            if self.hasWitness {
-                for index in 0..<inputs {
-                    let items = try reader.compactCount(limit: reader.count)
-                    for _ in 0..<items {
-                        let item = try Self.text(&reader)
-                        if isFirst, index == 0, items == 1, item.count == 32 { self.reserved = Array(item) }
-                    }
-                }
-            }
-            let lockTime = try reader.bytes(4)
-            let whole = start.remaining.prefix(start.count - reader.count)
-            self.witnessID = whole.withUnsafeBytes { DoubleSHA256.hash($0) }
-            self.id =
-                self.hasWitness
-                ? DoubleSHA256.hash(Array(version) + body.remaining.prefix(bodyLength) + lockTime) : self.witnessID
-        }
-
-        private static func text(_ reader: inout ByteReader) throws(ByteReaderError) -> ArraySlice<UInt8> {
-            try reader.bytes(try reader.compactCount(limit: reader.count))
-        }
     }
 }

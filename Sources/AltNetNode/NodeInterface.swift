@@ -29,6 +29,10 @@ public protocol NodeInterface: Sendable {
     /// - Parameter reason: why, in one sentence, for the audit log.
     func perform(_ change: NodeChange, because reason: String) async throws(NodeError)
 
+    /// Whether the node would take a transaction into its memory pool now. Changes nothing, so that nothing of it stands
+    /// in the audit log: strangers could fill that.
+    func judge(transaction: [UInt8]) async throws(NodeError) -> TransactionVerdict
+
     /// Ends it: what must be on the disk is there when this returns, and every later call is refused. A node in a process
     /// of its own has nothing to end.
     func close() async
@@ -36,6 +40,21 @@ public protocol NodeInterface: Sendable {
 
 extension NodeInterface {
     public func close() async {}
+
+    public func judge(transaction: [UInt8]) async throws(NodeError) -> TransactionVerdict {
+        throw .refused("\(self.description) has no memory pool")
+    }
+}
+
+/// What a node thinks of a transaction.
+public enum TransactionVerdict: Hashable, Sendable {
+    case acceptable
+    /// It is in the memory pool or in the chain already.
+    case known
+    /// An input is not known, or is spent: another moment it may be acceptable.
+    case missingInputs
+    /// The node's reason, printable.
+    case rejected(String)
 }
 
 /// What following a node yields.

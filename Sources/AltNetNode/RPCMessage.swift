@@ -8,6 +8,7 @@ enum RPCParameter: Hashable, Sendable, Encodable {
     case text(String)
     case number(Int64)
     case flag(Bool)
+    case texts([String])
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
@@ -15,6 +16,7 @@ enum RPCParameter: Hashable, Sendable, Encodable {
         case .text(let text): try container.encode(text)
         case .number(let number): try container.encode(number)
         case .flag(let flag): try container.encode(flag)
+        case .texts(let texts): try container.encode(texts)
         }
     }
 }

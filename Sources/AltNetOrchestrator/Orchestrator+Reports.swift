@@ -120,6 +120,10 @@ extension Orchestrator {
             incidents: self.incidentCounts.map { entry in
                 ControlCounters.Incidents(
                     kind: entry.key.kind.rawValue, severity: entry.key.severity.rawValue, count: entry.value)
+            },
+            transactions: TransactionRelay.Outcome.allCases.map { outcome in
+                ControlCounters.Transactions(
+                    outcome: outcome.rawValue, count: self.transactions.counts[outcome] ?? 0)
             })
     }
 

@@ -104,6 +104,9 @@ public actor Orchestrator: DriverHostDelegate {
     var node = NodeWatch()
     var repair = Repair()
     var blocks = BlockRequests()
+    var transactions = TransactionRelay(now: .system)
+    /// Gives the node transactions while some wait for it.
+    var handingIn: Task<Void, Never>?
     private let flusher: Flusher
     private(set) var storeFailure: StoreError?
     private let onFatal: @Sendable (StoreError) -> Void
@@ -140,6 +143,7 @@ public actor Orchestrator: DriverHostDelegate {
         self.syncTimer?.cancel()
         self.watchdogTimer?.cancel()
         self.repair.feeding?.cancel()
+        self.handingIn?.cancel()
         self.carryOut(self.watchdog.onStop(now: .system))
         self.parts.recorder?.drain()
         do throws(StoreError) {
@@ -196,8 +200,10 @@ public actor Orchestrator: DriverHostDelegate {
         case .announcement(let number, .tip(let header, _)):
             guard let link = self.driverStates[driver]?.links[number] else { return }
             await self.carryOut(self.sync.onTip(link, header: header, now: .system, wallClock: .system))
-        case .announcement(_, .transaction), .announcement(_, .addresses):
-            break  // Nothing here uses them yet: the embedded header chain has no mempool and no peer store.
+        case .announcement(let number, .transaction(let bytes)):
+            guard let link = self.driverStates[driver]?.links[number] else { return }
+            self.take(transaction: bytes, over: link)
+        case .announcement(_, .addresses): break  // Nothing here uses them yet: there is no store of peers.
         }
     }
 
@@ -251,6 +257,7 @@ public actor Orchestrator: DriverHostDelegate {
     private func close(_ id: LinkID) async {
         guard let link = self.links.removeValue(forKey: id) else { return }
         self.blocks.close(id)
+        self.transactions.onLinkClosed(id)
         self.asked[id] = nil
         self.latencies[id] = nil
         self.publish(link, .closed)

@@ -107,11 +107,24 @@ public struct ControlCounters: Hashable, Sendable {
         }
     }
 
+    /// Transactions that remotes handed to us, by what became of them.
+    public struct Transactions: Hashable, Sendable {
+        public var outcome: String
+        public var count: UInt64
+
+        public init(outcome: String, count: UInt64) {
+            self.outcome = outcome
+            self.count = count
+        }
+    }
+
     public var incidents: [Incidents]
     public var alerts: [Alerts]
+    public var transactions: [Transactions]
 
-    public init(incidents: [Incidents] = [], alerts: [Alerts] = []) {
+    public init(incidents: [Incidents] = [], alerts: [Alerts] = [], transactions: [Transactions] = []) {
         self.incidents = incidents
         self.alerts = alerts
+        self.transactions = transactions
     }
 }

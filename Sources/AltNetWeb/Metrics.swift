@@ -41,6 +41,10 @@ enum Metrics {
     static let alerts = Metric(
         "altnet_alerts_total", .counter, labels: ["sink", "outcome"], "Attempts to deliver alerts since the start.")
 
+    static let transactions = Metric(
+        "altnet_transactions_total", .counter, labels: ["outcome"],
+        "Transactions that remotes handed to us since the start, by what became of them.")
+
     static let driverUp = Metric("altnet_driver_up", .gauge, labels: ["driver"], "1 while the driver is attached.")
     static let driverRestarts = Metric(
         "altnet_driver_restarts_total", .counter, labels: ["driver"], "How often the driver was started again.")
@@ -65,7 +69,8 @@ enum Metrics {
     static let catalogue: [Metric] = [
         info, healthy, safe, height, tipTime, work, headers, links, linkBehind, linkLateness, linkLatency,
         nodeReachable, nodeSyncing, nodeBlocks, nodeHeaders, nodeBehind, nodePeers, incidentsOpen, incidents, alerts,
-        driverUp, driverRestarts, spliceConnections, spliceBytes, requests, eventStreams, cpu, resident, files,
+        transactions, driverUp, driverRestarts, spliceConnections, spliceBytes, requests, eventStreams, cpu, resident,
+        files,
         maximumFiles, started,
     ]
 }
@@ -93,6 +98,9 @@ extension Metrics {
         page.addLinks(input.links)
         page.addNode(input.node)
         page.addIncidents(input)
+        for entry in input.counters.transactions {
+            page.add(Self.transactions, [entry.outcome], Double(entry.count))
+        }
         for driver in input.drivers {
             page.add(Self.driverUp, [driver.name], driver.state == "attached" ? 1 : 0)
             page.add(Self.driverRestarts, [driver.name], Double(driver.restarts))

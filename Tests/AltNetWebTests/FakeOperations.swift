@@ -123,7 +123,8 @@ final class FakeOperations: ControlOperations {
     func counters() async -> ControlCounters {
         ControlCounters(
             incidents: [.init(kind: "link-behind", severity: "warning", count: 4)],
-            alerts: [.init(sink: "webhook", outcome: "delivered", count: 3)])
+            alerts: [.init(sink: "webhook", outcome: "delivered", count: 3)],
+            transactions: [.init(outcome: "accepted", count: 5)])
     }
 
     static func incident(_ id: Int64, isOpen: Bool) -> IncidentReport {

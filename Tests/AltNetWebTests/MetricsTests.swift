@@ -44,6 +44,7 @@ struct MetricsTests {
             altnet_incidents_open{kind="link-behind",severity="warning"} 1
             altnet_incidents_total{kind="link-behind",severity="warning"} 4
             altnet_alerts_total{sink="webhook",outcome="delivered"} 3
+            altnet_transactions_total{outcome="accepted"} 5
             altnet_driver_up{driver="bitcoin"} 1
             altnet_driver_restarts_total{driver="bitcoin"} 3
             altnet_splice_connections{splice="core"} 1
