@@ -75,8 +75,8 @@ public struct DirectedMessages: Sendable {
     /// When ``onTimer(now:)`` has something to do; `nil` for never.
     public var deadline: MonotonicInstant? {
         [
-            self.forwards.deadline, self.originated.values.map(\.deadline).min(),
-            self.deliveries.values.map(\.deadline).min(),
+            self.forwards.deadline, self.originated.values.lazy.map(\.deadline).min(),
+            self.deliveries.values.lazy.map(\.deadline).min(),
         ].compactMap(\.self).min()
     }
 

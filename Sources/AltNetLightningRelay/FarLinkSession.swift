@@ -189,9 +189,9 @@ public struct FarLinkSession: LinkSession {
         guard case .open = self.phase else { return [.answer(id: id, .refused(.unavailable))] }
         guard request.lightningDefect == nil else { return [.answer(id: id, .refused(.invalid))] }
         let bytes = self.configuration.longestFrame - RelayFrame.objectRequestOverhead
-        guard self.serves.contains(request.kind), let fitted = request.fitted(into: bytes, room: self.room) else {
-            return [.answer(id: id, .refused(.unsupported))]
-        }
+        guard self.serves.contains(request.kind), self.room >= FarFetch.minimumPart,
+            let fitted = request.fitted(into: bytes, room: self.room)
+        else { return [.answer(id: id, .refused(.unsupported))] }
         guard self.waitingRequests.count < Self.maximumWaitingRequests else {
             return [.answer(id: id, .refused(.busy))]
         }

@@ -80,7 +80,7 @@ public struct OnionMessages: Sendable {
 
     /// When ``onTimer(now:)`` has something to do; `nil` for never.
     public var deadline: MonotonicInstant? {
-        [self.originated.values.map(\.deadline).min(), self.deliveries.values.map(\.deadline).min()]
+        [self.originated.values.lazy.map(\.deadline).min(), self.deliveries.values.lazy.map(\.deadline).min()]
             .compactMap(\.self).min()
     }
 

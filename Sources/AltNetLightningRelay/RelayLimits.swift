@@ -7,7 +7,7 @@ internal import Crypto
 
 /// How much the relay does for others and for us. Numbers below 1 count as 1.
 public struct RelayLimits: Hashable, Sendable {
-    /// Forwards that are remembered for their replies: the draft's 1,000. One takes about 200 bytes.
+    /// Forwards that are remembered for their replies: the draft's 1,000. One takes less than a kilobyte.
     public var forwards = 1000
     /// How long a forward is remembered: as long as the most patient origin waits.
     public var forwardLifetime = Duration.seconds(60)
@@ -19,8 +19,7 @@ public struct RelayLimits: Hashable, Sendable {
     public var deliveries = 256
     /// Messages that a neighbour may send at once after a silence: a handful of far links' requests.
     public var burst = 32
-    /// Messages that trickle back to a neighbour each second. The longest replies to so many are half a megabyte, and
-    /// peeling so many costs a core about two milliseconds.
+    /// Messages that trickle back to a neighbour each second. The longest replies to so many are half a megabyte.
     public var perSecond = 8
     /// Neighbours whose rate is counted at the same time; messages of any more are refused.
     public var neighbours = 1024

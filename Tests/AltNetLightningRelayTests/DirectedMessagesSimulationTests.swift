@@ -67,6 +67,60 @@ struct DirectedMessagesSimulationTests {
         }
     }
 
+    @Test("a hundred messages at a time over a middle node that dies and comes back: nobody gets another's answer")
+    func hundredAndARestart() throws {
+        var limits = RelayLimits()
+        (limits.burst, limits.perSecond) = (400, 400)
+        var world = RelayWorld(nodes: 5, seed: 8, limits: limits)
+        world.loss = 5
+        for id in 0..<100 {
+            try world.originate(0, id: UInt64(id), path: [1, 2, 3, 4], payload: self.payload(0, UInt64(id)))
+        }
+        world.run(for: .milliseconds(600))
+        world.restart(2)
+        for id in 100..<200 {
+            try world.originate(0, id: UInt64(id), path: [1, 2, 3, 4], payload: self.payload(0, UInt64(id)))
+        }
+        world.run(for: .seconds(31))
+        var answered = 0
+        for id in 0..<UInt64(200) {
+            let outcome = world.outcomes[0]?[id]
+            #expect(self.isOwn(outcome, node: 4, payload: self.payload(0, id)))
+            if id >= 100, case .replied? = outcome { answered += 1 }
+        }
+        // Eight passages, of which each loses one in twenty: two thirds arrive.
+        #expect((45...85).contains(answered))
+    }
+
+    @Test("messages of any contents are answered, passed on or dropped, and delivered only when they are whole")
+    func garbage() throws {
+        var limits = RelayLimits()
+        (limits.burst, limits.perSecond) = (100_000, 100_000)
+        var world = RelayWorld(nodes: 3, seed: 9, limits: limits)
+        world.record = []
+        try world.originate(0, id: 1, path: [1, 2], payload: [1, 2])
+        let bytes = try #require(world.record?.first?.bytes)
+        for _ in 0..<500 {
+            var damaged = bytes
+            for _ in 0..<Int.random(in: 1...3, using: &world.random) {
+                let place = Int.random(in: 2..<damaged.count, using: &world.random)
+                damaged[place] ^= UInt8.random(in: 1...255, using: &world.random)
+            }
+            world.inject(damaged, from: 0, to: 1)
+            var reply: [UInt8] = [0x01, 0x82]
+            for _ in 0..<32 { reply.append(UInt8.random(in: 0...255, using: &world.random)) }
+            let length = Int.random(in: 0...300, using: &world.random)
+            reply.appendBigEndian(UInt16(length))
+            world.inject(reply + Array(repeating: 7, count: length), from: 2, to: 1)
+        }
+        world.run(for: .seconds(30))
+        #expect(world.delivered.count == 1)
+        #expect(world.outcomes[0]?[1] == .replied(RelayWorld.answer(of: 2, to: [1, 2])))
+        #expect(world.nodes[1].counters[.malformedOnions] == 500)
+        #expect(world.nodes[1].counters[.unknownReplies] + world.nodes[1].counters[.malformedReplies] == 500)
+        #expect(world.nodes[1].counters[.forwarded] == 1)
+    }
+
     @Test("a neighbour that floods pushes out its own forwards and nobody else's")
     func flood() throws {
         var limits = RelayLimits()

@@ -169,6 +169,17 @@ struct FarLinkTests {
             ])
     }
 
+    @Test("a path without room for an answer is refused and not tried")
+    func noRoom() {
+        var configuration = FarWorld.link
+        configuration.longestAnswer = 60
+        var world = FarWorld(links: 1, seed: 1, link: configuration)
+        world.connect()
+        world.run(for: .seconds(5))
+        world.request(0, id: 1, .block(.zero))
+        #expect(Self.answers(world)[1] == .refused(.unsupported))
+    }
+
     @Test("a request whose messages all get lost is answered as unavailable")
     func lost() {
         var world = FarWorld(links: 1, seed: 1)
