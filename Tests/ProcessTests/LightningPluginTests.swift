@@ -44,7 +44,7 @@ enum RealLightningd {
         ALTNET_BITCOIND, a bitcoind of Bitcoin Core, and the Python packages of scripts/setup --tests
         """))
 struct RealLightningdTests {
-    @Test("passes custom messages, onion messages and channels between nodes, and leaves lightningd in peace")
+    @Test("passes custom messages, onion messages, channels and headers between nodes, and leaves lightningd in peace")
     func nodes() async throws {
         let environment = zip(["ALTNET_LIGHTNINGD", "ALTNET_BITCOIND"], RealLightningd.programs).map { "\($0)=\($1)" }
         let result = try await Programs.run(

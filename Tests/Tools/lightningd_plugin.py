@@ -4,7 +4,8 @@
 
   lightningd_plugin.py --binaries DIR [--only WORD] [--record FILE]
 
-DIR holds echo-plugin, which writes what the plugin tells into lightningd's log. ALTNET_LIGHTNINGD names lightningd,
+DIR holds echo-plugin, which writes what the plugin tells into lightningd's log, and altnet-lightning with altnetd and
+altnet. ALTNET_LIGHTNINGD names lightningd,
 ALTNET_BITCOIND bitcoind; lightning-cli and bitcoin-cli must be beside them, or lightning-cli in ../cli. Everything
 stays on loopback and in a temporary directory. Prints one JSON object for each check; the exit status is 0 when all
 passed, 1 when one failed, 2 when none could be made.
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 
-from bitcoind_sync import Bitcoind, Failure, Process, free_port, tail, until
+from bitcoind_sync import Altnet, Bitcoind, Failure, Process, free_port, tail, until
 from onion_messages import onion_message, reply_path
 
 START_SECONDS = 60
@@ -285,6 +286,52 @@ def stop(bench: Bench) -> dict:
     return {"stopSeconds": round(took, 1)}
 
 
+def headers(bench: Bench) -> dict:
+    """Two altnetd, each with altnet-lightning as the plugin of a lightningd: headers flow over the connection of the
+    two, also after one altnetd was killed; a text goes over an ordinary node."""
+    plugin = os.path.join(os.path.dirname(bench.plugin), "altnet-lightning")
+    middle = bench.node("between")
+    daemons, nodes = [], []
+    for name in ("left", "right"):
+        daemon = bench.keep(Altnet(
+            os.path.dirname(bench.plugin), f"{bench.directory}/{name}-altnet", "drivers.lightning.start=external"))
+        start_file = until(lambda: daemon.ask("drivers")[0].get("startFile"), 20, "the start file")[0]
+        node = bench.node(name, f"--plugin={plugin}", f"--altnet-start-file={start_file}")
+        node.start_file = start_file
+        until(lambda: daemon.ask("drivers")[0]["state"] == "attached", 20, "the driver's attachment")
+        if daemon.ask("drivers")[0].get("identity") != node.identity:
+            raise Failure("the driver has not the node's identity")
+        daemons.append(daemon)
+        nodes.append(node)
+    (left, right), (left_node, right_node) = daemons, nodes
+    file = f"{bench.directory}/chain"
+    mine = [f"{left.binaries}/altnet", "regtest", "mine", "--seed", "7"]
+    subprocess.run([*mine, "--count", "3000", "--output", file], check=True, stdout=subprocess.DEVNULL)
+    left.ask("headers", "import", file)
+    left_node.call("connect", right_node.identity, "127.0.0.1", right_node.port)
+    _, took = until(lambda: right.tip()[0] == 3_000, 60, "the headers' arrival")
+    # An ordinary node passes an onion message on.
+    for node in nodes:
+        node.call("connect", middle.identity, "127.0.0.1", middle.port)
+    def send():
+        path = f"{middle.identity},{right_node.identity}"
+        return left.ask("message", "send", "--path", path, "--over", "onion", "--text", "hello")["milliseconds"]
+    milliseconds, _ = until(send, 60, "the answer to a message over an ordinary node")
+    if right.ask("message", "received")["messages"][0]["text"] != "hello":
+        raise Failure("another text arrived")
+    # altnetd is killed and comes back: the plugin attaches itself again.
+    directory = f"{bench.directory}/right-altnet"
+    right.process.kill()
+    right.process.wait()
+    subprocess.run([*mine, "--count", "3100", "--output", file + "2"], check=True, stdout=subprocess.DEVNULL)
+    left.ask("headers", "import", file + "2")
+    Process.__init__(right, right.process.args, f"{directory}/altnetd.log")
+    until(right.is_ready, 30, "altnetd's second start")
+    _, again = until(lambda: right.tip()[0] == 3_100, 90, "the headers' arrival after the restart")
+    right_node.call("getinfo")
+    return {"seconds for 3000 headers": took, "messageMilliseconds": milliseconds, "secondsAfterRestart": again}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binaries", required=True, metavar="DIR")
@@ -301,7 +348,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(arguments)
     try:
-        for check in (peers, onions, channels, absent, stop):
+        for check in (peers, onions, channels, absent, stop, headers):
             bench.check(check.__name__, check)
         if arguments.record:
             bench.named("first").call("stop")
