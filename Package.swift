@@ -185,10 +185,10 @@ let package = Package(
         .target(
             name: "AltNetLightningDriver",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys",
-                "AltNetCoreLightning", "AltNetLND", "AltNetLightning", "AltNetLightningAttachment",
-                "AltNetLightningRelay", "AltNetLightningSession", "AltNetObjects", "AltNetStreamDriver",
-                "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetDriverKit",
+                "AltNetDriverProtocol", "AltNetKeys", "AltNetLND", "AltNetLightning", "AltNetLightningAttachment",
+                "AltNetLightningRelay", "AltNetLightningSession", "AltNetLightningStore", "AltNetObjects",
+                "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging,
             ]),
 
         .target(

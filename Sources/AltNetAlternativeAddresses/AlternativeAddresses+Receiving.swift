@@ -8,8 +8,8 @@ extension AlternativeAddresses {
     /// A peer sent the body of a message of type 209: what follows its type.
     public mutating func onMessage(
         body: [UInt8], from peer: NodeID, now: Moment
-    ) -> (reception: Reception, directives: [Directive]) {
-        let reception: Reception
+    ) -> (reception: AddressReception, directives: [Directive]) {
+        let reception: AddressReception
         let changes: [StoredChange]
         do throws(PeerAltAddrError) {
             (reception, changes) = self.receive(try PeerAltAddr(body: body), from: peer, now: now)
@@ -27,7 +27,7 @@ extension AlternativeAddresses {
 
     private mutating func receive(
         _ message: PeerAltAddr, from peer: NodeID, now: Moment
-    ) -> (Reception, [StoredChange]) {
+    ) -> (AddressReception, [StoredChange]) {
         let known = self.knownChannels(peer)
         guard known.isEmpty || known.contains(message.channelID) else { return (.refused(.unknownChannel), []) }
         let address: LightningAddress
@@ -108,30 +108,48 @@ extension AlternativeAddresses {
         case original
     }
 
-    /// Where to dial a peer, one after the other until one works.
+    /// How an attempt to reach a peer at the address that it gave us ended.
+    public enum DialResult: Hashable, Sendable {
+        /// The handshake proved that the peer is there.
+        case reached
+        /// Nobody answered, so the round went on with its next route.
+        case notReached
+        /// Somebody answered who did not prove to be the peer, which ended the round.
+        case notProven
+    }
+
+    /// Begins a round of dialling a peer: where, one after the other until somebody answers.
     ///
     /// The alternative comes first. As long as it has never worked, and after its latest attempt failed, the original
     /// follows in the same round. An alternative that worked the last time is dialled alone, so that a single lost
-    /// packet does not show the world who talks with whom; when it fails, the next round has both.
-    public func routes(to peer: NodeID) -> [Route] {
-        guard let received = self.receivedFrom[peer] else { return [.original] }
+    /// packet does not show the world who talks with whom; when it fails, the next round has both. After a round in
+    /// which somebody else answered at the alternative, the next one has the original alone.
+    ///
+    /// Whom we dial, the operator has named: from then on the peer counts as configured.
+    public mutating func routes(to peer: NodeID) -> [Route] {
+        self.settings.configured.insert(peer)
+        guard self.interruptedRounds.remove(peer) == nil, let received = self.receivedFrom[peer] else {
+            return [.original]
+        }
         let isSound = received.validatedAt != nil && received.lastFailureAt == nil
         return [.alternative(received.address)] + (isSound ? [] : [.original])
     }
 
-    /// An attempt to reach a peer at an address that it gave us ended: `success` when the handshake proved that the peer
-    /// is there. Nothing happens when the peer has given us another address since.
+    /// An attempt ended. Nothing happens when the peer has given us another address since.
     public mutating func onDialled(
-        _ peer: NodeID, at address: LightningAddress, success: Bool, now: Moment
+        _ peer: NodeID, at address: LightningAddress, _ result: DialResult, now: Moment
     ) -> [Directive] {
-        self.count(success ? .dialled : .dialFailures)
+        self.count(result == .reached ? .dialled : .dialFailures)
         guard var record = self.receivedFrom[peer], record.address == address else { return [] }
-        if success {
+        switch result {
+        case .reached:
             record.validatedAt = record.validatedAt ?? now.wall
             record.lastSuccessAt = now.wall
             record.lastFailureAt = nil
-        } else {
+        case .notReached: record.lastFailureAt = now.wall
+        case .notProven:
             record.lastFailureAt = now.wall
+            self.interruptedRounds.insert(peer)
         }
         self.receivedFrom[peer] = record
         return [.store([.received(record)])]

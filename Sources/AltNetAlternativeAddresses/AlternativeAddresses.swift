@@ -63,7 +63,7 @@ public struct AlternativeAddresses: Sendable {
     /// session's pings find a dead connection.
     public static let deliveryDoubt: Duration = .seconds(60)
 
-    public let settings: Settings
+    public internal(set) var settings: Settings
     /// In order of preference.
     var endpoints: [AlternativeEndpoint] = []
     /// Oldest first; at most the last of each is open.
@@ -75,6 +75,8 @@ public struct AlternativeAddresses: Sendable {
     /// Channels that an attached Lightning node has with peers.
     var channels: [NodeID: Set<[UInt8]>] = [:]
     var rates: [NodeID: Rate] = [:]
+    /// Peers whose last round of dialling ended before the original was tried; some of those in `receivedFrom`.
+    var interruptedRounds: Set<NodeID> = []
     /// How often what happened since the start.
     public private(set) var counters: [AlternativeAddressCounter: UInt64] = [:]
 

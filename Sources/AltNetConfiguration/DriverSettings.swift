@@ -120,7 +120,52 @@ extension Settings {
         if self.number(rate) != nil {
             settings["message_rate"] = .number(try self.number(rate, default: 1, in: 1...1000))
         }
+        return try settings.merging(self.alternativeSettings(table)) { $1 }
+    }
+
+    /// The settings of alternative addresses. No sentence shows an address: it would end up in a log.
+    private func alternativeSettings(
+        _ table: SettingPath
+    ) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
+        var settings: [String: DaemonConfiguration.DriverSetting] = [:]
+        let peers = table.appending("alt_addr_peers")
+        if let texts = self.texts(peers), !texts.isEmpty {
+            for text in texts where !Self.isPeerWithChannel(text) {
+                throw self.notOfForm("pubkey or pubkey@channel_id", peers, text)
+            }
+            settings["alt_addr_peers"] = .texts(texts)
+        }
+        for name in ["alt_listen", "alt_announce"] {
+            let path = table.appending(name)
+            guard let texts = self.texts(path), !texts.isEmpty else { continue }
+            for (index, text) in texts.enumerated()
+            where !HostAndPort.isValidRange(text, mayBeAnyPort: name == "alt_listen") {
+                throw self.invalid(path, "must have the form host:port or host:port-port in entry \(index + 1)")
+            }
+            settings[name] = .texts(texts)
+        }
+        let control = table.appending("tor_control")
+        if let text = self.text(control) {
+            guard text.hasPrefix("unix:/") || HostAndPort.isValid(text) else {
+                throw self.notOfForm("host:port or unix:/path", control, text)
+            }
+            settings["tor_control"] = .text(text)
+        }
+        if let file = try self.filePath(table.appending("tor_control_password_file")) {
+            settings["tor_control_password_file"] = .text(file)
+        }
+        for name in ["alt_addr_private", "alt_addr_log"] {
+            if let flag = self.flag(table.appending(name)) { settings[name] = .flag(flag) }
+        }
         return settings
+    }
+
+    /// Whether a text is a node's public key in hexadecimal, perhaps with an `@` and the identity of a channel.
+    private static func isPeerWithChannel(_ text: String) -> Bool {
+        let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let key = Hex.decode(parts[0]), key.count == 33, key[0] == 2 || key[0] == 3 else { return false }
+        guard parts.count == 2 else { return true }
+        return Hex.decode(parts[1]).map { $0.count == 32 && $0.contains { $0 != 0 } } ?? false
     }
 
     /// `connect`, `listen`, `proxy` and `serve_only`, which both drivers of ours have.
@@ -197,6 +242,16 @@ extension Settings {
 enum HostAndPort {
     /// The longest domain name (RFC 1035, section 2.3.4).
     private static let maximumHostLength = 253
+
+    /// Whether a text is `host:port` or `host:first-last`.
+    static func isValidRange(_ text: String, mayBeAnyPort: Bool) -> Bool {
+        guard let colon = text.lastIndex(of: ":"), let hyphen = text[colon...].firstIndex(of: "-") else {
+            return Self.isValid(text, mayBeAnyPort: mayBeAnyPort)
+        }
+        let last = text[text.index(after: hyphen)...]
+        guard let first = UInt16(text[text.index(after: colon)..<hyphen]), let last = UInt16(last) else { return false }
+        return first <= last && Self.isValid(String(text[..<hyphen]))
+    }
 
     /// Whether a text is `host:port` or `[ipv6]:port`. Port 0 stands for any that is free.
     static func isValid(_ text: String, mayBeAnyPort: Bool = false) -> Bool {

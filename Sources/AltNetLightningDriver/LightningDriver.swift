@@ -9,8 +9,10 @@ internal import AltNetLND
 internal import AltNetLightning
 internal import AltNetLightningAttachment
 internal import AltNetLightningRelay
+internal import AltNetLightningStore
 internal import AltNetObjects
 internal import AltNetStreamDriver
+internal import AltNetTransport
 internal import Logging
 
 /// The driver `altnet-lightning`: with a key of its own, on the connections of an LND, or, when lightningd starts it, as
@@ -23,7 +25,7 @@ public enum LightningDriver {
         await DriverMain.run(software: software) { start in
             var settings = DriverSettings(start.settings)
             let stream = try StreamSettings(&settings)
-            var options = try Self.options(start, &settings)
+            var options = try Self.options(start, &settings, stream)
             guard let lnd = try Self.lnd(&settings) else {
                 let keyFile = try settings.text("key_file") ?? "\(start.dataDirectory)/node.key"
                 try settings.finish()
@@ -40,18 +42,32 @@ public enum LightningDriver {
     // MARK: - Settings
 
     private static func options(
-        _ start: DriverStart, _ settings: inout DriverSettings
+        _ start: DriverStart, _ settings: inout DriverSettings, _ stream: StreamSettings
     ) throws(DriverSetupError) -> LightningMedium.Options {
         guard let network = Network(rawValue: start.network) else {
             throw DriverSetupError("there is no network \(start.network)")
         }
-        var options = LightningMedium.Options(network: network, serves: start.serves ?? [.headers])
+        var options = LightningMedium.Options(
+            network: network, serves: start.serves ?? [.headers], alternatives: try AlternativeSettings(&settings),
+            addressStore: try Self.addressStore(start.dataDirectory))
+        for target in stream.connect {
+            if case .peer(let node, _) = try LightningTarget(target) { options.configured.insert(node) }
+        }
+        options.ownAddresses = Set(stream.listen.compactMap { try? LightningAddress(text: $0.description) })
         options.messages = try settings.flag("messages") ?? true
         if let rate = try settings.number("message_rate", in: 1...1000) {
             options.limits.perSecond = rate
             options.limits.burst = 4 * rate
         }
         return options
+    }
+
+    private static func addressStore(_ directory: String) throws(DriverSetupError) -> AlternativeAddressStore {
+        do throws(AlternativeAddressStoreError) {
+            return try AlternativeAddressStore(directory: directory)
+        } catch {
+            throw DriverSetupError(error.description)
+        }
     }
 
     /// A driver on the connections of a node of the operator's.
@@ -105,7 +121,7 @@ public enum LightningDriver {
             let ending = try await DriverMain.attach(startFile: configuration.startFile, software: software) { start in
                 var settings = DriverSettings(start.settings)
                 let stream = try StreamSettings(&settings)
-                let options = try Self.options(start, &settings)
+                let options = try Self.options(start, &settings, stream)
                 try settings.finish()
                 return try Self.attached(attachment, options: options, stream)
             }

@@ -16,7 +16,13 @@ struct LightningLink: LinkSession {
     /// All those who ask us that way. Who they are, nobody here knows.
     private var askers: FarServerSession?
 
-    init(_ peer: LightningSession) { self.peer = peer }
+    /// The attempt that this is, when the peer was dialled at its alternative address.
+    private(set) var dial: AlternativeDial?
+
+    init(_ peer: LightningSession, dial: AlternativeDial? = nil) {
+        self.peer = peer
+        self.dial = dial
+    }
 
     init(_ far: FarLinkSession) { self.far = far }
 
@@ -27,8 +33,14 @@ struct LightningLink: LinkSession {
     }
 
     mutating func onBytes(_ bytes: [UInt8], now: MonotonicInstant) -> [LinkDirective] {
-        self.peer?.onBytes(bytes, now: now) ?? self.far?.onBytes(bytes, now: now) ?? self.askers?.onBytes(
-            bytes, now: now) ?? []
+        let directives =
+            self.peer?.onBytes(bytes, now: now) ?? self.far?.onBytes(bytes, now: now) ?? self.askers?.onBytes(
+                bytes, now: now) ?? []
+        if let dial, directives.contains(where: { if case .established = $0 { true } else { false } }) {
+            dial.proven()
+            self.dial = nil
+        }
+        return directives
     }
 
     mutating func onTimer(now: MonotonicInstant) -> [LinkDirective] {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetAlternativeAddresses
 internal import AltNetBase
 internal import AltNetBitcoin
 internal import AltNetDriverProtocol
@@ -8,6 +9,7 @@ internal import AltNetLightning
 internal import AltNetLightningAttachment
 internal import AltNetLightningRelay
 internal import AltNetLightningSession
+internal import AltNetLightningStore
 internal import AltNetObjects
 internal import AltNetStreamDriver
 internal import AltNetTransport
@@ -26,6 +28,14 @@ struct LightningMedium: StreamMedium {
         /// Whether we take and forward directed and onion messages.
         var messages = true
         var limits = RelayLimits.standard
+        /// Which alternative addresses there are to give, and to whom.
+        var alternatives: AlternativeSettings
+        /// Where that is recorded.
+        var addressStore: AlternativeAddressStore
+        /// The peers that the configuration names as targets.
+        var configured: Set<NodeID> = []
+        /// The addresses at which we listen for everyone.
+        var ownAddresses: Set<LightningAddress> = []
     }
 
     let capabilities: DriverCapabilities
@@ -35,18 +45,23 @@ struct LightningMedium: StreamMedium {
     private let hub: MessageHub
     private let reception: Reception
     private let attachment: (any LightningAttachment)?
+    private let book: AlternativeAddressBook
 
     /// A Lightning node of our own, without channels.
-    init(key: NodePrivateKey, options: Options) {
-        self.init(
+    init(key: NodePrivateKey, options: Options) throws(DriverSetupError) {
+        try self.init(
             key: key, options: options, attachment: nil, identity: key.publicKey.description,
             // A node key is a pseudonym, and without a proxy our address is seen as well.
             exposure: options.isProxied ? .pseudonym : .clearnetAddress, streams: true)
     }
 
     /// On the connections of the operator's own node.
-    init(_ attachment: any LightningAttachment, options: Options) {
-        self.init(
+    init(_ attachment: any LightningAttachment, options: Options) throws(DriverSetupError) {
+        guard options.alternatives.listeners.isEmpty, options.alternatives.torControl == nil else {
+            throw DriverSetupError(
+                "alt_listen and tor_control are for a node of our own; an attached node listens itself")
+        }
+        try self.init(
             // No session over an attached node uses the key: it is there because a session has one.
             key: NodeKeyFile.random(), options: options, attachment: attachment,
             identity: attachment.nodeID.description, exposure: .pseudonym, streams: false)
@@ -55,7 +70,7 @@ struct LightningMedium: StreamMedium {
     private init(
         key: NodePrivateKey, options: Options, attachment: (any LightningAttachment)?, identity: String,
         exposure: DriverCapabilities.Exposure, streams: Bool
-    ) {
+    ) throws(DriverSetupError) {
         self.options = options
         self.attachment = attachment
         self.identity = identity
@@ -71,12 +86,26 @@ struct LightningMedium: StreamMedium {
             requests: Set(ObjectKind.allCases).subtracting([.tips]), serves: options.serves,
             announces: [.tips, .transactions, .addresses], direction: .both,
             latency: options.isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
-            exposure: exposure, streams: streams, operations: options.messages ? MessageOperations.names : [])
+            exposure: exposure, streams: streams,
+            operations: AlternativeAddressOperations.names + (options.messages ? MessageOperations.names : []))
         let hub = MessageHub(key: key, attachment: attachment, limits: options.limits)
         self.hub = hub
         self.reception = Reception(hub: hub) {
             LightningLink(
                 FarServerSession(FarServerSession.Configuration(network: options.network, serves: options.serves)))
+        }
+        do throws(AlternativeAddressStoreError) {
+            self.book = try AlternativeAddressBook(
+                AlternativeAddresses.Settings(
+                    ourselves: attachment?.nodeID ?? key.publicKey, allowed: Set(options.alternatives.peers),
+                    channels: options.alternatives.channels, configured: options.configured,
+                    ownAddresses: options.ownAddresses, takesPrivate: options.alternatives.takesPrivate),
+                store: options.addressStore, logsAddresses: options.alternatives.logsAddresses
+            ) { message, node in
+                hub.neighbours.send(message, to: node)
+            }
+        } catch {
+            throw DriverSetupError(error.description)
         }
     }
 
@@ -103,14 +132,22 @@ struct LightningMedium: StreamMedium {
 
     func dial(_ target: LightningTarget, _ dialer: LinkDialer) async throws -> DialedLink<LightningLink> {
         switch target {
-        case .peer(let node, let remote):
-            DialedLink(
-                try await dialer.connect(to: remote),
-                LightningLink(
-                    LightningSession(
-                        initiatorTo: node, ephemeral: NodeKeyFile.random(), configuration: self.configuration)))
+        case .peer(let node, let remote): try await self.call(node, remote, dialer)
         case .far(let route): try self.reach(route, dialer)
         }
+    }
+
+    /// A connection of our own, at the peer's alternative address where it has one.
+    private func call(
+        _ node: NodeID, _ remote: HostAndPort, _ dialer: LinkDialer
+    ) async throws -> DialedLink<LightningLink> {
+        let alternatives = AlternativeDialer(book: self.book, takesPrivate: self.options.alternatives.takesPrivate)
+        let (connection, dial) = try await alternatives.connect(to: node, original: remote, dialer)
+        let session = LightningSession(
+            initiatorTo: node, ephemeral: NodeKeyFile.random(), configuration: self.configuration)
+        return DialedLink(
+            connection, LightningLink(session, dial: dial),
+            remote: dial.map { _ in "alternative address of \(node)" })
     }
 
     /// A link to a far node: its connection is made of messages that the hub sends.
@@ -151,7 +188,18 @@ struct LightningMedium: StreamMedium {
 
     func listeningText(_ address: HostAndPort) -> String { "\(self.identity)@\(address)" }
 
-    func sessionEnded(_ session: LightningLink) {}
+    /// A session on an alternative endpoint: for the peers that were given its address, and silent towards all others.
+    private func privateSession(at endpoint: EndpointID) -> LightningLink {
+        var configuration = self.configuration
+        configuration.isPrivate = true
+        let book = self.book
+        configuration.admits = { book.admits($0, at: endpoint) }
+        return LightningLink(LightningSession(responderWith: NodeKeyFile.random(), configuration: configuration))
+    }
+
+    func sessionEnded(_ session: LightningLink) {
+        session.dial?.ended()
+    }
 
     func heightChanged(to height: UInt32) {}
 
@@ -160,25 +208,45 @@ struct LightningMedium: StreamMedium {
         await self.hub.deliver { handle, neighbour, payload in
             await reception.take(payload, handle: handle, from: neighbour, links: links)
         }
-        guard let attachment = self.attachment else { return }
-        let configuration = self.configuration
+        let book = self.book
+        await self.hub.deliverAddresses { await book.received($0, from: $1) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { if let failure = await book.failed() { throw failure } }
+            if let attachment = self.attachment {
+                group.addTask { try await self.attach(attachment, links) }
+            } else {
+                let endpoints = AlternativeEndpoints(
+                    self.options.alternatives, book: book, session: { self.privateSession(at: $0) })
+                group.addTask { await endpoints.run(links) }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Works with the connections of an attached node until that goes away.
+    private func attach(_ attachment: any LightningAttachment, _ links: LinkAcceptor<LightningLink>) async throws {
+        let (configuration, book) = (self.configuration, self.book)
         let node = AttachedNode(
             attachment, hub: self.hub,
             makeSession: {
                 LightningLink(LightningSession(attachedTo: $0, features: $1, configuration: configuration))
             },
-            onPeer: { _, _ in })
+            onPeer: { await book.attached($0, channels: $1) })
         try await node.run(links)
+        throw DisconnectReason(.closed, "the attached node has gone away")
     }
 
     func linkOpened(_ link: MediumLink, _ peer: LinkPeer) async {
         // The links of far nodes and of an attached node's peers carry no messages for the driver themselves.
         guard self.attachment == nil, !peer.takesMessages.isEmpty, let node = NodeID(hex: peer.identity) else { return }
         await self.hub.neighbourOpened(node, Neighbour(link, takes: peer.takesMessages))
+        await self.book.connected(node)
     }
 
     func linkClosed(_ link: MediumLink) async {
+        guard let node = self.hub.neighbours.node(of: link.id) else { return }
         await self.hub.neighbourClosed(link.id)
+        await self.book.disconnected(node)
     }
 
     func received(_ message: [UInt8], over link: MediumLink) async {
@@ -191,6 +259,9 @@ struct LightningMedium: StreamMedium {
     func perform(_ operation: String, _ body: [UInt8]) async throws(OperationFailure) -> [UInt8] {
         let messages = MessageOperations(hub: self.hub, reception: self.reception)
         if let result = try await messages.perform(operation, body) { return result }
+        if let result = try await AlternativeAddressOperations(book: self.book).perform(operation, body) {
+            return result
+        }
         throw OperationFailure("this driver knows no operation \(operation)")
     }
 }

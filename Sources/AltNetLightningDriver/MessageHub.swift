@@ -28,6 +28,8 @@ actor MessageHub {
     /// Who waits for the answers to our messages; as many as the machines allow.
     private var completions: [UInt64: Completion] = [:]
     private var timer: (deadline: MonotonicInstant, task: Task<Void, Never>)?
+    /// Takes bodies of messages of type 209, and who sent them.
+    private var onAlternativeAddress: (@Sendable ([UInt8], NodeID) async -> Void)?
     /// Takes messages that are for us: a handle for the answer, who passed it on, and the message.
     private var onDelivery: (@Sendable (UInt64, NodeID, [UInt8]) async -> Void)?
 
@@ -52,6 +54,11 @@ actor MessageHub {
     /// Says who takes the messages that are for us. Those that came before are lost.
     func deliver(to receiver: @escaping @Sendable (UInt64, NodeID, [UInt8]) async -> Void) {
         self.onDelivery = receiver
+    }
+
+    /// Says who takes the alternative addresses of neighbours.
+    func deliverAddresses(to receiver: @escaping @Sendable ([UInt8], NodeID) async -> Void) {
+        self.onAlternativeAddress = receiver
     }
 
     /// What happened to messages so far.
@@ -91,8 +98,7 @@ actor MessageHub {
             let directives = self.onion.onMessage(
                 body, from: node, now: now, canSend: { self.neighbours.state(of: $0, taking: type) })
             await self.carryOut(directives)
-        case .alternativeAddress:
-            break
+        case .alternativeAddress: await self.onAlternativeAddress?(Array(body), node)
         }
         self.rearm()
     }

@@ -161,6 +161,17 @@ public enum NetworkFailure {
         default: return "\(error)"
         }
     }
+
+    /// The same for addresses that are nobody else's business: no word about where the connection was to lead.
+    public static func describeWithoutAddress(_ error: any Error) -> String {
+        switch error {
+        case let error as NIOConnectionError:
+            return error.connectionErrors.first.map { Self.describeWithoutAddress($0.error) }
+                ?? "the name cannot be resolved"
+        case is IOError, ChannelError.connectTimeout, ChannelError.eof: return Self.describe(error)
+        default: return "the connection failed"
+        }
+    }
 }
 
 /// Accepts connections.

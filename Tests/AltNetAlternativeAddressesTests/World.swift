@@ -84,13 +84,19 @@ struct World {
     }
     mutating func connect(_ peer: NodeID) { self.carryOut(self.machine.onConnected(peer, now: self.now)) }
     mutating func disconnect(_ peer: NodeID) { self.carryOut(self.machine.onDisconnected(peer, now: self.now)) }
-    mutating func receive(_ body: [UInt8], from peer: NodeID) -> Reception {
+    mutating func receive(_ body: [UInt8], from peer: NodeID) -> AddressReception {
         let (reception, directives) = self.machine.onMessage(body: body, from: peer, now: self.now)
         self.carryOut(directives)
         return reception
     }
-    mutating func dialled(_ peer: NodeID, _ address: LightningAddress, _ success: Bool) {
-        self.carryOut(self.machine.onDialled(peer, at: address, success: success, now: self.now))
+    mutating func dialled(
+        _ peer: NodeID, _ address: LightningAddress, _ result: AlternativeAddresses.DialResult
+    ) {
+        self.carryOut(self.machine.onDialled(peer, at: address, result, now: self.now))
+    }
+    func routes(_ peer: NodeID) -> [AlternativeAddresses.Route] {
+        var copy = self.machine
+        return copy.routes(to: peer)
     }
     mutating func send(_ peer: NodeID? = nil) throws -> AlternativeAddresses.Delivery {
         let (delivery, directives) = try self.machine.send(to: peer, now: self.now)

@@ -51,7 +51,9 @@ struct ExampleFileTests {
         for index in configuration.drivers.indices {
             for key in [
                 "listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate", "lnd",
-                "lnd_certificate", "lnd_macaroon",
+                "lnd_certificate", "lnd_macaroon", "alt_addr_peers",
+                "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log", "tor_control",
+                "tor_control_password_file",
             ] {
                 configuration.drivers[index].settings[key] = nil
             }
@@ -78,7 +80,8 @@ struct ExampleFileTests {
         "record", "kind", "url", "allow_remote", "cookie_file", "follow",
         "zmq", "poll_seconds", "allow", "library", "dry_run", "spare_links", "node-behind", "metrics_without_token",
         "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",
-        "from", "sendmail",
+        "from", "sendmail", "alt_addr_peers", "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log",
+        "tor_control", "tor_control_password_file",
     ])
     func `Every option is in it`(key: String) {
         #expect(self.text.contains("\n# \(key) = "))

@@ -3,7 +3,7 @@
 public import AltNetLightning
 
 /// What became of a `peer_alt_addr` that a peer sent.
-public enum Reception: Hashable, Sendable {
+public enum AddressReception: Hashable, Sendable {
     /// It is stored, in place of an earlier one if there was any.
     case stored
     /// We had this address already.
