@@ -83,6 +83,13 @@ extension AlternativeAddresses {
         return delivery
     }
 
+    /// What a `.send` directive asked for could not be handed to any link. It is sent again when something else happens
+    /// to the peer: another link, an endpoint that changes, the operator's wish.
+    public mutating func onLost(_ peer: NodeID) -> [Directive] {
+        let changes = self.doubtDelivery(to: peer)
+        return changes.isEmpty ? [] : [.store(changes)]
+    }
+
     // MARK: - Who is let in
 
     /// Whether a peer was given exactly the address that an endpoint has now, and that was not taken back.

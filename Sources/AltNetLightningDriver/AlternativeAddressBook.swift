@@ -31,14 +31,14 @@ final class AlternativeAddressBook: Sendable {
     /// What the disk says about who is let in, for sessions, which cannot wait.
     private let admissions = Mutex<Set<AlternativeAddresses.Admission>>([])
     private let failures = AsyncStream.makeStream(of: AlternativeAddressStoreError.self)
-    private let send: @Sendable ([UInt8], NodeID) -> Void
+    private let send: @Sendable ([UInt8], NodeID) -> Bool
     private let logsAddresses: Bool
     private let logger = Logger(label: "alternative addresses")
 
-    /// - Parameter send: hands a message, type included, to a peer over any link with it.
+    /// - Parameter send: hands a message, type included, to a peer over any link with it; `false` when it cannot be.
     init(
         _ settings: AlternativeAddresses.Settings, store: AlternativeAddressStore, logsAddresses: Bool,
-        send: @escaping @Sendable ([UInt8], NodeID) -> Void
+        send: @escaping @Sendable ([UInt8], NodeID) -> Bool
     ) throws(AlternativeAddressStoreError) {
         self.store = store
         self.state = Mutex(State(machine: AlternativeAddresses(settings, stored: try store.load())))
@@ -243,6 +243,7 @@ final class AlternativeAddressBook: Sendable {
 
     /// Carries directives out in order. After a write that failed, nothing more is done.
     private func carryOut(_ directives: [AlternativeAddresses.Directive], _ state: inout State) {
+        var lost: [NodeID] = []
         for directive in directives {
             guard state.failure == nil else { return }
             switch directive {
@@ -257,9 +258,10 @@ final class AlternativeAddressBook: Sendable {
                 self.logger.info(
                     address == nil ? "an alternative address is taken back" : "an alternative address is given",
                     metadata: self.metadata(peer, address))
-                self.send(message.encoded, peer)
+                if !self.send(message.encoded, peer) { lost.append(peer) }
             }
         }
+        for peer in lost { self.carryOut(state.machine.onLost(peer), &state) }
         guard state.failure == nil else { return }
         let admissions = state.machine.admissions
         self.admissions.withLock { $0 = admissions }

@@ -2,6 +2,7 @@
 
 internal import AltNetAlternativeAddresses
 internal import AltNetBase
+internal import AltNetDriverProtocol
 internal import AltNetKeys
 internal import AltNetLightning
 internal import AltNetLightningStore
@@ -105,7 +106,7 @@ struct AlternativeEndpoints: Sendable {
             do {
                 let listener = try await links.listen(
                     on: HostAndPort(host: place.listener.host, port: place.port), maximumLinks: Self.maximumLinks
-                ) { self.link($0, place.id) }
+                ) { self.link($0, place.id, .clearnetAddress) }
                 if let port = listener.address?.port, let address = place.listener.address(port: port) {
                     await self.book.update(
                         AlternativeEndpoint(id: place.id, address: address, peer: place.peer, isUp: true))
@@ -125,8 +126,11 @@ struct AlternativeEndpoints: Sendable {
         }
     }
 
-    private func link(_ connection: StreamConnection, _ endpoint: EndpointID) -> DialedLink<LightningLink> {
-        DialedLink(connection, self.session(endpoint), remote: "alternative endpoint \(endpoint)")
+    private func link(
+        _ connection: StreamConnection, _ endpoint: EndpointID, _ exposure: DriverCapabilities.Exposure
+    ) -> DialedLink<LightningLink> {
+        DialedLink(
+            connection, self.session(endpoint), exposure: exposure, remote: "alternative endpoint \(endpoint)")
     }
 
     private static func untilCancelled() async {
@@ -161,7 +165,7 @@ struct AlternativeEndpoints: Sendable {
             do {
                 let listener = try await links.listen(
                     on: HostAndPort(host: "127.0.0.1", port: 0), maximumLinks: Self.maximumLinks
-                ) { self.link($0, onion.id) }
+                ) { self.link($0, onion.id, .pseudonym) }
                 listeners.append(listener)
                 guard let port = listener.address?.port else { continue }
                 services.append(

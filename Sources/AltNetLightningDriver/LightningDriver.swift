@@ -25,14 +25,14 @@ public enum LightningDriver {
         await DriverMain.run(software: software) { start in
             var settings = DriverSettings(start.settings)
             let stream = try StreamSettings(&settings)
-            var options = try Self.options(start, stream, &settings)
+            var options = try Self.options(start, &settings, stream)
             guard let lnd = try Self.lnd(&settings) else {
                 let keyFile = try settings.text("key_file") ?? "\(start.dataDirectory)/node.key"
                 try settings.finish()
                 // Who listens shows an address, whatever goes out through a proxy.
                 options.isProxied = stream.proxy != nil && stream.listen.isEmpty
                 let key = try NodeKeyFile.load(keyFile)
-                return try StreamDriver(try LightningMedium(key: key, options: options), settings: stream)
+                return try StreamDriver(LightningMedium(key: key, options: options), settings: stream)
             }
             try settings.finish()
             return try Self.attached(try await Self.attach(lnd, options: options), options: options, stream)
@@ -42,7 +42,7 @@ public enum LightningDriver {
     // MARK: - Settings
 
     private static func options(
-        _ start: DriverStart, _ stream: StreamSettings, _ settings: inout DriverSettings
+        _ start: DriverStart, _ settings: inout DriverSettings, _ stream: StreamSettings
     ) throws(DriverSetupError) -> LightningMedium.Options {
         guard let network = Network(rawValue: start.network) else {
             throw DriverSetupError("there is no network \(start.network)")
@@ -81,7 +81,7 @@ public enum LightningDriver {
         guard stream.listen.isEmpty, stream.proxy == nil else {
             throw DriverSetupError("listen and proxy are the Lightning node's own business when the driver is attached")
         }
-        return try StreamDriver(try LightningMedium(attachment, options: options), settings: stream)
+        return try StreamDriver(LightningMedium(attachment, options: options), settings: stream)
     }
 
     // MARK: - LND
@@ -121,7 +121,7 @@ public enum LightningDriver {
             let ending = try await DriverMain.attach(startFile: configuration.startFile, software: software) { start in
                 var settings = DriverSettings(start.settings)
                 let stream = try StreamSettings(&settings)
-                let options = try Self.options(start, stream, &settings)
+                let options = try Self.options(start, &settings, stream)
                 try settings.finish()
                 return try Self.attached(attachment, options: options, stream)
             }

@@ -38,6 +38,9 @@ public final class AlternativeAddressStore: Sendable {
     /// The name of the file in a data directory.
     public static let fileName = "alternative-addresses.sqlite"
 
+    /// How long another holder of the file is waited for, in seconds.
+    private static let patience = 3.0
+
     private let database: DatabaseQueue
     private let path: String
 
@@ -48,6 +51,8 @@ public final class AlternativeAddressStore: Sendable {
         try Self.protect(path)
         do {
             var configuration = Configuration()
+            // A driver of this process that has just ended may still be letting go.
+            configuration.busyMode = .timeout(Self.patience)
             configuration.prepareDatabase { database in
                 // The whole life of this process, so that two drivers cannot give the same endpoint to two peers. A
                 // write is on the disk when it returns, and what is forgotten is overwritten.

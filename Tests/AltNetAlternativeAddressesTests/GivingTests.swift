@@ -192,6 +192,19 @@ struct GivingTests {
         #expect(world.takeSent() == ["clear", "clear"])
     }
 
+    @Test("what no link takes is sent again at the next occasion")
+    func lost() {
+        var world = self.world()
+        world.endpoints(.shared("e", 1))
+        world.connect(self.a)
+        world.carryOut(world.machine.onLost(self.a))
+        #expect(world.disk.given.values.map(\.sentAt) == [nil])
+        world.seconds = 1000
+        world.connect(self.a)
+        world.connect(self.a)
+        #expect(world.takeSent() == ["8.8.0.1:9735", "8.8.0.1:9735"])
+    }
+
     @Test("of one peer no more records are kept than the bound, the newest ones")
     func bound() {
         var world = self.world()

@@ -51,8 +51,9 @@ struct ExampleFileTests {
         for index in configuration.drivers.indices {
             for key in [
                 "listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate", "lnd",
-                "lnd_certificate", "lnd_macaroon", "alt_addr_peers", "alt_listen", "alt_announce", "alt_addr_private",
-                "alt_addr_log", "tor_control", "tor_control_password_file",
+                "lnd_certificate", "lnd_macaroon", "alt_addr_peers",
+                "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log", "tor_control",
+                "tor_control_password_file",
             ] {
                 configuration.drivers[index].settings[key] = nil
             }

@@ -9,23 +9,9 @@ import Testing
 /// Against Debian's tor, which never goes online: onion services can be made without a network.
 @Suite("OnionServices with a real tor")
 struct RealTorTests {
-    static let tor = ["/usr/sbin/tor", "/usr/bin/tor"].first { FileManager.default.isExecutableFile(atPath: $0) }
-
-    private static func start(_ directory: String, _ arguments: [String]) throws -> BackgroundProcess {
-        _ = FileManager.default.createFile(atPath: "\(directory)/torrc", contents: nil)
-        // Bash ends Tor when its own standard input ends; Tor itself notices when Bash was killed.
-        let script = #""$@" --__OwningControllerProcess $$ & tor=$!; trap 'kill -9 $tor' EXIT; cat >/dev/null"#
-        return try BackgroundProcess(
-            "/bin/bash",
-            [
-                "-c", script, "tor", Self.tor ?? "", "--DataDirectory", "\(directory)/data", "--DisableNetwork", "1",
-                "--SocksPort", "0", "-f", "\(directory)/torrc", "--defaults-torrc", "\(directory)/torrc", "--quiet",
-            ] + arguments)
-    }
-
     @Test(
         "authenticates in every way, makes services and brings them back under the same name",
-        .enabled(if: Self.tor != nil, "tor is not installed; scripts/setup --tests installs it"),
+        .enabled(if: TorProcess.program != nil, "\(TorProcess.missing)"),
         arguments: ["cookie over TCP", "cookie over a Unix socket", "password"])
     func real(_ way: String) async throws {
         let directory = TemporaryDirectory.make()
@@ -35,13 +21,13 @@ struct RealTorTests {
         var arguments = ["--ControlPortWriteToFile", portFile]
         arguments += ["--ControlPort", isUnix ? "unix:\(socket)" : "auto"]
         if way == "password" {
-            let hashed = try await Programs.run(Self.tor ?? "", ["--quiet", "--hash-password", "opens \"it"])
+            let hashed = try await Programs.run(TorProcess.program ?? "", ["--quiet", "--hash-password", "opens \"it"])
             arguments += ["--HashedControlPassword", hashed.output.split(separator: "\n").last.map(String.init) ?? ""]
         } else {
             arguments += ["--CookieAuthentication", "1"]
         }
         let password = way == "password" ? "opens \"it" : nil
-        var process = try Self.start(directory, arguments)
+        var process = try TorProcess.start(in: directory, arguments)
 
         func port() async throws -> TorControlPort {
             try await Condition.value("tor's control port") {
@@ -89,7 +75,7 @@ struct RealTorTests {
         try await Condition.wait("both are up") { events.withLock { $0.count >= 2 } }
         _ = try await process.finish()
         try await Condition.wait("tor is missed") { events.withLock { $0.contains("down") } }
-        process = try Self.start(directory, arguments)
+        process = try TorProcess.start(in: directory, arguments)
         try await Condition.wait("both are up again") {
             events.withLock { $0.suffix(2).contains(name) && $0.last != "down" }
         }

@@ -205,4 +205,46 @@ struct AlternativeAddressTests {
         #expect(try await Self.remotes(alice).isEmpty)
         #expect(!alice.log.contains("127.0.0.1:\(port)"))
     }
+
+    @Test(
+        "a peer gets an onion service of its own, the same after a restart, and goes on without a proxy for it",
+        .enabled(if: TorProcess.program != nil, "\(TorProcess.missing)"))
+    func onion() async throws {
+        let directory = TemporaryDirectory.make()
+        let control = "\(directory)/control"
+        let tor = try TorProcess.start(
+            in: directory, ["--ControlPort", "unix:\(control)", "--CookieAuthentication", "1"])
+        let original = "127.0.0.1:\(try FreePort.find())"
+        let settings = [
+            "listen": original, "tor_control": "unix:\(control)",
+            "alt_addr_peers": "\(Self.bob)@\(Self.channel),\(Self.carol)@\(Self.channel)",
+        ]
+        var alice = try await Self.node(Self.alice, settings)
+        let bobSettings = ["connect": "\(Self.alice)@\(original)"]
+        var bob = try await Self.node(Self.bob, bobSettings)
+        let carol = try await Self.node(Self.carol, bobSettings)
+        let address = try await Condition.value("Bob has an onion service") {
+            try await Self.received(bob).first?.address
+        }
+        #expect(address.hasSuffix(".onion:9735") && address.utf8.count == 56 + 11)
+        let other = try await Condition.value("and Carol another") { try await Self.received(carol).first?.address }
+        #expect(other != address)
+        let before = try await Self.given(alice)
+        #expect(Set(before.map(\.endpoint)) == ["onion/\(Self.bob)", "onion/\(Self.carol)"])
+
+        try await alice.kill()
+        alice = try await Self.node(Self.alice, settings, dataDirectory: alice.dataDirectory)
+        try await bob.kill()
+        bob = try await Self.node(Self.bob, bobSettings, dataDirectory: bob.dataDirectory)
+        // Without a proxy an onion service cannot be dialled, and is not looked up in DNS: the original it is.
+        try await Condition.wait("Bob is in by the original") { try await Self.remotes(bob) == [original] }
+        #expect(try await Self.received(bob).first?.lastFailureAt != nil)
+        // Tor took the keys again, so nothing is given anew.
+        try await Condition.wait("Carol is back") { try await Self.remotes(carol) == [original] }
+        #expect(try await Self.given(alice) == before)
+        for daemon in [alice, bob] { #expect(!(try await Self.shown(daemon)).contains(".onion")) }
+        #expect(!alice.log.contains("Tor refuses"))
+        #expect(try await tor.finish() != 0)
+        try await Condition.wait("Alice misses Tor") { alice.log.contains("the onion services are down") }
+    }
 }
