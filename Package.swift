@@ -354,8 +354,8 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetObjects",
-                "AltNetOrchestrator", "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
+                "AltNetObjects", "AltNetOrchestrator", "AltNetReplay", "AltNetWatchdog", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",

@@ -91,6 +91,36 @@ struct CoreChangesTests {
     }
 
     @Test(
+        "a transaction is shown to the node before, without a trace in the audit log",
+        arguments: [
+            (#"{"result": [{"allowed": true}]}"#, TransactionVerdict.acceptable),
+            (#"{"result": [{"allowed": false, "reject-reason": "txn-already-in-mempool"}]}"#, .known),
+            (#"{"result": [{"allowed": false, "reject-reason": "txn-already-known"}]}"#, .known),
+            (#"{"result": [{"allowed": false, "reject-reason": "missing-inputs"}]}"#, .missingInputs),
+            (#"{"result": [{"allowed": false, "reject-reason": "dust\u0007"}]}"#, .rejected("dust?")),
+            (#"{"result": [{"allowed": false}]}"#, .rejected("no reason given")),
+        ])
+    func judge(answer: String, expected: TransactionVerdict) async throws {
+        var scenario = Scenario()
+        scenario.answers["testmempoolaccept"] = answer
+        let fake = try await FakeNode(scenario)
+        let verdict = try await fake.node().judge(transaction: [1, 2])
+        #expect(verdict == expected)
+        #expect(fake.calls == [#"{"method": "testmempoolaccept", "params": [["0102"]], "path": "/"}"#])
+        #expect(try Self.log(fake).isEmpty)
+    }
+
+    @Test(
+        "a verdict that is none is said",
+        arguments: [#"{"result": []}"#, #"{"result": [{"allowed": true}, {"allowed": true}]}"#, #"{"result": [{}]}"#])
+    func noVerdict(answer: String) async throws {
+        var scenario = Scenario()
+        scenario.answers["testmempoolaccept"] = answer
+        let fake = try await FakeNode(scenario)
+        await #expect(throws: NodeError.self) { try await fake.node().judge(transaction: [1, 2]) }
+    }
+
+    @Test(
         "with nonsense are refused before anything happens",
         arguments: [
             (NodeChange.submitHeader([1, 2]), NodeError.malformed("a header has 80 bytes")),

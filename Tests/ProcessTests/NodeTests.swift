@@ -132,6 +132,67 @@ struct NodeTests {
         #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
     }
 
+    /// A transaction in hexadecimal, with this as the output that it spends.
+    private static func transaction(_ output: UInt8) -> String {
+        let input: [UInt8] = [UInt8](repeating: 7, count: 32) + [output, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]
+        return Hex.encode([2, 0, 0, 0, 1] + input + [1, 1, 0, 0, 0, 0, 0, 0, 0, 0] + [0, 0, 0, 0])
+    }
+
+    @Test(
+        "a transaction that a remote hands over reaches the node where that is allowed, and nothing says whose it was",
+        .enabled(if: PythonTools.isInstalled, PythonTools.missing), arguments: [true, false])
+    func transactions(isAllowed: Bool) async throws {
+        let bob = try await Self.honest(3)
+        let node = try await ScriptedNode([
+            "credentials": "u:p", "headers": try await Self.headers(of: bob),
+            "answers": [
+                "testmempoolaccept": ["result": [["allowed": true]]],
+                "sendrawtransaction": ["result": String(repeating: "12", count: 32)],
+            ],
+        ])
+        let alice = try await Self.watch(
+            node, beside: bob, isAllowed ? ["node.allow": "transactions"] : ["node.allow": "headers"])
+        try await Condition.wait("the node is reachable") {
+            let report = try await alice.control.node()
+            return report.reach == "reachable" && report.blocks == 3
+        }
+        _ = try await alice.control.attach(
+            AttachRequest(
+                name: "far", program: PythonTools.tool("bad-driver"),
+                settings: [
+                    "settings.behaviour": "transactions",
+                    // The same twice, and what is none.
+                    "settings.transactions": [
+                        Self.transaction(1), Self.transaction(1), "00", Self.transaction(2),
+                    ].joined(separator: " "),
+                ]))
+        if isAllowed {
+            try await Condition.wait("both are with the node") { node.calls(of: "sendrawtransaction").count == 2 }
+            #expect(node.calls(of: "sendrawtransaction")[0].contains(Self.transaction(1)))
+            #expect(node.calls(of: "sendrawtransaction")[1].contains(Self.transaction(2)))
+            #expect(node.calls(of: "testmempoolaccept").count == 2)
+            try await Condition.wait("the log says so") {
+                alice.log.components(separatedBy: "relays a transaction").count == 3
+            }
+            let audit = try String(contentsOfFile: "\(alice.dataDirectory)/regtest/audit.jsonl", encoding: .utf8)
+            #expect(audit.components(separatedBy: "sendrawtransaction").count == 5)
+            #expect(!audit.contains("far") && !audit.contains("nowhere"))
+        }
+        let outcomes =
+            isAllowed ? [("accepted", 2), ("duplicate", 1), ("malformed", 1)] : [("not-allowed", 4), ("accepted", 0)]
+        let url = "\(alice.dataDirectory)/regtest/run/control.sock"
+        for (outcome, count) in outcomes {
+            try await Condition.wait("\(count) are \(outcome)") {
+                try await Programs.run("/usr/bin/curl", ["--silent", "--unix-socket", url, "http://altnetd/metrics"])
+                    .output.contains("altnet_transactions_total{outcome=\"\(outcome)\"} \(count)\n")
+            }
+        }
+        for line in alice.log.split(separator: "\n") where line.contains("transaction") {
+            #expect(!line.contains("far") && !line.contains("nowhere"), "\(line)")
+        }
+        if !isAllowed { #expect(node.calls(of: "testmempoolaccept").isEmpty) }
+    }
+
     @Test("nothing is changed at a node without permission, whatever the policy says")
     func permissions() async throws {
         let bob = try await Self.honest(5)

@@ -46,6 +46,7 @@ Behaviours:
   operation-name   offers an operation whose name is out of form
   operation-array  answers an operation with JSON that is no object
   operation-crash  exits with status 3 when it is asked for an operation
+  transactions     opens a link and announces the transactions that the setting `transactions` lists, in hexadecimal
   silent-requests  opens a link, answers pings, and no request
   setup-error      exits with status 78 and a sentence
   ignores-stop     ignores Stop, the end of standard input and SIGTERM
@@ -189,6 +190,9 @@ class BadDriver:
                     number += 1
                     await self.say(request=pb.Request(link=1, request=number, headers=pb.HeadersRequest(
                         locator=REGTEST_GENESIS, limit=8192)))
+            case "transactions":
+                for transaction in self.start["settings"]["transactions"].split(" "):
+                    await self.say(announcement=pb.Announcement(link=1, transaction=bytes.fromhex(transaction)))
             case "stream-unasked":
                 await self.say(stream=pb.Stream(link=1, stream=1, open=pb.STREAM_PURPOSE_BITCOIN_P2P))
             case "stream-unknown":
