@@ -11,7 +11,7 @@ struct OperationTests {
 
     /// A daemon with a driver that answers operations as it is told.
     private static func daemon(_ answers: String, behaviour: String = "good") async throws -> DaemonProcess {
-        let daemon = try await DaemonProcess.start(settings: ["drivers.lightning.enabled": "true"])
+        let daemon = try await DaemonProcess.start(settings: ["drivers.bitcoin.connect": ""])
         try await Self.attach("messages", answers, behaviour: behaviour, to: daemon)
         return daemon
     }
@@ -113,7 +113,7 @@ struct OperationTests {
         let both = try await Self.altnet(["message", "received"], daemon)
         #expect(both.errors.contains("the drivers messages, other can do that; say which one with --driver"))
         #expect(try await Self.altnet(["message", "received", "--driver", "other"], daemon).status == 0)
-        let unable = try await Self.altnet(["message", "received", "--driver", "lightning"], daemon)
+        let unable = try await Self.altnet(["message", "received", "--driver", "bitcoin"], daemon)
         #expect(unable.status == 1)
     }
 
