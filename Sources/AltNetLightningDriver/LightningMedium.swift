@@ -94,6 +94,8 @@ struct LightningMedium: StreamMedium {
             LightningLink(
                 FarServerSession(FarServerSession.Configuration(network: options.network, serves: options.serves)))
         }
+        // Not the hub itself, which holds the book.
+        let neighbours = hub.neighbours
         do throws(AlternativeAddressStoreError) {
             self.book = try AlternativeAddressBook(
                 AlternativeAddresses.Settings(
@@ -102,7 +104,7 @@ struct LightningMedium: StreamMedium {
                     ownAddresses: options.ownAddresses, takesPrivate: options.alternatives.takesPrivate),
                 store: options.addressStore, logsAddresses: options.alternatives.logsAddresses
             ) { message, node in
-                hub.neighbours.send(message, to: node)
+                neighbours.send(message, to: node)
             }
         } catch {
             throw DriverSetupError(error.description)
@@ -210,6 +212,20 @@ struct LightningMedium: StreamMedium {
         }
         let book = self.book
         await self.hub.deliverAddresses { await book.received($0, from: $1) }
+        let outcome: Result<Void, any Error>
+        do {
+            outcome = .success(try await self.work(links))
+        } catch {
+            outcome = .failure(error)
+        }
+        // What the hub calls holds us, and we hold the hub: without this, the book's file would stay locked, and a plugin
+        // could not attach again in the same process.
+        await self.hub.forgetReceivers()
+        try outcome.get()
+    }
+
+    private func work(_ links: LinkAcceptor<LightningLink>) async throws {
+        let book = self.book
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { if let failure = await book.failed() { throw failure } }
             if let attachment = self.attachment {

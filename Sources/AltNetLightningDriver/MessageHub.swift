@@ -56,6 +56,12 @@ actor MessageHub {
         self.onDelivery = receiver
     }
 
+    /// Lets go of those that messages and addresses are delivered to.
+    func forgetReceivers() {
+        self.onDelivery = nil
+        self.onAlternativeAddress = nil
+    }
+
     /// Says who takes the alternative addresses of neighbours.
     func deliverAddresses(to receiver: @escaping @Sendable ([UInt8], NodeID) async -> Void) {
         self.onAlternativeAddress = receiver
