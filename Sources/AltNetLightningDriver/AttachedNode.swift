@@ -21,7 +21,13 @@ actor AttachedNode {
         let neighbour: Neighbour
         /// What a link's session hears; `nil` when the peer carries no objects.
         var connection: MessageConnection?
+        /// Makes one link after another over the peer's connection.
+        var links: Task<Void, Never>?
     }
+
+    /// The pauses between two links over one connection: doubling, from one second to a minute.
+    private static let firstPause = Duration.seconds(1)
+    private static let longestPause = Duration.seconds(60)
 
     private let attachment: any LightningAttachment
     private let hub: MessageHub
@@ -69,9 +75,7 @@ actor AttachedNode {
     private func add(_ peer: AttachedPeer, _ links: LinkAcceptor<LightningLink>) async {
         let outbox = AttachedOutbox(self.attachment, peer.id)
         var takes: Set<UInt16> = [PeerAltAddr.type]
-        if peer.features.offers(OnionMessage.featureBit), self.attachment.abilities.contains(.onionMessages) {
-            takes.insert(OnionMessage.type)
-        }
+        if peer.features.offers(OnionMessage.featureBit), self.carriesOnions { takes.insert(OnionMessage.type) }
         let neighbour = Neighbour(
             id: self.nextID, takes: takes,
             hasRoom: { outbox.hasRoom }, send: { outbox.send($0) })
@@ -79,21 +83,47 @@ actor AttachedNode {
         self.peers[peer.id] = Peer(neighbour: neighbour)
         await self.hub.neighbourOpened(peer.id, neighbour)
         guard peer.features.offers(BitcoinOverLightning.featureBit) else { return }
-        let (attachment, session) = (self.attachment, self.makeSession(peer.id, peer.features))
         let number = neighbour.id
-        // The link's connection has to be there before the peer's first message is: waited for here.
+        // The first link's connection has to be there before the peer's first message is: waited for here.
         await withCheckedContinuation { (made: CheckedContinuation<Void, Never>) in
-            Task {
-                let once = ResumeOnce(made)
-                _ = await links.runLink { dialer in
-                    let connection = dialer.messages(
-                        remote: peer.id.description, onWrite: { try await attachment.send($0, to: peer.id) })
-                    await self.linkMade(connection, with: peer.id, number: number)
-                    once.resume()
-                    return DialedLink(connection, session, exposure: .pseudonym)
-                }
+            let once = ResumeOnce(made)
+            self.peers[peer.id]?.links = Task {
+                await self.keepLinked(peer, number: number, links, once)
                 once.resume()
             }
+        }
+    }
+
+    /// Onion messages need somebody who peels what comes back, and says over which path it came.
+    private var carriesOnions: Bool {
+        let abilities = self.attachment.abilities
+        return abilities.contains(.onionMessages)
+            && (abilities.contains(.onionsThroughItself) || abilities.contains(.sharedSecret))
+    }
+
+    /// Keeps a link over a peer's connection for as long as that stands: a link may end before, when either side breaks
+    /// the rules or the node is busy.
+    private func keepLinked(
+        _ peer: AttachedPeer, number: UInt64, _ links: LinkAcceptor<LightningLink>, _ once: ResumeOnce
+    ) async {
+        let attachment = self.attachment
+        var pause = Self.firstPause
+        while !Task.isCancelled, self.peers[peer.id]?.neighbour.id == number {
+            let started = MonotonicInstant.now
+            let session = self.makeSession(peer.id, peer.features)
+            let reason = await links.runLink { dialer in
+                let connection = dialer.messages(
+                    remote: peer.id.description, onWrite: { try await attachment.send($0, to: peer.id) })
+                await self.linkMade(connection, with: peer.id, number: number)
+                once.resume()
+                return DialedLink(connection, session, exposure: .pseudonym)
+            }
+            guard self.peers[peer.id]?.neighbour.id == number else { return }
+            self.logger.info(
+                "a link over the attached node ended", metadata: ["peer": "\(peer.id)", "reason": "\(reason)"])
+            if MonotonicInstant.now - started > Self.longestPause { pause = Self.firstPause }
+            try? await Task.sleep(for: pause)
+            pause = min(pause * 2, Self.longestPause)
         }
     }
 
@@ -116,6 +146,7 @@ actor AttachedNode {
 
     private func forget(_ id: NodeID) async {
         guard let peer = self.peers.removeValue(forKey: id) else { return }
+        peer.links?.cancel()
         peer.connection?.end("the Lightning node is no longer connected with the peer")
         await self.hub.neighbourClosed(peer.neighbour.id)
     }

@@ -106,8 +106,8 @@ public enum LightningDriver {
         timing.call = .seconds(4)
         do {
             let node = try await LNDNode.attach(settings, timing: timing) { logger.warning("\($0)") }
-            let wanted = [BitcoinOverLightning.featureBit] + (options.messages ? [OnionMessage.featureBit] : [])
-            for advice in node.advice(features: wanted) { logger.warning("\(advice)") }
+            // The bit of onion messages is LND's own to offer.
+            for advice in node.advice(features: [BitcoinOverLightning.featureBit]) { logger.warning("\(advice)") }
             return node
         } catch let error as LNDSetupError {
             throw DriverSetupError(error.description)
@@ -117,7 +117,9 @@ public enum LightningDriver {
     // MARK: - Core Lightning
 
     private static func runAsPlugin(software: String) async -> Never {
-        await CoreLightningPlugin.run { attachment, configuration in
+        // Directed messages would need lightningd's key.
+        let types = CoreLightningPlugin.messageTypes.subtracting([DirectedMessage.type, DirectedReply.type])
+        await CoreLightningPlugin.run(messageTypes: types) { attachment, configuration in
             let ending = try await DriverMain.attach(startFile: configuration.startFile, software: software) { start in
                 var settings = DriverSettings(start.settings)
                 let stream = try StreamSettings(&settings)

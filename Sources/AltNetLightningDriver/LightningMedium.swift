@@ -176,7 +176,8 @@ struct LightningMedium: StreamMedium {
                 await hub.ask(route, frame, timeout: .seconds(30)) { result in
                     if case .success(let answer) = result { answers.deliver(answer) }
                 }
-            })
+            },
+            onClose: { answers.connection = nil })
         answers.connection = connection
         // The far node sees nobody; the one before it, and those on the way, see their neighbours.
         return DialedLink(connection, LightningLink(session), exposure: DriverCapabilities.Exposure.none)
@@ -242,12 +243,20 @@ struct LightningMedium: StreamMedium {
     /// Works with the connections of an attached node until that goes away.
     private func attach(_ attachment: any LightningAttachment, _ links: LinkAcceptor<LightningLink>) async throws {
         let (configuration, book) = (self.configuration, self.book)
+        let caller = AttachedCaller(attachment, book: book)
         let node = AttachedNode(
             attachment, hub: self.hub,
             makeSession: {
-                LightningLink(LightningSession(attachedTo: $0, features: $1, configuration: configuration))
+                LightningLink(
+                    LightningSession(
+                        attachedTo: $0, features: $1, firstRequest: .random(in: 0...UInt64(UInt32.max)),
+                        configuration: configuration))
             },
-            onPeer: { await book.attached($0, channels: $1) })
+            onPeer: { peer, channels in
+                await book.attached(peer, channels: channels)
+                await caller.peer(peer, isConnected: channels != nil)
+            })
+        defer { Task { await caller.stop() } }
         try await node.run(links)
         throw DisconnectReason(.closed, "the attached node has gone away")
     }
@@ -260,13 +269,13 @@ struct LightningMedium: StreamMedium {
     }
 
     func linkClosed(_ link: MediumLink) async {
-        guard let node = self.hub.neighbours.node(of: link.id) else { return }
+        guard self.attachment == nil, let node = self.hub.neighbours.node(of: link.id) else { return }
         await self.hub.neighbourClosed(link.id)
         await self.book.disconnected(node)
     }
 
     func received(_ message: [UInt8], over link: MediumLink) async {
-        guard let node = self.hub.neighbours.node(of: link.id) else { return }
+        guard self.attachment == nil, let node = self.hub.neighbours.node(of: link.id) else { return }
         await self.hub.received(message, from: node)
     }
 

@@ -13,6 +13,8 @@ struct MessageOperations: Sendable {
     static let names = ["message.ping", "message.received", "message.send"]
     /// How long an answer is waited for when the operator does not say.
     static let defaultTimeout = 30.0
+    /// How often a transfer may begin anew before it is given up.
+    static let maximumRestarts = 3
 
     let hub: MessageHub
     let reception: Reception
@@ -65,23 +67,34 @@ struct MessageOperations: Sendable {
         let hops: [Hop]
     }
 
-    /// The round trip to each node of a path, one after the other.
+    /// The round trip to each node of a path. All are asked within one time-out, a little apart, because nodes on the way
+    /// let only a few messages through at once.
     private func ping(_ arguments: RouteArguments) async throws(OperationFailure) -> PingReport {
         let route = try arguments.route()
-        var hops: [PingReport.Hop] = []
-        for count in 1...route.nodes.count {
-            let part = Route(carrier: route.carrier, nodes: Array(route.nodes.prefix(count)))
-            var hop = PingReport.Hop(node: route.nodes[count - 1].description)
-            do throws(OperationFailure) {
-                let (answer, time) = try await self.ask(part, .ping, timeout: arguments.timeout)
-                guard case .pong = answer else { throw OperationFailure("what came back is no answer to a ping") }
-                hop.milliseconds = time
-            } catch {
-                hop.failure = error.description
+        let gap: Duration = route.carrier == .onion ? .milliseconds(300) : .milliseconds(20)
+        let hops = await withTaskGroup(of: (Int, PingReport.Hop).self) { group in
+            for index in route.nodes.indices {
+                group.addTask {
+                    try? await Task.sleep(for: gap * index)
+                    let part = Route(carrier: route.carrier, nodes: Array(route.nodes.prefix(index + 1)))
+                    return (index, await self.pingLast(of: part, timeout: arguments.timeout))
+                }
             }
-            hops.append(hop)
+            return await group.reduce(into: []) { $0.append($1) }
         }
-        return PingReport(hops: hops)
+        return PingReport(hops: hops.sorted { $0.0 < $1.0 }.map(\.1))
+    }
+
+    private func pingLast(of route: Route, timeout: Duration) async -> PingReport.Hop {
+        var hop = PingReport.Hop(node: route.nodes.last?.description ?? "")
+        do throws(OperationFailure) {
+            let (answer, time) = try await self.ask(route, .ping, timeout: timeout)
+            guard case .pong = answer else { throw OperationFailure("what came back is no answer to a ping") }
+            hop.milliseconds = time
+        } catch {
+            hop.failure = error.description
+        }
+        return hop
     }
 
     // MARK: - Send
@@ -113,7 +126,7 @@ struct MessageOperations: Sendable {
         }
     }
 
-    /// Sends a transaction in as many parts as it needs, one after the other.
+    /// Sends a transaction in as many parts as it needs, one after the other, until the far node has taken the whole.
     private func send(
         transaction: [UInt8], over route: Route, timeout: Duration
     ) async throws(OperationFailure) -> SendReport {
@@ -122,8 +135,8 @@ struct MessageOperations: Sendable {
             throw OperationFailure("on a path of \(route.nodes.count) nodes there is no room for a transaction")
         }
         let transfer = (0..<RelayFrame.transferIDSize).map { _ in UInt8.random(in: 0...255) }
-        var time = 0.0
-        for start in stride(from: 0, to: transaction.count, by: size) {
+        var (start, time, restarts) = (0, 0.0, 0)
+        while true {
             let part = Array(transaction[start..<min(start + size, transaction.count)])
             let (answer, took) = try await self.ask(
                 route,
@@ -132,13 +145,19 @@ struct MessageOperations: Sendable {
                 timeout: timeout)
             time += took
             switch answer {
-            case .transactionHeld, .transactionAccepted: continue
+            case .transactionAccepted: return SendReport(milliseconds: time)
+            case .transactionHeld(let count) where count < transaction.count:
+                // Less than was sent: the far node has forgotten some, as after a restart.
+                if Int(count) < start + part.count { restarts += 1 }
+                guard restarts <= Self.maximumRestarts else {
+                    throw OperationFailure("the far node forgets the transaction again and again")
+                }
+                start = Int(count)
             case .transactionRefused(let reason):
                 throw OperationFailure("the far node refuses the transaction: \(reason)")
             default: throw OperationFailure("what came back is no answer to a transaction")
             }
         }
-        return SendReport(milliseconds: time)
     }
 
     /// Asks and waits; gives the answer and the round trip in milliseconds.

@@ -28,6 +28,8 @@ actor Reception {
     private let hub: MessageHub
     private let makeSession: @Sendable () -> LightningLink
     private var askers: MessageConnection?
+    /// While the first connection is being made, who else needs it waits for the same.
+    private var making: Task<MessageConnection?, Never>?
     private(set) var texts: [Text] = []
 
     init(hub: MessageHub, makeSession: @escaping @Sendable () -> LightningLink) {
@@ -62,6 +64,12 @@ actor Reception {
     /// never asked shows no link that does nothing.
     private func connection(_ links: LinkAcceptor<LightningLink>) async -> MessageConnection? {
         if let askers { return askers }
+        let making = self.making ?? Task { await self.makeConnection(links) }
+        self.making = making
+        return await making.value
+    }
+
+    private func makeConnection(_ links: LinkAcceptor<LightningLink>) async -> MessageConnection? {
         let (hub, session) = (self.hub, self.makeSession())
         await withCheckedContinuation { (made: CheckedContinuation<Void, Never>) in
             let once = ResumeOnce(made)
@@ -78,8 +86,8 @@ actor Reception {
                     once.resume()
                     return DialedLink(connection, session, exposure: DriverCapabilities.Exposure.none)
                 }
-                once.resume()
                 await self.linkEnded()
+                once.resume()
             }
         }
         return self.askers
@@ -91,6 +99,7 @@ actor Reception {
 
     private func linkEnded() {
         self.askers = nil
+        self.making = nil
     }
 
     private static func bytes(of handle: UInt64) -> [UInt8] {

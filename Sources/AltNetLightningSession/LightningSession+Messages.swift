@@ -222,7 +222,13 @@ extension LightningSession {
 
     /// Encrypts messages into one piece, or hands each over as it is to the node that encrypts for us.
     mutating func send(_ messages: [LightningMessage], _ directives: inout [LinkDirective]) {
-        guard self.attached == nil else { return directives += messages.map { .write($0.encoded) } }
+        guard self.attached == nil else {
+            // The control messages of the connection are the node's own.
+            for case .bitcoin(let message) in messages {
+                directives.append(.write(LightningMessage.bitcoin(message).encoded))
+            }
+            return
+        }
         var output: [UInt8] = []
         for message in messages {
             do throws(NoiseError) {

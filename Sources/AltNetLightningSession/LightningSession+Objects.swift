@@ -147,6 +147,9 @@ extension LightningSession {
                 self.close(.protocolViolation, "an announcement is wrong: \(error)", &directives)
             }
         } catch {
+            self.announcement = nil
+            // Over an attached node, an earlier session may have ended in the middle of one.
+            guard self.attached == nil else { return }
             self.close(.protocolViolation, "a part of an announcement does not fit: \(error)", &directives)
         }
     }

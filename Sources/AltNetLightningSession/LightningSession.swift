@@ -145,10 +145,17 @@ public struct LightningSession: LinkSession {
     /// A connection that a Lightning node holds and lends to us: handshake, `init` and pings are that node's. What goes
     /// in and out are whole messages, type and fields, one at a time: one call of `onBytes` is one message, and so is
     /// one ``LinkDirective/write(_:)``. No streams.
-    public init(attachedTo remote: NodeID, features: LightningFeatures, configuration: Configuration) {
+    ///
+    /// Such a connection may have carried an earlier session of either side. So requests are counted from
+    /// `firstRequest`, which MUST be random, and what belongs to an earlier session is ignored.
+    public init(
+        attachedTo remote: NodeID, features: LightningFeatures, firstRequest: UInt64, configuration: Configuration
+    ) {
         self.init(
             NoiseHandshake(responder: configuration.privateKey, ephemeral: configuration.privateKey), nil,
             configuration, attached: (remote, features))
+        self.outbound = OutboundRequests(
+            timeout: configuration.requestTimeout, firstWireID: firstRequest, ignoresUnknown: true)
     }
 
     private init(

@@ -39,11 +39,15 @@ struct OutboundRequests: Sendable {
     private var open: [UInt64: Open] = [:]
     /// Requests that timed out, oldest first.
     private var lapsed: [UInt64] = []
-    private var nextWireID: UInt64 = 0
+    private var nextWireID: UInt64
     private var pendingAnswers = 0
+    /// Whether an answer to a request that is not known is left aside, as it may be for an earlier session.
+    private let ignoresUnknown: Bool
 
-    init(timeout: Duration) {
+    init(timeout: Duration, firstWireID: UInt64 = 0, ignoresUnknown: Bool = false) {
         self.timeout = timeout
+        self.nextWireID = firstWireID
+        self.ignoresUnknown = ignoresUnknown
     }
 
     /// The number of bytes held for incomplete answers.
@@ -81,6 +85,7 @@ struct OutboundRequests: Sendable {
         // Not the whole entry: a second reference to what the assembler holds would make each part copy it.
         guard let (id, request) = self.open[wireID].map({ ($0.id, $0.request) }) else {
             guard let index = self.lapsed.firstIndex(of: wireID) else {
+                if self.ignoresUnknown { return .nothing }
                 return .violation("an answer to request \(wireID), which is not open")
             }
             if remaining == 0 { self.lapsed.remove(at: index) }

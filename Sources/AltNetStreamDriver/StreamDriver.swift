@@ -6,7 +6,6 @@ public import AltNetDriverProtocol
 internal import AltNetObjects
 internal import AltNetTransport
 internal import Logging
-internal import Synchronization
 
 /// A driver over byte streams: dials its targets and accepts connections, runs a session on each, and passes objects
 /// between the sessions and the orchestrator.
@@ -19,21 +18,26 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     static var healthyAfter: Duration { .seconds(30) }
     /// The most targets. Their links have a place of their own, which nobody who connects to us can take.
     static var maximumTargets: Int { 32 }
-    /// The most links that others opened, handshakes included: what the driver protocol leaves beside the targets.
-    static var maximumInboundLinks: Int { DriverProtocol.maximumLinks - Self.maximumTargets }
-    /// The most of them from one address. Those that come through this machine, as an onion service's do, share one.
-    static var maximumInboundLinksPerHost: Int { 8 }
+    /// The most operations that are carried out at a time: as many as the orchestrator may have open.
+    static var maximumOperations: Int { OperationRules.maximumOpen }
 
     private typealias Shell = LinkShell<Medium.Session>
 
     private struct Link {
         let target: String
         let remote: String
+        let entrance: LinkEntrance
+        let connection: any LinkConnection
         let inputs: AsyncStream<Shell.Input>.Continuation
         let streams: StreamInbox
         let exposure: DriverCapabilities.Exposure?
         let medium: MediumLink
         var isEstablished = false
+
+        var place: InboundLinks.Place {
+            InboundLinks.Place(
+                entrance: self.entrance, remote: self.connection.remote, isEstablished: self.isEstablished)
+        }
     }
 
     public nonisolated let capabilities: DriverCapabilities
@@ -44,7 +48,9 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     private let logger = Logger(label: "driver")
     private var links: [DriverLink: Link] = [:]
     private var targets: [String: Task<Void, Never>] = [:]
+    private var operations: [UInt64: Task<Void, Never>] = [:]
     private var nextLink: UInt64 = 1
+    private var nextEndpoint: UInt64 = 1
     private var latestTip: ObjectAnnouncement?
 
     /// - Throws: a ``DriverSetupError`` when a target cannot be understood.
@@ -90,7 +96,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     private func runMedium(_ orchestrator: OrchestratorConnection) async throws {
         try await self.medium.run(
             LinkAcceptor(
-                run: { await self.runLink(target: "", orchestrator, $0) },
+                run: { await self.runLink(.medium, orchestrator, $0) },
                 listen: { try await self.listen(on: $0, maximumLinks: $1, orchestrator, $2) }))
         while !Task.isCancelled { try? await Task.sleep(for: .seconds(86_400)) }
     }
@@ -99,6 +105,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         for target in self.settings.connect { await self.open(target, orchestrator) }
         for await command in orchestrator.commands { await self.perform(command, orchestrator) }
         for task in self.targets.values { task.cancel() }
+        for task in self.operations.values { task.cancel() }
         for link in self.links.values { link.inputs.deliver(.close(DisconnectReason(.requested, "the driver stops"))) }
     }
 
@@ -135,18 +142,28 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
                     .close(DisconnectReason(.limitExceeded, "more waits for streams than they may hold")),
                     to: link)
             }
-        case .operation(let id, let name, let body):
-            // Not waited for: an operation may take a round trip over many hops. The orchestrator bounds their number.
-            Task {
-                let outcome: OperationOutcome
-                do throws(OperationFailure) {
-                    outcome = .success(try await self.medium.perform(name, body))
-                } catch {
-                    outcome = .failure(error.description)
-                }
-                await orchestrator.send(.operationResult(id: id, outcome))
-            }
+        case .operation(let id, let name, let body): await self.perform(id, name, body, orchestrator)
         case .welcome, .ping, .stop: break  // The kit deals with these.
+        }
+    }
+
+    /// Does not wait: an operation may take a round trip over many hops.
+    private func perform(
+        _ id: UInt64, _ name: String, _ body: [UInt8], _ orchestrator: OrchestratorConnection
+    ) async {
+        guard self.operations.count < Self.maximumOperations else {
+            let reason = "\(Self.maximumOperations) operations are being carried out already, which is the most"
+            return await orchestrator.send(.operationResult(id: id, .failure(reason)))
+        }
+        self.operations[id] = Task {
+            let outcome: OperationOutcome
+            do throws(OperationFailure) {
+                outcome = .success(try await self.medium.perform(name, body))
+            } catch {
+                outcome = .failure(error.description)
+            }
+            self.operations[id] = nil
+            await orchestrator.send(.operationResult(id: id, outcome))
         }
     }
 
@@ -190,12 +207,12 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     private func connectOnce(
         _ target: String, _ parsed: Medium.Target, _ orchestrator: OrchestratorConnection
     ) async -> DisconnectReason {
-        await self.runLink(target: target, orchestrator) { try await self.medium.dial(parsed, $0) }
+        await self.runLink(.target(target), orchestrator) { try await self.medium.dial(parsed, $0) }
     }
 
     /// Makes a link and runs it to its end.
     private func runLink(
-        target: String, _ orchestrator: OrchestratorConnection,
+        _ entrance: LinkEntrance, _ orchestrator: OrchestratorConnection,
         _ make: @Sendable (LinkDialer) async throws -> DialedLink<Medium.Session>
     ) async -> DisconnectReason {
         let (inputs, continuation) = Self.makeInputs()
@@ -217,27 +234,27 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             self.medium.sessionEnded(dialed.session)
             return DisconnectReason(.requested, "the target was removed")
         }
-        return await self.runLink(dialed, target: target, inputs, continuation, orchestrator)
+        return await self.runLink(dialed, entrance, inputs, continuation, orchestrator)
     }
 
     // MARK: - Links
 
-    /// Accepts connections. A limit means that the endpoint is private: what is beyond it meets a reset.
+    /// Accepts connections. A limit means that the endpoint is private.
     private func listen(
         on address: HostAndPort, maximumLinks: Int? = nil, _ orchestrator: OrchestratorConnection,
         _ make: @escaping @Sendable (StreamConnection) -> DialedLink<Medium.Session>
     ) async throws -> StreamListener {
-        let open = OpenConnections(limit: maximumLinks ?? .max)
-        return try await self.network.listen(on: address) {
+        var entrance = LinkEntrance.listener
+        if let maximumLinks {
+            entrance = .endpoint(self.nextEndpoint, maximumLinks: maximumLinks)
+            self.nextEndpoint += 1
+        }
+        return try await self.network.listen(on: address) { [entrance] in
             let (inputs, continuation) = Self.makeInputs()
             return (
                 onEvent: { continuation.deliver(.connection($0)) },
                 onConnection: { connection in
-                    guard open.add() else { return connection.abort() }
-                    Task {
-                        defer { open.remove() }
-                        _ = await self.runLink(make(connection), target: "", inputs, continuation, orchestrator)
-                    }
+                    Task { _ = await self.runLink(make(connection), entrance, inputs, continuation, orchestrator) }
                 }
             )
         }
@@ -248,12 +265,12 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     }
 
     private func runLink(
-        _ dialed: DialedLink<Medium.Session>, target: String, _ inputs: AsyncStream<Shell.Input>,
+        _ dialed: DialedLink<Medium.Session>, _ entrance: LinkEntrance, _ inputs: AsyncStream<Shell.Input>,
         _ continuation: AsyncStream<Shell.Input>.Continuation,
         _ orchestrator: OrchestratorConnection
     ) async -> DisconnectReason {
         let connection = dialed.connection
-        guard !target.isEmpty || self.hasRoom(for: connection.remote) else {
+        guard self.makeRoom(for: connection.remote, entrance) else {
             connection.abort()
             self.medium.sessionEnded(dialed.session)
             return DisconnectReason(.limitExceeded, "too many links that others opened")
@@ -262,12 +279,13 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         self.nextLink += 1
         let streams = StreamInbox()
         let messages = MessageInbox()
+        let target = if case .target(let target) = entrance { target } else { "" }
         let medium = MediumLink(id: link.number, target: target, messages: messages) {
             continuation.deliver(.messages)
         }
         self.links[link] = Link(
-            target: target, remote: dialed.remote ?? connection.remote, inputs: continuation, streams: streams,
-            exposure: dialed.exposure, medium: medium)
+            target: target, remote: dialed.remote ?? connection.remote, entrance: entrance, connection: connection,
+            inputs: continuation, streams: streams, exposure: dialed.exposure, medium: medium)
         let shell = Shell(
             connection: connection, inputs: inputs, continuation: continuation, streams: streams, messages: messages
         ) { output in
@@ -276,7 +294,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         var session = dialed.session
         let reason = await shell.run(&session)
         self.medium.sessionEnded(session)
-        let wasEstablished = self.links.removeValue(forKey: link)?.isEstablished ?? true
+        let wasEstablished = self.links.removeValue(forKey: link)?.isEstablished ?? false
         if wasEstablished {
             await self.medium.linkClosed(medium)
             await orchestrator.send(.linkClosed(link, reason))
@@ -290,12 +308,15 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         return reason
     }
 
-    private func hasRoom(for remote: String) -> Bool {
-        let inbound = self.links.values.filter(\.target.isEmpty)
-        guard inbound.count < Self.maximumInboundLinks else { return false }
-        let host = HostAndPort(remote)?.host
-        guard let host, !host.hasPrefix("127."), host != "::1" else { return true }
-        return inbound.count { HostAndPort($0.remote)?.host == host } < Self.maximumInboundLinksPerHost
+    /// Whether a new link may come in; one that has not introduced itself may have to leave for it.
+    private func makeRoom(for remote: String, _ entrance: LinkEntrance) -> Bool {
+        switch InboundLinks(self.links.mapValues(\.place)).verdict(on: remote, entrance) {
+        case .room: return true
+        case .none: return false
+        case .instead(of: let link):
+            self.links.removeValue(forKey: link)?.connection.abort()
+            return true
+        }
     }
 
     private func forward(_ output: Shell.Output, of link: DriverLink, _ orchestrator: OrchestratorConnection) async {
@@ -323,28 +344,6 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             guard let state = self.links[link] else { return }
             await self.medium.received(message, over: state.medium)
         }
-    }
-}
-
-/// Counts the connections of one listener.
-private final class OpenConnections: Sendable {
-    private let limit: Int
-    private let count = Mutex(0)
-
-    init(limit: Int) {
-        self.limit = limit
-    }
-
-    func add() -> Bool {
-        self.count.withLock { count in
-            guard count < self.limit else { return false }
-            count += 1
-            return true
-        }
-    }
-
-    func remove() {
-        self.count.withLock { $0 -= 1 }
     }
 }
 

@@ -141,7 +141,8 @@ struct LightningSessionMessagesTests {
     func attached() throws {
         let remote = try makeKey(0x42).publicKey
         var session = LightningSession(
-            attachedTo: remote, features: LightningFeatures(Self.all), configuration: try Self.configuration(Self.all))
+            attachedTo: remote, features: LightningFeatures(Self.all), firstRequest: 500,
+            configuration: try Self.configuration(Self.all))
         let opened = session.onConnected(now: .zero)
         #expect(opened.established?.identity == remote.description)
         #expect(opened.established?.serves == Set(ObjectKind.allCases))
@@ -149,11 +150,11 @@ struct LightningSessionMessagesTests {
         #expect(opened.written == [])
         let request = session.onRequest(id: 7, .block(Network.regtest.chainHash), now: .zero)
         let wire = try #require(request.written.isEmpty ? nil : request.written)
-        #expect(try LightningMessage(decoding: wire) == .bitcoin(.request(id: 0, kind: 4, body: wire[11...])))
+        #expect(try LightningMessage(decoding: wire) == .bitcoin(.request(id: 500, kind: 4, body: wire[11...])))
         let block = Array(repeating: UInt8(9), count: 100_000)
         let answer = ObjectAnswer.objects(.blocks, [block]).lightningBody(answering: .block(Network.regtest.chainHash))
         var answers: [UInt64: ObjectAnswer] = [:]
-        for part in BitcoinMessage.answer(id: 0, body: answer) {
+        for part in BitcoinMessage.answer(id: 500, body: answer) {
             answers.merge(session.onBytes(LightningMessage.bitcoin(part).encoded, now: .zero).answers) { $1 }
         }
         #expect(answers == [7: .objects(.blocks, [block])])
@@ -164,9 +165,29 @@ struct LightningSessionMessagesTests {
     func attachedViolation() throws {
         let remote = try makeKey(0x42).publicKey
         var session = LightningSession(
-            attachedTo: remote, features: LightningFeatures(Self.all), configuration: try Self.configuration(Self.all))
+            attachedTo: remote, features: LightningFeatures(Self.all), firstRequest: 500,
+            configuration: try Self.configuration(Self.all))
         _ = session.onConnected(now: .zero)
-        let end = session.onBytes(LightningMessage.bitcoin(.answer(id: 5, remaining: 0, part: [1])).encoded, now: .zero)
+        let end = session.onBytes(LightningMessage.bitcoin(.request(id: 5, kind: 4, body: [1])).encoded, now: .zero)
         #expect(end.disconnect?.code == .protocolViolation)
+        // A warning is the node's to send, not ours.
+        #expect(end.written.isEmpty)
+    }
+
+    @Test("what belongs to an earlier session over the same connection is ignored")
+    func earlierSession() throws {
+        var session = LightningSession(
+            attachedTo: try makeKey(0x42).publicKey, features: LightningFeatures(Self.all), firstRequest: 500,
+            configuration: try Self.configuration(Self.all))
+        _ = session.onConnected(now: .zero)
+        let late = LightningMessage.bitcoin(.answer(id: 3, remaining: 0, part: [1])).encoded
+        #expect(session.onBytes(late, now: .zero) == [])
+        let half = LightningMessage.bitcoin(.announcement(remaining: 5, part: [7])).encoded
+        #expect(session.onBytes(half, now: .zero) == [])
+        #expect(session.onBytes(half, now: .zero) == [])
+        let tip = ObjectAnnouncement.tip(header: Network.regtest.genesis, height: 0)
+        let body = try #require(tip.lightningBody)
+        let whole = BitcoinMessage.announcement(body: body).map { LightningMessage.bitcoin($0).encoded }
+        #expect(whole.flatMap { session.onBytes($0, now: .zero) }.announcements == [tip])
     }
 }
