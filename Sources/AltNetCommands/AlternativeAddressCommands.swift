@@ -22,7 +22,7 @@ struct AlternativeAddressCommand: AsyncParsableCommand {
         }
 
         static func table(_ report: GivenAddressesReport) -> String {
-            TextTable.of(
+            let table = TextTable.of(
                 ["PEER", "ADDRESS", "ENDPOINT", "SINCE", "UNTIL"],
                 report.given.map { given in
                     [
@@ -31,6 +31,9 @@ struct AlternativeAddressCommand: AsyncParsableCommand {
                         UntrustedText(given.since).description, UntrustedText(given.until ?? "-").description,
                     ]
                 }, empty: "no peer was given an address")
+            let counters = (report.counters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
+                .map { "\(UntrustedText($0.key)) \($0.value)" }
+            return counters.isEmpty ? table : "\(table)\nsince the start: \(counters.joined(separator: ", "))"
         }
     }
 

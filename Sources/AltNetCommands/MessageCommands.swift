@@ -10,7 +10,7 @@ struct MessageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "message",
         abstract: "Sends texts and transactions over several Lightning nodes, and measures the way.",
-        subcommands: [Send.self, Ping.self, Received.self])
+        subcommands: [Send.self, Ping.self, Received.self, Counters.self])
 
     struct Path: ParsableArguments {
         @Option(help: "The nodes to go over, the last one included: node ids with commas between.")
@@ -79,14 +79,14 @@ struct MessageCommand: AsyncParsableCommand {
             abstract: "Measures the round trip to each node of a path.",
             discussion: "Ends with status 1 when a node did not answer.")
 
-        @Option(help: ArgumentHelp("How long each node has to answer, 1 to 100.", valueName: "seconds"))
+        @Option(help: ArgumentHelp("How long each node has to answer, 1 to 60.", valueName: "seconds"))
         var timeout = 30
 
         @OptionGroup var path: Path
 
         func validate() throws {
-            // The daemon waits for two minutes in all.
-            guard (1...100).contains(self.timeout) else { throw ValidationError("--timeout must be 1 to 100") }
+            // Nobody on the way remembers a message for longer.
+            guard (1...60).contains(self.timeout) else { throw ValidationError("--timeout must be 1 to 60") }
         }
 
         func run() async throws {
@@ -106,6 +106,26 @@ struct MessageCommand: AsyncParsableCommand {
                             ?? UntrustedText(hop.failure ?? "no answer").description,
                     ]
                 }, empty: "no hops")
+        }
+    }
+
+    struct Counters: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "What happened to messages since the driver started.")
+
+        @OptionGroup var operation: OperationOptions
+
+        func run() async throws {
+            try await self.operation.show(.messageCounters, NoQuestion(), as: Self.table)
+        }
+
+        static func table(_ report: MessageCountersReport) -> String {
+            let names = Set(report.directed.keys).union(report.onion.keys).sorted()
+            return TextTable.of(
+                ["EVENT", "DIRECTED", "ONION"],
+                names.map {
+                    [UntrustedText($0).description, "\(report.directed[$0] ?? 0)", "\(report.onion[$0] ?? 0)"]
+                }, empty: "nothing yet")
         }
     }
 

@@ -115,9 +115,9 @@ public struct ControlClient: Sendable {
         _ operation: DriverOperation<Question, Answer>, _ question: Question, by driver: String
     ) async throws(ControlError) -> Answer {
         let body = try Self.encode(question)
-        guard body.readableBytes <= ControlInterface.maximumRequestBytes else {
+        guard body.readableBytes <= ControlInterface.maximumOperationBytes else {
             throw ControlError(
-                "that is \(body.readableBytes) bytes of JSON; \(ControlInterface.maximumRequestBytes) are allowed")
+                "that is \(body.readableBytes) bytes of JSON; \(ControlInterface.maximumOperationBytes) are allowed")
         }
         return try Self.decode(
             try await self.send(

@@ -35,6 +35,11 @@ extension DriverOperation where Question == NoQuestion, Answer == ReceivedMessag
     public static var receivedMessages: Self { Self("message.received") }
 }
 
+extension DriverOperation where Question == NoQuestion, Answer == MessageCountersReport {
+    /// What happened to directed and onion messages.
+    public static var messageCounters: Self { Self("message.counters") }
+}
+
 extension DriverOperation where Question == NoQuestion, Answer == GivenAddressesReport {
     /// Which alternative addresses were given to whom.
     public static var givenAddresses: Self { Self("alt-addr.list") }
@@ -150,6 +155,17 @@ public struct ReceivedMessagesReport: Hashable, Sendable, Codable {
     }
 }
 
+/// What `message.counters` answers: how often each thing happened to messages since the driver started, by name.
+public struct MessageCountersReport: Hashable, Sendable, Codable {
+    public var directed: [String: UInt64]
+    public var onion: [String: UInt64]
+
+    public init(directed: [String: UInt64], onion: [String: UInt64]) {
+        self.directed = directed
+        self.onion = onion
+    }
+}
+
 /// What `alt-addr.list` answers.
 public struct GivenAddressesReport: Hashable, Sendable, Codable {
     public struct Address: Hashable, Sendable, Codable {
@@ -174,9 +190,12 @@ public struct GivenAddressesReport: Hashable, Sendable, Codable {
     }
 
     public var given: [Address]
+    /// How often each thing happened to alternative addresses since the driver started, by name.
+    public var counters: [String: UInt64]?
 
-    public init(given: [Address]) {
+    public init(given: [Address], counters: [String: UInt64]? = nil) {
         self.given = given
+        self.counters = counters
     }
 }
 

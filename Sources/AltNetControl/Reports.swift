@@ -9,6 +9,8 @@ public enum ControlInterface {
     public static let maximumHeadersBytes = 4_000_000
     /// The most bytes of any other request.
     public static let maximumRequestBytes = 65_536
+    /// The largest operation of a driver, in bytes: a transaction as hexadecimal digits.
+    public static let maximumOperationBytes = 262_144
     /// The most incidents in one answer.
     public static let maximumIncidents = 1_000
     /// The most deliveries of alerts in one answer: what an operator looks through by eye.

@@ -20,14 +20,15 @@ public enum OperationRules {
     public static let maximumNames = 32
     /// The longest name, in bytes.
     public static let maximumNameLength = 64
-    /// The largest body, in bytes: a transaction of 30,000 bytes as hexadecimal digits, more than any onion carries.
-    public static let maximumBody = 64 * 1024
+    /// The largest body, in bytes: the largest transaction that nodes relay if it has no witnesses, 100,000 bytes, as
+    /// hexadecimal digits, and something around it.
+    public static let maximumBody = 256 * 1024
     /// The largest result, in bytes: some thousand entries of a list, which is more than people read.
     public static let maximumResult = 1024 * 1024
     /// The most operations without a result per driver: an operator's scripts run a few at once. Their bodies take
-    /// 8 MiB at most.
+    /// 32 MiB at most.
     public static let maximumOpen = 128
-    /// How long a caller waits for a result: a minute for a route of twenty hops, and as much again.
+    /// How long a caller waits for a result: a minute, which is as long as a message may take, and as much again.
     public static let deadline: Duration = .seconds(120)
 
     /// Whether a text has the form of an operation's name: 1 to 64 of a-z, 0-9, "." and "-".

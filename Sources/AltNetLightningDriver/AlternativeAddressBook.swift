@@ -24,7 +24,11 @@ final class AlternativeAddressBook: Sendable {
         var failure: AlternativeAddressStoreError?
     }
 
+    /// Makes changes durable, or says why they are not.
+    typealias Apply = @Sendable ([StoredChange]) -> AlternativeAddressStoreError?
+
     private let store: AlternativeAddressStore
+    private let apply: Apply
     private let queue = DispatchQueue(label: "alternative addresses")
     /// Only the queue changes it; the lock is there because the compiler cannot know.
     private let state: Mutex<State>
@@ -35,12 +39,16 @@ final class AlternativeAddressBook: Sendable {
     private let logsAddresses: Bool
     private let logger = Logger(label: "alternative addresses")
 
-    /// - Parameter send: hands a message, type included, to a peer over any link with it; `false` when it cannot be.
+    /// - Parameters:
+    ///   - apply: what writes instead of the store, for tests of disks that fail.
+    ///   - send: hands a message, type included, to a peer over any link with it; `false` when it cannot be.
     init(
         _ settings: AlternativeAddresses.Settings, store: AlternativeAddressStore, logsAddresses: Bool,
+        apply: Apply? = nil,
         send: @escaping @Sendable ([UInt8], NodeID) -> Bool
     ) throws(AlternativeAddressStoreError) {
         self.store = store
+        self.apply = apply ?? { Self.apply($0, to: store) }
         self.state = Mutex(State(machine: AlternativeAddresses(settings, stored: try store.load())))
         self.logsAddresses = logsAddresses
         self.send = send
@@ -248,11 +256,7 @@ final class AlternativeAddressBook: Sendable {
             guard state.failure == nil else { return }
             switch directive {
             case .store(let changes):
-                do throws(AlternativeAddressStoreError) {
-                    try self.store.apply(changes)
-                } catch {
-                    self.fail(error, &state)
-                }
+                if let failure = self.apply(changes) { self.fail(failure, &state) }
             case .send(let message, let peer):
                 let address = try? message.reading()
                 self.logger.info(
@@ -265,6 +269,17 @@ final class AlternativeAddressBook: Sendable {
         guard state.failure == nil else { return }
         let admissions = state.machine.admissions
         self.admissions.withLock { $0 = admissions }
+    }
+
+    private static func apply(
+        _ changes: [StoredChange], to store: AlternativeAddressStore
+    ) -> AlternativeAddressStoreError? {
+        do throws(AlternativeAddressStoreError) {
+            try store.apply(changes)
+            return nil
+        } catch {
+            return error
+        }
     }
 
     private func fail(_ error: AlternativeAddressStoreError, _ state: inout State) {

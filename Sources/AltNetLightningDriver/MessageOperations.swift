@@ -10,7 +10,7 @@ internal import FoundationEssentials
 /// The operations `message.*`: what the operator can do with directed and onion messages.
 struct MessageOperations: Sendable {
     /// The names that the driver offers.
-    static let names = ["message.ping", "message.received", "message.send"]
+    static let names = ["message.counters", "message.ping", "message.received", "message.send"]
     /// How long an answer is waited for when the operator does not say.
     static let defaultTimeout = 30.0
     /// How often a transfer may begin anew before it is given up.
@@ -25,8 +25,23 @@ struct MessageOperations: Sendable {
         case "message.ping": try OperationBody.encode(await self.ping(OperationBody.decode(body)))
         case "message.send": try OperationBody.encode(await self.send(OperationBody.decode(body)))
         case "message.received": try OperationBody.encode(await self.received())
+        case "message.counters": try OperationBody.encode(await self.counters())
         default: nil
         }
+    }
+
+    // MARK: - Counters
+
+    struct CountersReport: Encodable {
+        let directed, onion: [String: UInt64]
+    }
+
+    private func counters() async -> CountersReport {
+        func byName(_ counters: RelayCounters) -> [String: UInt64] {
+            Dictionary(uniqueKeysWithValues: RelayCounters.Event.allCases.map { ($0.rawValue, counters[$0]) })
+        }
+        let counters = await self.hub.counters
+        return CountersReport(directed: byName(counters.directed), onion: byName(counters.onion))
     }
 
     // MARK: - Ping

@@ -25,7 +25,7 @@ public struct AlternativeAddressStoreError: Error, Hashable, Sendable, CustomStr
     public let code: Code
     public let description: String
 
-    init(_ code: Code, _ description: String) {
+    public init(_ code: Code, _ description: String) {
         self.code = code
         self.description = description
     }

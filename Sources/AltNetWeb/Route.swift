@@ -14,12 +14,14 @@ struct Route: Sendable {
     enum Body: Hashable, Sendable {
         case none
         case json
+        /// JSON for a driver, up to ``ControlInterface/maximumOperationBytes``.
+        case operation
         /// Raw headers, up to ``ControlInterface/maximumHeadersBytes``.
         case headers
 
         var contentType: String {
             switch self {
-            case .none, .json: "application/json"
+            case .none, .json, .operation: "application/json"
             case .headers: "application/octet-stream"
             }
         }
@@ -28,6 +30,7 @@ struct Route: Sendable {
             switch self {
             case .none: 0
             case .json: ControlInterface.maximumRequestBytes
+            case .operation: ControlInterface.maximumOperationBytes
             case .headers: ControlInterface.maximumHeadersBytes
             }
         }

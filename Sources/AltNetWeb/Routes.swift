@@ -97,7 +97,7 @@ extension Route {
             try await service.operations.closeTarget(target, driver: asked.parameter("name"))
             return try Answer.nothing()
         },
-        Route(.post, "/v1/drivers/{name}/operations/{operation}", .operate, body: .json, isSlow: true) {
+        Route(.post, "/v1/drivers/{name}/operations/{operation}", .operate, body: .operation, isSlow: true) {
             asked, service in
             let answer = try await service.operations.perform(
                 asked.parameter("operation"), Array(asked.body.readableBytesView), by: asked.parameter("name"))

@@ -120,7 +120,7 @@ struct OpenAPITests {
             case (.headers, _): String(repeating: "x", count: 80)
             case (.json, "/v1/drivers"): #"{"name":"bitcoin","settings":{"connect":"x"},"program":"p"}"#
             case (.json, "/v1/logins"): #"{"scope":"full"}"#
-            case (.json, _): #"{"target":"127.0.0.1:8333"}"#
+            case (.json, _), (.operation, _): #"{"target":"127.0.0.1:8333"}"#
             }
         let path = route.path.replacing("{name}", with: "bitcoin").replacing("{id}", with: "1")
             .replacing("{operation}", with: "message.ping")

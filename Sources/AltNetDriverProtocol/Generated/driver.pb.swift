@@ -1597,7 +1597,7 @@ package nonisolated struct Altnet_Driver_V1_Operation: Sendable {
   /// One of Capabilities.operations.
   package var name: String = String()
 
-  /// A JSON object in UTF-8, at most 65,536 bytes.
+  /// A JSON object in UTF-8, at most 262,144 bytes.
   package var body: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
