@@ -296,7 +296,12 @@ extension RelayWorld {
             case .write(let bytes):
                 var reader = ByteReader(bytes)
                 guard let handle = try? reader.bigEndian(UInt64.self), let node = self.far?.path.last else { continue }
-                self.answer(node, handle: handle, Array(reader.rest()))
+                let answer = Array(reader.rest())
+                if answer.isEmpty {
+                    self.nodes[node].forget(handle)
+                } else {
+                    self.answer(node, handle: handle, answer)
+                }
             case .setTimer(let moment): self.schedule(.serverTimer, at: moment)
             case .request(let id, let request):
                 self.schedule(.object(id: id, self.objects(request)), at: self.now + .milliseconds(100))
