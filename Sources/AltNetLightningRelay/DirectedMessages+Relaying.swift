@@ -33,7 +33,7 @@ extension DirectedMessages {
         guard self.seen.insert(peeled.secret) else { return self.drop(.replays) }
         let received = SentOnion(neighbour: neighbour, hash: body.onionHash)
         guard let packet = peeled.next else {
-            return self.deliver(peeled, received: received, now: now)
+            return self.deliver(peeled, received: received, now: now, using: &random)
         }
         return self.forward(packet, peeled, received: received, now: now, canSend: canSend, using: &random)
     }
@@ -60,13 +60,14 @@ extension DirectedMessages {
     // MARK: - Steps
 
     private mutating func deliver(
-        _ peeled: PeeledOnion, received: SentOnion, now: MonotonicInstant
+        _ peeled: PeeledOnion, received: SentOnion, now: MonotonicInstant,
+        using random: inout some RandomNumberGenerator
     ) -> [Directive] {
-        guard self.deliveries.count < max(1, self.limits.deliveries) else { return self.drop(.deliveriesDropped) }
         let handle = self.nextHandle
         self.nextHandle += 1
-        self.deliveries[handle] = Delivery(
-            received: received, secret: peeled.secret, deadline: now + self.limits.forwardLifetime)
+        let delivery = Delivery(
+            key: handle, received: received, secret: peeled.secret, deadline: now + self.limits.forwardLifetime)
+        if self.deliveries.insert(delivery, using: &random) { self.counters.count(.deliveriesReplaced) }
         self.counters.count(.delivered)
         return [.deliver(handle: handle, payload: peeled.payload, neighbour: received.neighbour)]
     }

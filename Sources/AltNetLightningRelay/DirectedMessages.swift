@@ -37,10 +37,14 @@ public struct DirectedMessages: Sendable {
     }
 
     /// What was sent to us and waits for our answer.
-    struct Delivery: Sendable {
+    struct Delivery: NeighbourEntry {
+        /// Its handle.
+        let key: UInt64
         let received: SentOnion
         let secret: OnionSecret
         let deadline: MonotonicInstant
+
+        var neighbour: NodeID { self.received.neighbour }
     }
 
     let key: NodePrivateKey?
@@ -49,7 +53,7 @@ public struct DirectedMessages: Sendable {
     var originated: [UInt64: Originated] = [:]
     /// The messages of ours by what was sent.
     var origins: [SentOnion: UInt64] = [:]
-    var deliveries: [UInt64: Delivery] = [:]
+    var deliveries: FairlyShared<Delivery>
     var nextHandle: UInt64 = 0
     var rates: NeighbourRates
     var seen: SeenOnions
@@ -63,6 +67,7 @@ public struct DirectedMessages: Sendable {
         self.key = key
         self.limits = limits
         self.forwards = RememberedForwards(limit: limits.forwards)
+        self.deliveries = FairlyShared(limit: limits.deliveries)
         self.rates = NeighbourRates(limits)
         self.seen = SeenOnions(limit: limits.rememberedOnions)
     }
@@ -75,8 +80,7 @@ public struct DirectedMessages: Sendable {
     /// When ``onTimer(now:)`` has something to do; `nil` for never.
     public var deadline: MonotonicInstant? {
         [
-            self.forwards.deadline, self.originated.values.lazy.map(\.deadline).min(),
-            self.deliveries.values.lazy.map(\.deadline).min(),
+            self.forwards.deadline, self.originated.values.lazy.map(\.deadline).min(), self.deliveries.deadline,
         ].compactMap(\.self).min()
     }
 
@@ -125,7 +129,7 @@ public struct DirectedMessages: Sendable {
     /// Answers what was delivered. A handle that is gone (answered, too late, or its neighbour has left) is ignored.
     /// An answer of more than ``maximumReply`` bytes is dropped.
     public mutating func answer(_ handle: UInt64, _ payload: [UInt8], now: MonotonicInstant) -> [Directive] {
-        guard let delivery = self.deliveries.removeValue(forKey: handle), payload.count <= Self.maximumReply else {
+        guard let delivery = self.deliveries.remove(handle), payload.count <= Self.maximumReply else {
             self.counters.count(.answersDropped)
             return []
         }
@@ -133,6 +137,14 @@ public struct DirectedMessages: Sendable {
         let reply = OnionReply.make(
             payload, secret: delivery.secret, minimumLength: Self.paddedLength(of: payload.count))
         return self.send(reply, answering: delivery.received)
+    }
+
+    /// Frees the place of a delivery that will not be answered. A handle that is gone is ignored.
+    ///
+    /// Whoever takes deliveries MUST answer or forget each of them: one that just lies there keeps its place until its
+    /// time is over.
+    public mutating func forget(_ handle: UInt64) {
+        if self.deliveries.remove(handle) != nil { self.counters.count(.unanswered) }
     }
 
     /// Answers are padded to one of a few lengths, so that their length tells little to the nodes on the way.
@@ -146,8 +158,7 @@ public struct DirectedMessages: Sendable {
     /// its replies could not be sent any more.
     public mutating func onPeerClosed(_ neighbour: NodeID, now: MonotonicInstant) -> [Directive] {
         var directives: [Directive] = []
-        let left = self.deliveries.filter { $0.value.received.neighbour == neighbour }.keys
-        for handle in left { self.deliveries[handle] = nil }
+        let left = self.deliveries.removeAll { $0.neighbour == neighbour }
         let forgotten = self.forwards.removeAll { $0.received.neighbour == neighbour }
         self.counters[.forgotten] += UInt64(left.count + forgotten.count)
         for forward in self.forwards.removeAll(where: { $0.sent.neighbour == neighbour }) {
@@ -162,10 +173,7 @@ public struct DirectedMessages: Sendable {
     /// Something is too late: messages of ours fail, and others are forgotten.
     public mutating func onTimer(now: MonotonicInstant) -> [Directive] {
         self.counters[.forwardsExpired] += UInt64(self.forwards.expire(now: now).count)
-        for handle in self.deliveries.filter({ $0.value.deadline <= now }).keys {
-            self.deliveries[handle] = nil
-            self.counters.count(.deliveriesExpired)
-        }
+        self.counters[.deliveriesExpired] += UInt64(self.deliveries.expire(now: now).count)
         return self.originated.filter { $0.value.deadline <= now }.keys.sorted()
             .flatMap { self.finish($0, .failure(.timedOut)) }
     }

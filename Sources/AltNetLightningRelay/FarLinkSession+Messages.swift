@@ -25,6 +25,7 @@ extension FarLinkSession {
         while let number = self.outbox.first, let message = self.messages[number], self.bucket.take(now: now) {
             self.outbox.removeFirst()
             self.messages[number]?.attempts += 1
+            self.messages[number]?.underway += 1
             self.messages[number]?.deadline = now + self.configuration.answerTimeout
             if message.attempts > 0 { self.resent += 1 }
             directives.append(.write(message.frame))
@@ -39,24 +40,49 @@ extension FarLinkSession {
             guard let message = self.messages[number] else { continue }
             if message.purpose == .ping {
                 self.messages[number] = nil
-                self.onPingLost(now: now, &directives)
-            } else if message.attempts < Self.attempts {
+                self.onPingLost(isReported: false, now: now, &directives)
+            } else if message.isPausing || message.attempts < Self.attempts {
+                self.messages[number]?.isPausing = false
                 self.messages[number]?.deadline = nil
                 self.outbox.append(number)
             } else {
-                self.messages[number] = nil
-                self.lost += 1
-                switch message.purpose {
-                case .ping: break
-                case .fetch(let id, _): self.endFetch(id, .refused(.unavailable), &directives)
-                case .transaction: self.transactions.removeFirst()
-                }
+                self.giveUp(number, message.purpose, &directives)
             }
             guard self.isRunning else { return }
         }
     }
 
-    private mutating func onPingLost(now: MonotonicInstant, _ directives: inout [LinkDirective]) {
+    /// An attempt is reported lost. While another one is on its way, its answer is waited for; a message that waits to
+    /// be sent again, or is answered, is not concerned.
+    mutating func onLost(_ number: UInt64, now: MonotonicInstant, _ directives: inout [LinkDirective]) {
+        guard let message = self.messages[number], message.underway > 0 else { return }
+        self.messages[number]?.underway -= 1
+        guard message.underway == 1, message.deadline != nil else { return }
+        if message.purpose == .ping {
+            self.messages[number] = nil
+            self.onPingLost(isReported: true, now: now, &directives)
+        } else if message.attempts < Self.attempts {
+            self.messages[number]?.isPausing = true
+            self.messages[number]?.deadline =
+                now + Self.lossPauses[min(message.attempts, Self.lossPauses.count) - 1]
+        } else {
+            self.giveUp(number, message.purpose, &directives)
+        }
+    }
+
+    private mutating func giveUp(_ number: UInt64, _ purpose: Purpose, _ directives: inout [LinkDirective]) {
+        self.messages[number] = nil
+        self.lost += 1
+        switch purpose {
+        case .ping: break
+        case .fetch(let id, _): self.endFetch(id, .refused(.unavailable), &directives)
+        case .transaction: self.transactions.removeFirst()
+        }
+    }
+
+    private mutating func onPingLost(
+        isReported: Bool, now: MonotonicInstant, _ directives: inout [LinkDirective]
+    ) {
         self.lost += 1
         self.unansweredPings += 1
         guard self.unansweredPings < Self.maximumUnansweredPings else {
@@ -64,7 +90,7 @@ extension FarLinkSession {
             return self.close(code, "no answer to \(self.unansweredPings) pings", &directives)
         }
         let pause =
-            self.phase == .connecting
+            self.phase == .connecting || isReported
             ? Self.pauses[min(self.unansweredPings, Self.pauses.count) - 1]
             : max(.zero, Self.pingInterval - self.configuration.answerTimeout)
         self.nextPing = now + pause

@@ -8,8 +8,8 @@ public import AltNetObjects
 /// The asking side of docs/protocol/objects-over-messages.md: one node far away, as a link.
 ///
 /// Here a `write` is one whole frame, to be sent as one message along the path, and `onBytes` brings the whole frame of
-/// one answer. Messages get lost: each is sent up to three times. Nothing is said about ourselves: no identity, no
-/// agent, no height.
+/// one answer, or what ``RelayFrame/lost(_:)`` makes when the driver learns that there will be none. Messages get lost:
+/// each is sent up to three times. Nothing is said about ourselves: no identity, no agent, no height.
 ///
 /// ```
 /// idle ──onConnected──▶ connecting ──pong──▶ open
@@ -79,8 +79,11 @@ public struct FarLinkSession: LinkSession {
     public static let maximumMessages = 8
     /// How often a message is sent before it counts as lost.
     public static let attempts = 3
-    /// The pauses after the first and after the second lost ping of a new link.
+    /// The pauses after the first and after the second lost ping of a new link, or of one whose pings are reported lost.
     static let pauses: [Duration] = [.seconds(5), .seconds(15)]
+    /// The pauses before a message is sent again that is reported lost: a path that breaks for a moment, as when a node
+    /// on it connects again, is there after these, and one that is broken is given up after six seconds.
+    static let lossPauses: [Duration] = [.seconds(1), .seconds(5)]
     /// After how much silence the far node is asked whether it is still there.
     public static let pingInterval = Duration.seconds(60)
     /// How many pings in a row stay unanswered before the far node counts as gone.
@@ -105,8 +108,12 @@ public struct FarLinkSession: LinkSession {
         let purpose: Purpose
         let frame: [UInt8]
         var attempts = 0
-        /// When the answer is too late; `nil` while the message waits to be sent.
+        /// The attempts that were not reported lost: the answer to any of them will do.
+        var underway = 0
+        /// When the answer is too late, or the pause is over; `nil` while the message waits to be sent.
         var deadline: MonotonicInstant?
+        /// It was reported lost, and is sent again after a pause.
+        var isPausing = false
     }
 
     let configuration: Configuration
@@ -160,10 +167,15 @@ public struct FarLinkSession: LinkSession {
         return self.armed(directives, now: now)
     }
 
-    /// An answer came: one whole frame.
+    /// An answer came: one whole frame. Or none will come, as ``RelayFrame/lost(_:)`` says.
     public mutating func onBytes(_ bytes: [UInt8], now: MonotonicInstant) -> [LinkDirective] {
         guard self.isRunning else { return [] }
         var directives: [LinkDirective] = []
+        if let number = RelayFrame.lostNumber(bytes) {
+            self.onLost(number, now: now, &directives)
+            self.advance(now: now, &directives)
+            return self.armed(directives, now: now)
+        }
         do throws(RelayFrameError) {
             self.handle(try RelayFrame(decoding: bytes), now: now, &directives)
         } catch {

@@ -9,7 +9,8 @@ public import AltNetObjects
 ///
 /// Who they are is not known, so all limits hold for all of them together. Bytes are one whole frame after the eight
 /// bytes of its handle, most significant first: the frame that was delivered on the way in, the answer to it on the
-/// way out.
+/// way out. Nothing after the handle means that there will be no answer, so that the caller frees its place. Each handle
+/// comes out once, within ``Configuration/requestTimeout``.
 ///
 /// Holds at most ``maximumOpenRequests`` requests, ``maximumCachedAnswers`` answers and ``FarTransfers/maximumBytes``
 /// of transactions.
@@ -109,15 +110,17 @@ public struct FarServerSession: LinkSession {
     public mutating func onBytes(_ bytes: [UInt8], now: MonotonicInstant) -> [LinkDirective] {
         guard self.isOpen else { return [] }
         var reader = ByteReader(bytes)
-        guard let handle = try? reader.bigEndian(UInt64.self),
-            let frame = try? RelayFrame(decoding: Array(reader.rest()))
-        else {
-            // Anybody can send anything, and learns nothing from it.
+        guard let handle = try? reader.bigEndian(UInt64.self) else {
             self.ignoredFrames += 1
             return []
         }
         var directives: [LinkDirective] = []
-        self.handle(frame, handle: handle, now: now, &directives)
+        if let frame = try? RelayFrame(decoding: Array(reader.rest())) {
+            self.handle(frame, handle: handle, now: now, &directives)
+        } else {
+            // Anybody can send anything, and learns nothing from it.
+            self.ignore(handle, &directives)
+        }
         return self.armed(directives)
     }
 
@@ -185,8 +188,7 @@ public struct FarServerSession: LinkSession {
             }
         case .text, .pong, .textTaken, .objectAnswer, .transactionHeld, .transactionAccepted, .transactionRefused:
             // Text is the caller's to keep, and answers are for those who asked.
-            self.ignoredFrames += 1
-            return
+            return self.ignore(handle, &directives)
         }
         Self.write(RelayFrame(frame.requestID, reply), handle: handle, &directives)
     }
@@ -248,10 +250,16 @@ public struct FarServerSession: LinkSession {
             handle: asker.handle, &directives)
     }
 
-    private static func write(_ frame: RelayFrame, handle: UInt64, _ directives: inout [LinkDirective]) {
+    /// Says that a frame will not be answered.
+    private mutating func ignore(_ handle: UInt64, _ directives: inout [LinkDirective]) {
+        self.ignoredFrames += 1
+        Self.write(nil, handle: handle, &directives)
+    }
+
+    private static func write(_ frame: RelayFrame?, handle: UInt64, _ directives: inout [LinkDirective]) {
         var bytes: [UInt8] = []
         bytes.appendBigEndian(handle)
-        directives.append(.write(bytes + frame.encoded))
+        directives.append(.write(bytes + (frame?.encoded ?? [])))
     }
 
     /// Adds a timer when there is an earlier moment than the one already asked for.

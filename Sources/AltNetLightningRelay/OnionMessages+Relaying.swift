@@ -9,7 +9,8 @@ internal import AltNetOnion
 extension OnionMessages {
     /// A neighbour sent an onion message: it is delivered, passed on, or dropped, as BOLT 4 demands.
     public mutating func onMessage(
-        _ body: OnionMessage, from neighbour: NodeID, now: MonotonicInstant, canSend: (NodeID) -> NeighbourState
+        _ body: OnionMessage, from neighbour: NodeID, now: MonotonicInstant, canSend: (NodeID) -> NeighbourState,
+        using random: inout some RandomNumberGenerator
     ) -> [Directive] {
         guard case .key(let key) = self.identity else { return self.drop(.noKey) }
         // Before anything is computed: peeling is what a flood would cost us.
@@ -25,7 +26,8 @@ extension OnionMessages {
         else { return self.drop(.invalidPayloads) }
         guard let packet = peeled.next else {
             return self.receive(
-                payload.fields, replyPath: payload.replyPath, pathID: data.pathID, neighbour: neighbour, now: now)
+                payload.fields, replyPath: payload.replyPath, pathID: data.pathID, neighbour: neighbour, now: now,
+                using: &random)
         }
         guard payload.fields.isEmpty, payload.replyPath == nil, data.pathID == nil else {
             return self.drop(.invalidPayloads)
@@ -44,14 +46,16 @@ extension OnionMessages {
     /// The attached node has read a message that ends at it: its records, the `reply_path` that came with it, and the
     /// `path_id` of the blinded path that it came over. The neighbour of a delivery is then the attached node.
     public mutating func onDelivered(
-        fields: [UInt64: [UInt8]], replyPath: [UInt8]?, pathID: [UInt8]?, now: MonotonicInstant
+        fields: [UInt64: [UInt8]], replyPath: [UInt8]?, pathID: [UInt8]?, now: MonotonicInstant,
+        using random: inout some RandomNumberGenerator
     ) -> [Directive] {
         var path: BlindedPath?
         if let replyPath {
             guard let decoded = try? BlindedPath(decoding: replyPath) else { return self.drop(.invalidPayloads) }
             path = decoded
         }
-        return self.receive(fields, replyPath: path, pathID: pathID, neighbour: self.identity.node, now: now)
+        return self.receive(
+            fields, replyPath: path, pathID: pathID, neighbour: self.identity.node, now: now, using: &random)
     }
 
     /// The records that BOLT 12 gives to last nodes: known, and not for us.
@@ -72,7 +76,7 @@ extension OnionMessages {
     /// A message has ended at us: it answers one of ours, or asks.
     private mutating func receive(
         _ fields: [UInt64: [UInt8]], replyPath: BlindedPath?, pathID: [UInt8]?, neighbour: NodeID,
-        now: MonotonicInstant
+        now: MonotonicInstant, using random: inout some RandomNumberGenerator
     ) -> [Directive] {
         guard let payload = fields[Self.fieldType],
             fields.keys.allSatisfy({ $0 < Self.firstPayloadField || $0 == Self.fieldType })
@@ -84,12 +88,13 @@ extension OnionMessages {
             self.counters.count(.answered)
             return [.replied(id: id, payload)]
         }
-        guard self.deliveries.count < max(1, self.limits.deliveries) else { return self.drop(.deliveriesDropped) }
         let handle = self.nextHandle
         self.nextHandle += 1
         // Without a way back there is nothing to wait for; answering it changes nothing.
         if let replyPath {
-            self.deliveries[handle] = Delivery(replyPath: replyPath, deadline: now + self.limits.forwardLifetime)
+            let delivery = Delivery(
+                key: handle, neighbour: neighbour, replyPath: replyPath, deadline: now + self.limits.forwardLifetime)
+            if self.deliveries.insert(delivery, using: &random) { self.counters.count(.deliveriesReplaced) }
         }
         self.counters.count(.delivered)
         return [.deliver(handle: handle, payload: payload, neighbour: neighbour)]

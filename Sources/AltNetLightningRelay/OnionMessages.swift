@@ -47,7 +47,10 @@ public struct OnionMessages: Sendable {
         let deadline: MonotonicInstant
     }
 
-    struct Delivery: Sendable {
+    struct Delivery: NeighbourEntry {
+        /// Its handle.
+        let key: UInt64
+        let neighbour: NodeID
         let replyPath: BlindedPath
         let deadline: MonotonicInstant
     }
@@ -57,7 +60,7 @@ public struct OnionMessages: Sendable {
     var originated: [UInt64: Originated] = [:]
     /// The messages of ours by the secret in their reply paths.
     var pathIDs: [[UInt8]: UInt64] = [:]
-    var deliveries: [UInt64: Delivery] = [:]
+    var deliveries: FairlyShared<Delivery>
     var nextHandle = OnionMessages.firstHandle
     var rates: NeighbourRates
     var seen: SeenOnions
@@ -69,6 +72,7 @@ public struct OnionMessages: Sendable {
     public init(_ identity: Identity, limits: Limits = .standard) {
         self.identity = identity
         self.limits = limits
+        self.deliveries = FairlyShared(limit: limits.deliveries)
         self.rates = NeighbourRates(limits)
         self.seen = SeenOnions(limit: limits.rememberedOnions)
     }
@@ -80,8 +84,7 @@ public struct OnionMessages: Sendable {
 
     /// When ``onTimer(now:)`` has something to do; `nil` for never.
     public var deadline: MonotonicInstant? {
-        [self.originated.values.lazy.map(\.deadline).min(), self.deliveries.values.lazy.map(\.deadline).min()]
-            .compactMap(\.self).min()
+        [self.originated.values.lazy.map(\.deadline).min(), self.deliveries.deadline].compactMap(\.self).min()
     }
 
     // MARK: - Our own messages
@@ -133,7 +136,7 @@ public struct OnionMessages: Sendable {
         using random: inout some RandomNumberGenerator
     ) -> [Directive] {
         let contents = OnionMessagePayload(fields: [Self.fieldType: payload])
-        guard let delivery = self.deliveries.removeValue(forKey: handle),
+        guard let delivery = self.deliveries.remove(handle),
             let route = self.route(to: delivery.replyPath, canSend: canSend),
             let directives = try? self.send(contents, along: route.path, tail: route.tail, using: &random)
         else { return self.drop(.answersDropped) }
@@ -141,12 +144,15 @@ public struct OnionMessages: Sendable {
         return directives
     }
 
+    /// Frees the place of a delivery that will not be answered. A handle that is gone, or whose message came without a
+    /// way back, is ignored.
+    public mutating func forget(_ handle: UInt64) {
+        if self.deliveries.remove(handle) != nil { self.counters.count(.unanswered) }
+    }
+
     /// Something is too late: messages of ours fail, and others are forgotten.
     public mutating func onTimer(now: MonotonicInstant) -> [Directive] {
-        for handle in self.deliveries.filter({ $0.value.deadline <= now }).keys {
-            self.deliveries[handle] = nil
-            self.counters.count(.deliveriesExpired)
-        }
+        self.counters[.deliveriesExpired] += UInt64(self.deliveries.expire(now: now).count)
         return self.originated.filter { $0.value.deadline <= now }.keys.sorted().map { id in
             if let ended = self.originated.removeValue(forKey: id) { self.pathIDs[ended.pathID] = nil }
             self.counters.count(.failed)

@@ -30,8 +30,10 @@ public struct RelayCounters: Hashable, Sendable {
         case unknownNextNodes = "unknown_next_nodes"
         /// The next node took nothing more.
         case busyNextNodes = "busy_next_nodes"
-        /// A message for us was dropped, because as many as allowed waited for our answers.
-        case deliveriesDropped = "deliveries_dropped"
+        /// A message for us was forgotten to make room for another: as many as allowed waited for our answers.
+        case deliveriesReplaced = "deliveries_replaced"
+        /// A message for us was forgotten, because we do not answer it: it makes no sense here, or is no question.
+        case unanswered
         /// A forward was forgotten to make room for another.
         case forwardsReplaced = "forwards_replaced"
         /// A forward was forgotten because no reply came in time.

@@ -110,6 +110,28 @@ public struct RelayFrame: Hashable, Sendable {
         self.content = content
     }
 
+    // MARK: - What does not travel
+
+    /// The version of frames that a driver makes for its own session; no node sends them.
+    private static let localVersion: UInt8 = 255
+
+    /// Tells ``FarLinkSession`` that a frame which it wrote could not be sent or was reported as failed: to be given to
+    /// `onBytes` in place of an answer. It counts for that one attempt. A mere time-out need not be told: the session
+    /// sees it itself.
+    public static func lost(_ frame: [UInt8]) -> [UInt8] {
+        [Self.localVersion] + frame.dropFirst().prefix(Self.headerSize - 1)
+    }
+
+    /// Whether bytes are for the session's driver to make. A driver MUST drop such an answer when it comes from the
+    /// network; ``init(decoding:)`` refuses it too, as one of an unknown version.
+    public static func isLocal(_ bytes: [UInt8]) -> Bool { bytes.first == Self.localVersion }
+
+    /// The number of the frame that a driver says is lost.
+    static func lostNumber(_ bytes: [UInt8]) -> UInt64? {
+        guard Self.isLocal(bytes), bytes.count == Self.headerSize else { return nil }
+        return bytes.dropFirst(2).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
     /// The frame as it is sent.
     public var encoded: [UInt8] {
         var bytes: [UInt8] = [Self.version, self.content.kind]

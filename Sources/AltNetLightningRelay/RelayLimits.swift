@@ -15,7 +15,8 @@ public struct RelayLimits: Hashable, Sendable {
     public var originated = 256
     /// The longest time that a message of ours may wait for its answer: nobody on the way remembers it for longer.
     public var longestTimeout = Duration.seconds(60)
-    /// Messages for us that may wait for our answers.
+    /// Messages for us that may wait for our answers. Of more, a random one is forgotten of the neighbour that most of
+    /// them came from.
     public var deliveries = 256
     /// Messages that a neighbour may send at once after a silence: a handful of far links' requests.
     public var burst = 32

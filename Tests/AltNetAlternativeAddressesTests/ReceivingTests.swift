@@ -56,12 +56,12 @@ struct ReceivingTests {
     }
 
     @Test("what is wrong is refused by name and changes nothing")
-    func refusals() {
+    func refusals() throws {
         var world = World(allowed: [self.a], channels: [self.a: channel(1)], own: [somewhere(5)])
         world.endpoints(.shared("e", 6))
         #expect(world.receive(body(channel(1), somewhere(1)), from: self.a) == .stored)
         let before = world.disk
-        let private_ = try! LightningAddress(text: "192.168.1.9:9735")
+        let atHome = try LightningAddress(text: "192.168.1.9:9735")
         let cases: [([UInt8], AddressReception.Refusal)] = [
             ([1, 2, 3], .malformed(.truncated)),
             ([UInt8](repeating: 0, count: 33), .malformed(.zeroChannelID)),
@@ -69,7 +69,7 @@ struct ReceivingTests {
             (channel(1) + [1, 9], .badAddress(.unknownType(9))),
             (channel(1) + [4] + "a:b:".utf8, .badAddress(.notHostAndPort)),
             (body(channel(1), somewhere(5)), .ownAddress), (body(channel(1), somewhere(6)), .ownAddress),
-            (body(channel(1), private_), .privateRange),
+            (body(channel(1), atHome), .privateRange),
         ]
         for (bytes, refusal) in cases {
             #expect(world.receive(bytes, from: self.a) == .refused(refusal))
@@ -78,7 +78,7 @@ struct ReceivingTests {
         #expect(world.disk == before)
         #expect(world.machine.counters[.refused] == UInt64(cases.count))
         var open = World(allowed: [self.a], channels: [self.a: channel(1)], takesPrivate: true)
-        #expect(open.receive(body(channel(1), private_), from: self.a) == .stored)
+        #expect(open.receive(body(channel(1), atHome), from: self.a) == .stored)
     }
 
     @Test("a newer address replaces, the same one changes nothing, an empty one forgets")

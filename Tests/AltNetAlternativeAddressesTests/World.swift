@@ -7,18 +7,27 @@ import AltNetLightning
 
 /// The node of a number: the same in every run.
 func node(_ number: UInt8) -> NodeID {
-    NodePrivateKey(bytes: [UInt8](repeating: 0, count: 31) + [number + 1])!.publicKey
+    guard let key = NodePrivateKey(bytes: [UInt8](repeating: 0, count: 31) + [number + 1]) else {
+        preconditionFailure("\(number) is no key")
+    }
+    return key.publicKey
 }
 
 func channel(_ number: UInt8) -> [UInt8] { [UInt8](repeating: number + 1, count: 32) }
 
 /// A public address of a number.
 func somewhere(_ number: Int) -> LightningAddress {
-    try! LightningAddress(text: "8.8.\(number >> 8 & 255).\(number & 255):9735")
+    guard let address = try? LightningAddress(text: "8.8.\(number >> 8 & 255).\(number & 255):9735") else {
+        preconditionFailure("\(number) is no address")
+    }
+    return address
 }
 
 func body(_ channelID: [UInt8], _ address: LightningAddress?) -> [UInt8] {
-    Array(try! PeerAltAddr(channelID: channelID, address: address).encoded.dropFirst(2))
+    guard let message = try? PeerAltAddr(channelID: channelID, address: address) else {
+        preconditionFailure("no message")
+    }
+    return Array(message.encoded.dropFirst(2))
 }
 
 /// What a disk holds after directives were carried out.
@@ -74,7 +83,7 @@ struct World {
         for directive in directives {
             switch directive {
             case .store(let changes): for change in changes { self.disk.apply(change) }
-            case .send(let message, let peer): self.sent.append((peer, try! message.reading()))
+            case .send(let message, let peer): self.sent.append((peer, try? message.reading()))
             }
         }
     }

@@ -80,6 +80,37 @@ struct FarChainTests {
         #expect(world.delivered.allSatisfy { $0.node == 4 })
     }
 
+    @Test("a path that breaks is noticed within seconds, and one that heals is used again")
+    func broken() throws {
+        var world = RelayWorld(nodes: 4, seed: 2)
+        world.objects = Self.answer
+        world.openFarLink([1, 2, 3])
+        world.run(for: .seconds(10))
+        // What comes back after three seconds is found by the third attempt.
+        world.disconnect(1, 2)
+        world.requestFar(id: 1, .block(.zero))
+        world.run(for: .seconds(3))
+        world.connect(1, 2)
+        world.run(for: .seconds(7))
+        #expect(Self.answers(world)[1] == .objects(.blocks, [Array(repeating: 0, count: 200_000)]))
+        // What does not is given up after six.
+        world.disconnect(1, 2)
+        world.requestFar(id: 2, .block(.zero))
+        world.run(for: .seconds(5))
+        #expect(Self.answers(world)[2] == nil)
+        world.run(for: .seconds(4))
+        #expect(Self.answers(world)[2] == .refused(.unavailable))
+        // The next ping finds the same, and so do two more.
+        world.run(for: .seconds(85))
+        #expect(world.farSaid.last == .disconnect(DisconnectReason(.timedOut, "no answer to 3 pings")))
+
+        world = RelayWorld(nodes: 4, seed: 2)
+        world.disconnect(0, 1)
+        world.openFarLink([1, 2, 3])
+        world.run(for: .seconds(21))
+        #expect(world.farSaid.last == .disconnect(DisconnectReason(.unreachable, "no answer to 3 pings")))
+    }
+
     @Test("with loss and a middle node that dies every ten seconds, no answer is another's", arguments: 0..<5)
     func restarts(_ seed: Int) throws {
         var world = RelayWorld(nodes: 5, seed: UInt64(seed))

@@ -211,6 +211,34 @@ struct FarLinkTests {
         #expect(world.links[0].heldBytes == 0 && world.server.heldBytes == 0)
     }
 
+    @Test("a reported loss counts for one attempt, and what is underway is waited for")
+    func reportedLosses() throws {
+        var session = FarLinkSession(FarWorld.link, seed: 3)
+        func frames(_ directives: [LinkDirective]) -> [[UInt8]] {
+            directives.compactMap { if case .write(let bytes) = $0 { bytes } else { nil } }
+        }
+        let start = MonotonicInstant.zero
+        let ping = try RelayFrame(decoding: try #require(frames(session.onConnected(now: start)).first))
+        let pong = RelayFrame(ping.requestID, .pong(chain: Network.regtest.chainHash, serves: [.blocks]))
+        _ = session.onBytes(pong.encoded, now: start)
+        let asked = try #require(frames(session.onRequest(id: 1, .block(.zero), now: start)).first)
+        // Too late after 20 seconds, so it is sent again; only then the first attempt is reported.
+        #expect(frames(session.onTimer(now: start + .seconds(20))) == [asked])
+        #expect(session.onBytes(RelayFrame.lost(asked), now: start + .seconds(21)).isEmpty)
+        #expect(frames(session.onTimer(now: start + .seconds(30))).isEmpty)
+        // The second as well: after a pause, the third attempt. More reports change nothing.
+        _ = session.onBytes(RelayFrame.lost(asked), now: start + .seconds(31))
+        #expect(session.onBytes(RelayFrame.lost(asked), now: start + .seconds(31)).isEmpty)
+        #expect(frames(session.onTimer(now: start + .seconds(35))).isEmpty)
+        #expect(frames(session.onTimer(now: start + .seconds(36))) == [asked])
+        // Losses of what nobody sent change nothing either.
+        let other = RelayFrame(7, .ping).encoded
+        #expect(session.onBytes(RelayFrame.lost(other), now: start + .seconds(37)).isEmpty)
+        let end = session.onBytes(RelayFrame.lost(asked), now: start + .seconds(38))
+        #expect(end.contains(.answer(id: 1, .refused(.unavailable))))
+        #expect(session.lost == 1 && session.resent == 2 && session.openMessages == 0)
+    }
+
     @Test("an answer that is not what was asked for ends the link")
     func violations() {
         for wrong in [

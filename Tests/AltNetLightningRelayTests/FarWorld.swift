@@ -130,6 +130,8 @@ struct FarWorld {
                     continue
                 }
                 let frame = Array(reader.rest())
+                // The askers here send nothing that stays without an answer.
+                #expect(!frame.isEmpty)
                 #expect(frame.count <= self.links[link].configuration.longestAnswer)
                 self.deliver(.answer(to: link, frame))
             case .setTimer(let moment): self.schedule(.timer(self.links.count), at: moment)

@@ -2,9 +2,10 @@
 
 import AltNetBase
 import AltNetBitcoin
-import AltNetLightningRelay
 import AltNetObjects
 import Testing
+
+@testable import AltNetLightningRelay
 
 @Suite("RelayFrame")
 struct RelayFrameTests {
@@ -77,6 +78,16 @@ struct RelayFrameTests {
         #expect(throws: RelayFrameError.outOfRange("the whole has 400001 bytes, and 400000 are allowed")) {
             try decode("00070000000000000003" + String(repeating: "11", count: 16) + "00061a81" + "00000000" + "01")
         }
+    }
+
+    @Test("a frame that a driver makes for its own session is no frame of the network", arguments: 0..<10)
+    func local(_ index: Int) {
+        let frame = Self.vectors[index].frame
+        let lost = RelayFrame.lost(frame.encoded)
+        #expect(RelayFrame.isLocal(lost) && !RelayFrame.isLocal(frame.encoded) && !RelayFrame.isLocal([]))
+        #expect(throws: RelayFrameError.unknownVersion(255)) { try RelayFrame(decoding: lost) }
+        #expect(RelayFrame.lostNumber(lost) == frame.requestID)
+        #expect(RelayFrame.lostNumber(frame.encoded) == nil && RelayFrame.lostNumber(lost + [0]) == nil)
     }
 
     @Test("no bytes crash the decoder, and what it reads it writes again")

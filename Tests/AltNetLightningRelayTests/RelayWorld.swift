@@ -41,6 +41,8 @@ struct RelayWorld {
     /// What was handed to the node behind the serving side.
     fileprivate(set) var announced: [ObjectAnnouncement] = []
     fileprivate var nextFrame: UInt64 = 1 << 32
+    /// The far link's frames that are on their way.
+    fileprivate var farFrames: [UInt64: [UInt8]] = [:]
 
     var random: SeededRandom
     var now = MonotonicInstant.zero
@@ -194,7 +196,10 @@ struct RelayWorld {
             case .replied(let id, let contents) where node == 0 && id >= 1 << 32:
                 let directives = self.far?.session.onBytes(contents, now: self.now) ?? []
                 self.absorbFar(directives)
-            case .failed(let id, _) where node == 0 && id >= 1 << 32: continue
+            case .failed(let id, let failure) where node == 0 && id >= 1 << 32:
+                guard let frame = self.farFrames.removeValue(forKey: id), failure != .timedOut else { continue }
+                let directives = self.far?.session.onBytes(RelayFrame.lost(frame), now: self.now) ?? []
+                self.absorbFar(directives)
             case .replied(let id, let contents):
                 #expect(self.outcomes[node]?[id] == nil)
                 self.outcomes[node, default: [:]][id] = .replied(contents)
@@ -282,8 +287,13 @@ extension RelayWorld {
             switch directive {
             case .write(let frame):
                 self.nextFrame += 1
-                // What cannot be sent is lost, as the link expects.
-                try? self.originate(0, id: self.nextFrame, path: self.far?.path ?? [], payload: frame)
+                self.farFrames[self.nextFrame] = frame
+                do {
+                    try self.originate(0, id: self.nextFrame, path: self.far?.path ?? [], payload: frame)
+                } catch {
+                    let directives = self.far?.session.onBytes(RelayFrame.lost(frame), now: self.now) ?? []
+                    self.absorbFar(directives)
+                }
             case .setTimer(let moment): self.schedule(.farTimer, at: moment)
             default: self.farSaid.append(directive)
             }
@@ -296,7 +306,12 @@ extension RelayWorld {
             case .write(let bytes):
                 var reader = ByteReader(bytes)
                 guard let handle = try? reader.bigEndian(UInt64.self), let node = self.far?.path.last else { continue }
-                self.answer(node, handle: handle, Array(reader.rest()))
+                let answer = Array(reader.rest())
+                if answer.isEmpty {
+                    self.nodes[node].forget(handle)
+                } else {
+                    self.answer(node, handle: handle, answer)
+                }
             case .setTimer(let moment): self.schedule(.serverTimer, at: moment)
             case .request(let id, let request):
                 self.schedule(.object(id: id, self.objects(request)), at: self.now + .milliseconds(100))

@@ -179,13 +179,15 @@ struct AlternativeAddressTests {
             try JSONDecoder().decode(Knock.self, from: Data($0.utf8))
         }
         #expect(knocks.count == 12)
+        // The ninth took the place of the one that had been silent for longest.
+        let displaced = knocks.filter { $0.seconds < 9 && !$0.knock.hasPrefix("end of ") }
+        #expect(displaced.count == 1 && displaced[0].knock != "ninth" && displaced[0].end == "reset", "\(displaced)")
         for knock in knocks {
             #expect(knock.bytes == 0, "\(knock)")
-            switch knock.knock {
-            case "ninth": #expect(knock.end == "reset" && knock.seconds < 1, "\(knock)")
-            case _ where knock.knock.hasPrefix("end of "):
+            if knock.knock.hasPrefix("end of ") {
                 #expect(knock.end == "closed" && knock.seconds < 1, "\(knock)")
-            default: #expect(knock.end == "reset" && (9.5...12).contains(knock.seconds), "\(knock)")
+            } else if knock.seconds >= 9 {
+                #expect(knock.end == "reset" && (9.5...12).contains(knock.seconds), "\(knock)")
             }
         }
 

@@ -36,11 +36,15 @@ struct MessageTests {
         }
 
         private static func between(_ next: String) async throws -> DaemonProcess {
-            try await DaemonProcess.start(
+            let daemon = try await DaemonProcess.start(
                 settings: [
                     "drivers.lightning.listen": "127.0.0.1:0", "drivers.lightning.serve_only": "true",
                     "drivers.lightning.connect": next, "drivers.bitcoin.connect": "",
                 ])
+            try await Condition.wait("a link to the next") {
+                try await daemon.control.links().contains { $0.state == "open" }
+            }
+            return daemon
         }
 
         /// Runs `altnet` against a daemon.

@@ -83,7 +83,7 @@ else:
     threads = [threading.Thread(target=knock, args=item) for item in knocks.items()]
     for thread in threads:
         thread.start()
-    # Seven stand. The eighth is let in, too, and the ones after it are not.
+    # Seven stand, and there is room for one more. A ninth takes the place of the oldest.
     time.sleep(1)
     flood = threading.Thread(target=knock, args=("flood", os.urandom(3_000_000), 0.01))
     flood.start()
