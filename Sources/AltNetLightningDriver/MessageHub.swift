@@ -102,7 +102,8 @@ actor MessageHub {
         case .onionMessage:
             guard let body = try? OnionMessage(body: body) else { return }
             let directives = self.onion.onMessage(
-                body, from: node, now: now, canSend: { self.neighbours.state(of: $0, taking: type) })
+                body, from: node, now: now, canSend: { self.neighbours.state(of: $0, taking: type) },
+                using: &self.random)
             await self.carryOut(directives)
         case .alternativeAddress: await self.onAlternativeAddress?(Array(body), node)
         }
@@ -112,7 +113,8 @@ actor MessageHub {
     /// The attached node peeled an onion message that is for us.
     func delivered(_ delivery: OnionDelivery) async {
         let directives = self.onion.onDelivered(
-            fields: delivery.fields, replyPath: delivery.replyPath, pathID: delivery.pathSecret, now: .now)
+            fields: delivery.fields, replyPath: delivery.replyPath, pathID: delivery.pathSecret, now: .now,
+            using: &self.random)
         await self.carryOut(directives)
         self.rearm()
     }
@@ -181,6 +183,15 @@ actor MessageHub {
             await self.carryOut(self.directed.answer(handle, payload, now: .now))
         }
         self.rearm()
+    }
+
+    /// A message that was for us will not be answered: its place is free for another.
+    func forget(_ handle: UInt64) {
+        if OnionMessages.owns(handle: handle) {
+            self.onion.forget(handle)
+        } else {
+            self.directed.forget(handle)
+        }
     }
 
     // MARK: - Directives and time

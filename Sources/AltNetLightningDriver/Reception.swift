@@ -43,14 +43,14 @@ actor Reception {
         links: LinkAcceptor<LightningLink>
     ) async {
         // What cannot be read is not answered: its sender does not speak this protocol.
-        guard let frame = try? RelayFrame(decoding: payload) else { return }
+        guard let frame = try? RelayFrame(decoding: payload) else { return await self.hub.forget(handle) }
         guard case .text(let bytes) = frame.content else {
             let connection = await self.connection(links)
             // A flood loses messages here; who waits for an answer asks again.
-            connection?.deliver(Self.bytes(of: handle) + payload)
+            if connection?.deliver(Self.bytes(of: handle) + payload) != true { await self.hub.forget(handle) }
             return
         }
-        guard bytes.count <= Self.maximumText else { return }
+        guard bytes.count <= Self.maximumText else { return await self.hub.forget(handle) }
         self.texts.append(
             Text(
                 receivedAt: Date(), carrier: OnionMessages.owns(handle: handle) ? .onion : .directed,
@@ -80,7 +80,13 @@ actor Reception {
                         onWrite: { bytes in
                             var reader = ByteReader(bytes)
                             guard let handle = try? reader.bigEndian(UInt64.self) else { return }
-                            await hub.answer(handle, Array(reader.rest()))
+                            let answer = Array(reader.rest())
+                            // A handle alone says that there will be no answer.
+                            if answer.isEmpty {
+                                await hub.forget(handle)
+                            } else {
+                                await hub.answer(handle, answer)
+                            }
                         })
                     await self.linkMade(connection)
                     once.resume()
