@@ -31,6 +31,7 @@ actor AttachedNode {
 
     private let attachment: any LightningAttachment
     private let hub: MessageHub
+    private let takesMessages: Bool
     private let makeSession: @Sendable (NodeID, LightningFeatures) -> LightningLink
     private let onPeer: @Sendable (NodeID, _ channels: [[UInt8]]?) async -> Void
     private let logger = Logger(label: "attached")
@@ -38,15 +39,17 @@ actor AttachedNode {
     private var nextID: UInt64 = 0
 
     /// - Parameters:
+    ///   - takesMessages: whether onion messages are sent and taken.
     ///   - makeSession: a session over the connection with a peer that offers these features.
     ///   - onPeer: told of each peer that connects with its channels, or changes them; `nil` when it leaves.
     init(
-        _ attachment: any LightningAttachment, hub: MessageHub,
+        _ attachment: any LightningAttachment, hub: MessageHub, takesMessages: Bool,
         makeSession: @escaping @Sendable (NodeID, LightningFeatures) -> LightningLink,
         onPeer: @escaping @Sendable (NodeID, _ channels: [[UInt8]]?) async -> Void
     ) {
         self.attachment = attachment
         self.hub = hub
+        self.takesMessages = takesMessages
         self.makeSession = makeSession
         self.onPeer = onPeer
     }
@@ -68,12 +71,16 @@ actor AttachedNode {
             await self.onPeer(id, nil)
         case .channels(let id, let channels): await self.onPeer(id, channels)
         case .message(let id, let message): await self.received(message, from: id)
-        case .onionMessage(let delivery): await self.hub.delivered(delivery)
+        case .onionMessage(let delivery):
+            if self.carriesOnions { await self.hub.delivered(delivery) }
         }
     }
 
     private func add(_ peer: AttachedPeer, _ links: LinkAcceptor<LightningLink>) async {
-        let outbox = AttachedOutbox(self.attachment, peer.id)
+        let logger = self.logger
+        let outbox = AttachedOutbox(self.attachment, peer.id) { error in
+            logger.warning("a message was not sent: \(error)")
+        }
         var takes: Set<UInt16> = [PeerAltAddr.type]
         if peer.features.offers(OnionMessage.featureBit), self.carriesOnions { takes.insert(OnionMessage.type) }
         let neighbour = Neighbour(
@@ -97,7 +104,7 @@ actor AttachedNode {
     /// Onion messages need somebody who peels what comes back, and says over which path it came.
     private var carriesOnions: Bool {
         let abilities = self.attachment.abilities
-        return abilities.contains(.onionMessages)
+        return self.takesMessages && abilities.contains(.onionMessages)
             && (abilities.contains(.onionsThroughItself) || abilities.contains(.sharedSecret))
     }
 
@@ -166,26 +173,42 @@ private final class AttachedOutbox: Sendable {
 
     private let attachment: any LightningAttachment
     private let peer: NodeID
-    private let waiting = Mutex(0)
+    private let onFirstFailure: @Sendable (AttachmentError) -> Void
+    private let state = Mutex((waiting: 0, hasFailed: false))
 
-    init(_ attachment: any LightningAttachment, _ peer: NodeID) {
+    /// - Parameter onFirstFailure: hears why a message was not sent, the first time on each connection: the reason may
+    ///   be a setting that the node lacks.
+    init(
+        _ attachment: any LightningAttachment, _ peer: NodeID,
+        onFirstFailure: @escaping @Sendable (AttachmentError) -> Void
+    ) {
         self.attachment = attachment
         self.peer = peer
+        self.onFirstFailure = onFirstFailure
     }
 
-    var hasRoom: Bool { self.waiting.withLock { $0 < Self.maximumWaiting } }
+    var hasRoom: Bool { self.state.withLock { $0.waiting < Self.maximumWaiting } }
 
     func send(_ message: [UInt8]) -> Bool {
-        let hasRoom = self.waiting.withLock { waiting in
-            guard waiting < Self.maximumWaiting else { return false }
-            waiting += 1
+        let hasRoom = self.state.withLock { state in
+            guard state.waiting < Self.maximumWaiting else { return false }
+            state.waiting += 1
             return true
         }
         guard hasRoom else { return false }
         Task {
             // Unreliable by nature: who waits for an answer repeats the question.
-            try? await self.attachment.send(message, to: self.peer)
-            self.waiting.withLock { $0 -= 1 }
+            do throws(AttachmentError) {
+                try await self.attachment.send(message, to: self.peer)
+                self.state.withLock { $0.waiting -= 1 }
+            } catch {
+                let isFirst = self.state.withLock { state in
+                    state.waiting -= 1
+                    defer { state.hasFailed = true }
+                    return !state.hasFailed
+                }
+                if isFirst { self.onFirstFailure(error) }
+            }
         }
         return true
     }

@@ -174,7 +174,11 @@ struct LightningMedium: StreamMedium {
             onWrite: { frame in
                 // A message without an answer is repeated by the session.
                 await hub.ask(route, frame, timeout: .seconds(30)) { result in
-                    if case .success(let answer) = result { answers.deliver(answer) }
+                    switch result {
+                    case .success(let answer):
+                        if !RelayFrame.isLocal(answer) { answers.deliver(answer) }
+                    case .failure: answers.deliver(RelayFrame.lost(frame))
+                    }
                 }
             },
             onClose: { answers.connection = nil })
@@ -245,7 +249,7 @@ struct LightningMedium: StreamMedium {
         let (configuration, book) = (self.configuration, self.book)
         let caller = AttachedCaller(attachment, book: book)
         let node = AttachedNode(
-            attachment, hub: self.hub,
+            attachment, hub: self.hub, takesMessages: self.options.messages,
             makeSession: {
                 LightningLink(
                     LightningSession(
