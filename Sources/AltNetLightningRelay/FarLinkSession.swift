@@ -79,7 +79,7 @@ public struct FarLinkSession: LinkSession {
     public static let maximumMessages = 8
     /// How often a message is sent before it counts as lost.
     public static let attempts = 3
-    /// The pauses after the first and after the second lost ping of a new link, or of one whose pings are reported lost.
+    /// The pauses after the first and after the second lost ping of a new link, or of one whose loss is reported.
     static let pauses: [Duration] = [.seconds(5), .seconds(15)]
     /// The pauses before a message is sent again that is reported lost: a path that breaks for a moment, as when a node
     /// on it connects again, is there after these, and one that is broken is given up after six seconds.

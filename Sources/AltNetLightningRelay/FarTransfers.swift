@@ -5,6 +5,9 @@ internal import AltNetLightning
 public import AltNetObjects
 
 /// The transactions that strangers hand over in parts.
+///
+/// When there is no room, the transfer of which least has come makes place, the oldest of those: whoever only begins
+/// transfers pushes out its own. What a first part announces takes no room; what has come does.
 public struct FarTransfers: Sendable {
     enum Outcome: Hashable {
         /// So many bytes from the start are here.
@@ -16,6 +19,8 @@ public struct FarTransfers: Sendable {
     }
 
     private struct Transfer: Sendable {
+        /// Its place in the order in which they were begun.
+        let number: UInt64
         let total: Int
         var bytes: [UInt8]
         let begun: MonotonicInstant
@@ -37,11 +42,12 @@ public struct FarTransfers: Sendable {
     static let maximumCompleted = 64
 
     private var transfers: [[UInt8]: Transfer] = [:]
+    private var nextNumber: UInt64 = 0
     private var completed: [[UInt8]] = []
     private var bucket: TokenBucket?
 
-    /// What the incomplete ones will need together: claims count, not what has come.
-    private var claimedBytes: Int { self.transfers.values.reduce(0) { $0 + $1.total } }
+    /// How many transfers were forgotten to make room for others.
+    private(set) var replaced = 0
 
     var heldBytes: Int { self.transfers.values.reduce(0) { $0 + $1.bytes.count } }
 
@@ -65,20 +71,35 @@ public struct FarTransfers: Sendable {
             // The bytes before this part are not here, or not any more.
             guard offset == 0 else { return .held(0) }
             if part.count == total { return self.complete(part, id: id, now: now) }
-            guard self.transfers.count < Self.maximumTransfers, self.claimedBytes + total <= Self.maximumBytes else {
-                return .refused(.busy)
-            }
-            self.transfers[id] = Transfer(total: total, bytes: part, begun: now, deadline: now + Self.partTimeout)
+            self.makeRoom(for: part.count, sparing: id)
+            self.transfers[id] = Transfer(
+                number: self.nextNumber, total: total, bytes: part, begun: now, deadline: now + Self.partTimeout)
+            self.nextNumber += 1
             return .held(part.count)
         }
         guard known == total else { return .refused(.invalid) }
         guard offset == held else { return .held(held) }
+        self.makeRoom(for: part.count, sparing: id)
         self.transfers[id]?.bytes += part
         self.transfers[id]?.deadline = min(now + Self.partTimeout, begun + Self.transferTimeout)
         guard held + part.count == total, let whole = self.transfers.removeValue(forKey: id) else {
             return .held(held + part.count)
         }
         return self.complete(whole.bytes, id: id, now: now)
+    }
+
+    /// Forgets transfers until a part of the one that is spared has room: alone it would have five times as much as it may
+    /// need.
+    private mutating func makeRoom(for bytes: Int, sparing id: [UInt8]) {
+        let places = self.transfers[id] == nil ? Self.maximumTransfers - 1 : Self.maximumTransfers
+        while self.transfers.count > places || self.heldBytes + bytes > Self.maximumBytes {
+            let least = self.transfers.filter { $0.key != id }.min {
+                ($0.value.bytes.count, $0.value.number) < ($1.value.bytes.count, $1.value.number)
+            }
+            guard let least else { return }
+            self.transfers[least.key] = nil
+            self.replaced += 1
+        }
     }
 
     private mutating func complete(_ transaction: [UInt8], id: [UInt8], now: MonotonicInstant) -> Outcome {
