@@ -332,6 +332,33 @@ def headers(bench: Bench) -> dict:
     return {"seconds for 3000 headers": took, "messageMilliseconds": milliseconds, "secondsAfterRestart": again}
 
 
+def far(bench: Bench) -> dict:
+    """Two altnetd with keys of their own, each connected with an ordinary lightningd and not with the other: headers
+    flow over onion messages that the lightningd forwards."""
+    binaries = os.path.dirname(bench.plugin)
+    between = [bench.node("near"), bench.node("beyond")]
+    between[0].call("connect", between[1].identity, "127.0.0.1", between[1].port)
+    places = [f"{node.identity}@127.0.0.1:{node.port}" for node in between]
+    there = bench.keep(Altnet(binaries, f"{bench.directory}/there-altnet", f"drivers.lightning.connect={places[1]}"))
+    file = f"{bench.directory}/far-chain"
+    subprocess.run(
+        [f"{binaries}/altnet", "regtest", "mine", "--seed", "8", "--count", "2000", "--output", file],
+        check=True, stdout=subprocess.DEVNULL)
+    there.ask("headers", "import", file)
+    identity, _ = until(lambda: there.ask("drivers")[0].get("identity"), 20, "the far driver's identity")
+    until(lambda: there.ask("links")[0]["state"] == "open", 20, "the far driver's link")
+    route = "/".join([between[0].identity, between[1].identity, identity])
+    here = bench.keep(Altnet(
+        binaries, f"{bench.directory}/here-altnet",
+        f"drivers.lightning.connect={places[0]},onion:{route}"))
+    _, took = until(lambda: here.tip()[0] == 2_000, 90, "the headers' arrival")
+    path = route.replace("/", ",")
+    sent = here.ask("message", "send", "--path", path, "--over", "onion", "--text", "hello")
+    if there.ask("message", "received")["messages"][0]["text"] != "hello":
+        raise Failure("another text arrived")
+    return {"seconds for 2000 headers": took, "messageMilliseconds": sent["milliseconds"]}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binaries", required=True, metavar="DIR")
@@ -348,7 +375,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(arguments)
     try:
-        for check in (peers, onions, channels, absent, stop, headers):
+        for check in (peers, onions, channels, absent, stop, headers, far):
             bench.check(check.__name__, check)
         if arguments.record:
             bench.named("first").call("stop")
