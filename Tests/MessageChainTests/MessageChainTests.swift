@@ -67,8 +67,8 @@ struct MessageChainFailureTests {
         var links: [(String, DriverChain.Link)] = []
         for (from, path) in [
             ("a", ["b", "c"]), ("a", ["b", "c", "d"]), ("a", ["b", "c", "d", "e"]), ("b", ["c", "d"]),
-            ("b", ["c", "d", "e"]), ("c", ["b", "a"]), ("d", ["c", "b"]), ("d", ["c", "b", "a"]), ("e", ["d", "c", "b"]),
-            ("e", ["d", "c", "b", "a"]),
+            ("b", ["c", "d", "e"]), ("c", ["b", "a"]), ("d", ["c", "b"]), ("d", ["c", "b", "a"]),
+            ("e", ["d", "c", "b"]), ("e", ["d", "c", "b", "a"]),
         ] {
             let target = "directed:" + path.map(chain.identity).joined(separator: "/")
             links.append((from, try await chain.reach(target, from: from)))
