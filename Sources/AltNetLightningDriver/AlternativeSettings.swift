@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetDriverKit
 internal import AltNetDriverProtocol
 internal import AltNetKeys
 internal import AltNetLightning
@@ -147,7 +148,7 @@ struct AlternativeSettings: Sendable {
     }
 
     private static func password(_ path: String) throws(DriverSetupError) -> String {
-        let bytes = try NodeKeyFile.ownersFile(path, maximumSize: Self.maximumPassword + 1)
+        let bytes = try SecretFile.read(path, maximumSize: Self.maximumPassword + 1)
         guard bytes.count <= Self.maximumPassword else {
             throw DriverSetupError("\(path) is longer than \(Self.maximumPassword) bytes")
         }

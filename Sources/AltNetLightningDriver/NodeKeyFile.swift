@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetDriverKit
 internal import AltNetDriverProtocol
 internal import AltNetKeys
 internal import Glibc
@@ -15,28 +16,12 @@ enum NodeKeyFile {
     /// A file that others can read is refused: the key in it may no longer be ours alone.
     static func load(_ path: String) throws(DriverSetupError) -> NodePrivateKey {
         guard access(path, F_OK) == 0 || errno != ENOENT else { return try Self.create(path) }
-        let bytes = try Self.ownersFile(path, maximumSize: Self.maximumSize)
+        let bytes = try SecretFile.read(path, maximumSize: Self.maximumSize)
         let text = String(decoding: bytes.filter { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
         guard let secret = Hex.decode(text), let key = NodePrivateKey(bytes: secret) else {
             throw DriverSetupError("\(path) holds no private key: 64 hexadecimal digits are expected")
         }
         return key
-    }
-
-    /// Reads a file with a secret, which nobody but its owner may read.
-    static func ownersFile(_ path: String, maximumSize: Int) throws(DriverSetupError) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Self.failure("read", path) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw Self.failure("look at", path) }
-        guard status.st_mode & 0o077 == 0 else {
-            throw DriverSetupError("\(path) can be read by others; run: chmod 600 \(path)")
-        }
-        var bytes = [UInt8](repeating: 0, count: maximumSize)
-        let count = read(descriptor, &bytes, bytes.count)
-        guard count >= 0 else { throw Self.failure("read", path) }
-        return Array(bytes.prefix(count))
     }
 
     private static func create(_ path: String) throws(DriverSetupError) -> NodePrivateKey {
