@@ -321,8 +321,9 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningDriverTests",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetDriverProtocol", "AltNetKeys", "AltNetLightning",
-                "AltNetLightningDriver", "AltNetLightningStore", "AltNetTestKit",
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetDriverProtocol", "AltNetKeys", "AltNetLightning",
+                "AltNetLightningDriver", "AltNetLightningStore", "AltNetStreamDriver", "AltNetTestKit",
+                "AltNetTransport", logging,
             ]),
         .testTarget(
             name: "AltNetLightningStoreTests",

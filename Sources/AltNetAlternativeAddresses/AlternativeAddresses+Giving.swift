@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-internal import AltNetBase
+public import AltNetBase
 public import AltNetKeys
 public import AltNetLightning
 
@@ -83,11 +83,30 @@ extension AlternativeAddresses {
         return delivery
     }
 
-    /// What a `.send` directive asked for could not be handed to any link. It is sent again when something else happens
-    /// to the peer: another link, an endpoint that changes, the operator's wish.
-    public mutating func onLost(_ peer: NodeID) -> [Directive] {
+    /// What a `.send` directive asked for could not be handed to any link, so it was not sent. It is tried again at
+    /// ``nextRetry``, or before when something else happens to the peer: another link, an endpoint that changes, the
+    /// operator's wish.
+    public mutating func onLost(_ peer: NodeID, now: Moment) -> [Directive] {
+        self.takeBack(self.openRecord(peer) == nil ? .clearsSent : .sent)
+        if let pause = self.links[peer]?.retryPause {
+            self.links[peer]?.retryAt = now.monotonic + pause
+            self.links[peer]?.retryPause = min(pause * 2, Self.longestRetry)
+            self.links[peer]?.lastSend = nil
+        }
         let changes = self.doubtDelivery(to: peer)
         return changes.isEmpty ? [] : [.store(changes)]
+    }
+
+    /// When ``onTimer(now:)`` has something to do; `nil` while nothing is to be sent again.
+    public var nextRetry: MonotonicInstant? { self.links.values.lazy.compactMap(\.retryAt).min() }
+
+    /// Time has passed: sends again what no link took.
+    public mutating func onTimer(now: Moment) -> [Directive] {
+        let due = Set(self.links.filter { $0.value.retryAt.map { $0 <= now.monotonic } ?? false }.keys)
+        let directives = self.settled(due, now: now)
+        // Where nothing is left to send, there is nothing to wait for.
+        for peer in due { self.links[peer]?.retryAt = nil }
+        return directives
     }
 
     // MARK: - Who is let in
@@ -144,7 +163,7 @@ extension AlternativeAddresses {
             guard open.sentAt == nil, self.admits(peer, at: open.endpoint),
                 let message = try? PeerAltAddr(channelID: channelID, address: open.address)
             else { return }
-            self.links[peer]?.lastSend = now.monotonic
+            self.links[peer]?.onSend(now: now.monotonic)
             self.count(.sent)
             directives.append(.send(message, to: peer))
             let told = self.changeOpen(peer) { record in
@@ -155,7 +174,7 @@ extension AlternativeAddresses {
         } else if self.peers[peer]?.mayHold == true, let channelID = self.channelToClear(peer),
             let message = try? PeerAltAddr(channelID: channelID, address: nil)
         {
-            self.links[peer]?.lastSend = now.monotonic
+            self.links[peer]?.onSend(now: now.monotonic)
             self.count(.clearsSent)
             directives.append(.send(message, to: peer))
             directives.append(.store(self.change(peer) { $0.mayHold = false }))

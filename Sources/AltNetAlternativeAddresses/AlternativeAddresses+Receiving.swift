@@ -67,8 +67,16 @@ extension AlternativeAddresses {
         return (self.peers[peer]?.stood ?? .zero) + current >= Self.historyAfter
     }
 
+    /// Says where we listen for some peers, beside the addresses of the endpoints themselves.
+    public mutating func onOwnPlaces(_ places: [OwnPlace]) {
+        self.ownPlaces = places
+    }
+
     private func isOurs(_ address: LightningAddress) -> Bool {
-        self.settings.ownAddresses.contains(address) || self.endpoints.contains { $0.address == address }
+        [address, address.unmapped].contains { address in
+            self.settings.ownAddresses.contains(address) || self.endpoints.contains { $0.address == address }
+                || self.ownPlaces.contains { $0.contains(address) }
+        }
     }
 
     private func oldestOfOthers() -> NodeID? {

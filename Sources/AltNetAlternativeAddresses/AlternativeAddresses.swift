@@ -62,10 +62,17 @@ public struct AlternativeAddresses: Sendable {
     /// A link that breaks sooner after a message may have lost it, so the message is sent again: within this time the
     /// session's pings find a dead connection.
     public static let deliveryDoubt: Duration = .seconds(60)
+    /// How soon a message that no link took is tried again: a link that is full for longer has stopped reading, and its
+    /// session ends it.
+    public static let firstRetry: Duration = .seconds(60)
+    /// The pause doubles up to this: a peer that takes no such messages at all costs a try in an hour.
+    public static let longestRetry: Duration = .seconds(3600)
 
     public internal(set) var settings: Settings
     /// In order of preference.
     var endpoints: [AlternativeEndpoint] = []
+    /// Where we listen for some peers, whatever they are told.
+    var ownPlaces: [OwnPlace] = []
     /// Oldest first; at most the last of each is open.
     var givenTo: [NodeID: [GivenAddress]] = [:]
     var nextID: Int64 = 1
@@ -85,6 +92,17 @@ public struct AlternativeAddresses: Sendable {
         let since: MonotonicInstant
         /// When something was last sent that the link may still lose.
         var lastSend: MonotonicInstant?
+        /// When what no link took is tried again.
+        var retryAt: MonotonicInstant?
+        /// The pause before the next try.
+        var retryPause = AlternativeAddresses.firstRetry
+
+        mutating func onSend(now: MonotonicInstant) {
+            self.lastSend = now
+            // The message before this one was taken, so the link works again.
+            if self.retryAt == nil { self.retryPause = AlternativeAddresses.firstRetry }
+            self.retryAt = nil
+        }
     }
 
     struct Rate {
@@ -115,6 +133,12 @@ public struct AlternativeAddresses: Sendable {
 
     mutating func count(_ counter: AlternativeAddressCounter) {
         self.counters[counter, default: 0] += 1
+    }
+
+    /// What was counted did not happen.
+    mutating func takeBack(_ counter: AlternativeAddressCounter) {
+        guard let count = self.counters[counter], count > 0 else { return }
+        self.counters[counter] = count - 1
     }
 
     // MARK: - Peers

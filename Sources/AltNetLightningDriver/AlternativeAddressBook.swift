@@ -5,6 +5,7 @@ internal import AltNetBase
 internal import AltNetKeys
 internal import AltNetLightning
 internal import AltNetLightningStore
+internal import AltNetStreamDriver
 internal import AltNetTransport
 internal import Dispatch
 internal import FoundationEssentials
@@ -16,12 +17,16 @@ internal import Synchronization
 /// Everything happens on one queue of its own, because writing waits for the disk. When a write fails, nobody is let in
 /// or told anything any more, and the driver ends: what is on the disk is what counts at the next start.
 final class AlternativeAddressBook: Sendable {
-    private struct State {
+    struct State {
         var machine: AlternativeAddresses
         var endpoints: [AlternativeEndpoint] = []
         /// Peers of an attached node that are connected with it.
         var attached: Set<NodeID> = []
         var failure: AlternativeAddressStoreError?
+        /// When the machine is told the time next.
+        var timer: MonotonicInstant?
+        var refusals = AlternativeLogLimit()
+        var turnedAway = AlternativeLogLimit()
     }
 
     /// Makes changes durable, or says why they are not.
@@ -36,27 +41,25 @@ final class AlternativeAddressBook: Sendable {
     private let admissions = Mutex<Set<AlternativeAddresses.Admission>>([])
     private let failures = AsyncStream.makeStream(of: AlternativeAddressStoreError.self)
     private let send: @Sendable ([UInt8], NodeID) -> Bool
-    private let logsAddresses: Bool
-    private let logger = Logger(label: "alternative addresses")
+    let logsAddresses: Bool
+    let clock: Clock
+    let logger: Logger
 
     /// - Parameters:
     ///   - apply: what writes instead of the store, for tests of disks that fail.
     ///   - send: hands a message, type included, to a peer over any link with it; `false` when it cannot be.
     init(
         _ settings: AlternativeAddresses.Settings, store: AlternativeAddressStore, logsAddresses: Bool,
-        apply: Apply? = nil,
+        clock: Clock = Clock(), logger: Logger = Logger(label: "alternative addresses"), apply: Apply? = nil,
         send: @escaping @Sendable ([UInt8], NodeID) -> Bool
     ) throws(AlternativeAddressStoreError) {
         self.store = store
         self.apply = apply ?? { Self.apply($0, to: store) }
         self.state = Mutex(State(machine: AlternativeAddresses(settings, stored: try store.load())))
         self.logsAddresses = logsAddresses
+        self.clock = clock
+        self.logger = logger
         self.send = send
-    }
-
-    static var now: Moment {
-        Moment(
-            wall: WallClockTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)), monotonic: .now)
     }
 
     /// Returns when the disk failed, with the reason.
@@ -79,41 +82,23 @@ final class AlternativeAddressBook: Sendable {
     func attached(_ peer: NodeID, channels: [[UInt8]]?) async {
         await self.onQueue { state in
             if let channels {
-                self.carryOut(state.machine.onChannels(peer, channels, now: Self.now), &state)
+                self.carryOut(state.machine.onChannels(peer, channels, now: self.clock.now()), &state)
                 guard state.attached.insert(peer).inserted else { return }
-                self.carryOut(state.machine.onConnected(peer, now: Self.now), &state)
+                self.carryOut(state.machine.onConnected(peer, now: self.clock.now()), &state)
             } else if state.attached.remove(peer) != nil {
-                self.carryOut(state.machine.onDisconnected(peer, now: Self.now), &state)
+                self.carryOut(state.machine.onDisconnected(peer, now: self.clock.now()), &state)
             }
         }
     }
 
     /// A peer sent a message of type 209; `body` is what follows the type.
     func received(_ body: [UInt8], from peer: NodeID) async {
-        await self.perform { machine, now in
-            let (reception, directives) = machine.onMessage(body: body, from: peer, now: now)
-            self.log(reception, of: peer, machine)
-            return directives
+        await self.onQueue { state in
+            let now = self.clock.now()
+            let (reception, directives) = state.machine.onMessage(body: body, from: peer, now: now)
+            self.log(reception, of: peer, now, &state)
+            self.carryOut(directives, &state)
         }
-    }
-
-    private func log(_ reception: AddressReception, of peer: NodeID, _ machine: AlternativeAddresses) {
-        switch reception {
-        case .stored:
-            let address = machine.received.first { $0.peer == peer }?.address
-            self.logger.info("a peer gave us an alternative address", metadata: self.metadata(peer, address))
-        case .cleared: self.logger.info("a peer took its alternative address back", metadata: self.metadata(peer))
-        case .refused(let refusal):
-            self.logger.notice(
-                "an alternative address is not stored",
-                metadata: self.metadata(peer).merging(["reason": "\(refusal)"]) { $1 })
-        case .unchanged, .nothingToClear: break
-        }
-    }
-
-    private func metadata(_ peer: NodeID, _ address: LightningAddress? = nil) -> Logger.Metadata {
-        guard let address, self.logsAddresses else { return ["peer": "\(peer)"] }
-        return ["peer": "\(peer)", "address": "\(address.text)"]
     }
 
     // MARK: - Endpoints
@@ -132,20 +117,22 @@ final class AlternativeAddressBook: Sendable {
     func endpoints(_ change: @escaping @Sendable (inout [AlternativeEndpoint]) -> Void) async {
         await self.onQueue { state in
             change(&state.endpoints)
-            return self.carryOut(state.machine.onEndpoints(state.endpoints, now: Self.now), &state)
+            return self.carryOut(state.machine.onEndpoints(state.endpoints, now: self.clock.now()), &state)
         }
+    }
+
+    /// Says where we listen for some peers; see ``AlternativeAddresses/onOwnPlaces(_:)``.
+    func ownPlaces(_ places: [OwnPlace]) async {
+        await self.onQueue { $0.machine.onOwnPlaces(places) }
     }
 
     /// Whether a peer may enter by an endpoint. Does not wait.
     func admits(_ peer: NodeID, at endpoint: EndpointID) -> Bool {
         let isAdmitted = self.admissions.withLock { $0.contains(.init(peer: peer, endpoint: endpoint)) }
         self.queue.async {
-            self.state.withLock { $0.machine.onAdmission(isAdmitted) }
-            if !isAdmitted {
-                // The peer is known to us now, so the operator may be, too.
-                self.logger.notice(
-                    "a peer was turned away from an alternative endpoint that it was not given",
-                    metadata: ["peer": "\(peer)", "endpoint": "\(endpoint)"])
+            self.state.withLock { state in
+                state.machine.onAdmission(isAdmitted)
+                if !isAdmitted { self.logTurnedAway(peer, at: endpoint, &state) }
             }
         }
         return isAdmitted
@@ -191,7 +178,7 @@ final class AlternativeAddressBook: Sendable {
     func dialled(_ peer: NodeID, at address: LightningAddress, _ result: AlternativeAddresses.DialResult) {
         self.queue.async {
             self.state.withLock { state in
-                self.carryOut(state.machine.onDialled(peer, at: address, result, now: Self.now), &state)
+                self.carryOut(state.machine.onDialled(peer, at: address, result, now: self.clock.now()), &state)
             }
         }
     }
@@ -203,13 +190,15 @@ final class AlternativeAddressBook: Sendable {
         await self.onQueue { $0.machine }
     }
 
-    func send(to peer: NodeID?) async throws(AlternativeAddresses.NotAllowed) -> AlternativeAddresses.Delivery {
+    /// - Throws: that the peer is not allowed, or that the disk refuses: then nothing counts but what is on it.
+    func send(to peer: NodeID?) async throws(OperationFailure) -> AlternativeAddresses.Delivery {
         try await self.deliver { machine, now throws(AlternativeAddresses.NotAllowed) in
             try machine.send(to: peer, now: now)
         }
     }
 
-    func clear(_ peer: NodeID) async throws(AlternativeAddresses.NotAllowed) -> AlternativeAddresses.Delivery {
+    /// - Throws: as ``send(to:)``.
+    func clear(_ peer: NodeID) async throws(OperationFailure) -> AlternativeAddresses.Delivery {
         try await self.deliver { machine, now throws(AlternativeAddresses.NotAllowed) in
             try machine.clear(peer, now: now)
         }
@@ -221,18 +210,29 @@ final class AlternativeAddressBook: Sendable {
 
     private func deliver(
         _ body: @escaping Delivering
-    ) async throws(AlternativeAddresses.NotAllowed) -> AlternativeAddresses.Delivery {
-        let result: Result<AlternativeAddresses.Delivery, AlternativeAddresses.NotAllowed> = await self.onQueue {
-            state in
-            do throws(AlternativeAddresses.NotAllowed) {
-                let (delivery, directives) = try body(&state.machine, Self.now)
-                self.carryOut(directives, &state)
-                return .success(delivery)
-            } catch {
-                return .failure(error)
-            }
-        }
+    ) async throws(OperationFailure) -> AlternativeAddresses.Delivery {
+        let result = await self.onQueue { self.delivered(body, &$0) }
         return try result.get()
+    }
+
+    private func delivered(
+        _ body: Delivering, _ state: inout State
+    ) -> Result<AlternativeAddresses.Delivery, OperationFailure> {
+        var delivery: AlternativeAddresses.Delivery
+        let directives: [AlternativeAddresses.Directive]
+        do throws(AlternativeAddresses.NotAllowed) {
+            (delivery, directives) = try body(&state.machine, self.clock.now())
+        } catch {
+            return .failure(OperationFailure(error.description))
+        }
+        let lost = self.lost(carryingOut: directives, &state)
+        if let failure = state.failure {
+            let reason = "this is not recorded, and the driver ends, because the disk refuses: \(failure)"
+            return .failure(OperationFailure(reason))
+        }
+        delivery.sent.removeAll { lost.contains($0) }
+        delivery.waiting = (delivery.waiting + lost).sorted { $0.description < $1.description }
+        return .success(delivery)
     }
 
     // MARK: - Directives
@@ -240,7 +240,7 @@ final class AlternativeAddressBook: Sendable {
     private func perform(
         _ body: @escaping @Sendable (inout AlternativeAddresses, Moment) -> [AlternativeAddresses.Directive]
     ) async {
-        await self.onQueue { state in self.carryOut(body(&state.machine, Self.now), &state) }
+        await self.onQueue { state in self.carryOut(body(&state.machine, self.clock.now()), &state) }
     }
 
     private func onQueue<Value: Sendable>(_ body: @escaping @Sendable (inout State) -> Value) async -> Value {
@@ -249,26 +249,57 @@ final class AlternativeAddressBook: Sendable {
         }
     }
 
-    /// Carries directives out in order. After a write that failed, nothing more is done.
     private func carryOut(_ directives: [AlternativeAddresses.Directive], _ state: inout State) {
+        _ = self.lost(carryingOut: directives, &state)
+    }
+
+    /// Carries directives out in order. After a write that failed, nothing more is done.
+    ///
+    /// - Returns: the peers whose message no link took.
+    private func lost(
+        carryingOut directives: [AlternativeAddresses.Directive], _ state: inout State
+    ) -> [NodeID] {
         var lost: [NodeID] = []
         for directive in directives {
-            guard state.failure == nil else { return }
+            guard state.failure == nil else { return lost }
             switch directive {
             case .store(let changes):
                 if let failure = self.apply(changes) { self.fail(failure, &state) }
             case .send(let message, let peer):
+                guard self.send(message.encoded, peer) else {
+                    lost.append(peer)
+                    continue
+                }
                 let address = try? message.reading()
                 self.logger.info(
                     address == nil ? "an alternative address is taken back" : "an alternative address is given",
                     metadata: self.metadata(peer, address))
-                if !self.send(message.encoded, peer) { lost.append(peer) }
             }
         }
-        for peer in lost { self.carryOut(state.machine.onLost(peer), &state) }
-        guard state.failure == nil else { return }
+        for peer in lost { self.carryOut(state.machine.onLost(peer, now: self.clock.now()), &state) }
+        guard state.failure == nil else { return lost }
         let admissions = state.machine.admissions
         self.admissions.withLock { $0 = admissions }
+        self.setTimer(&state)
+        return lost
+    }
+
+    /// Sees to it that the machine hears of the time when it wants to.
+    private func setTimer(_ state: inout State) {
+        guard let moment = state.machine.nextRetry, state.timer.map({ moment < $0 }) ?? true else { return }
+        state.timer = moment
+        // A timer is no reason to keep the file open.
+        self.clock.after(max(.zero, moment - self.clock.now().monotonic)) { [weak self] in
+            guard let self else { return }
+            self.queue.async {
+                self.state.withLock { state in
+                    // Another one took its place otherwise.
+                    guard state.timer == moment else { return }
+                    state.timer = nil
+                    self.carryOut(state.machine.onTimer(now: self.clock.now()), &state)
+                }
+            }
+        }
     }
 
     private static func apply(

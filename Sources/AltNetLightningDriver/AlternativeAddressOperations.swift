@@ -91,21 +91,12 @@ struct AlternativeAddressOperations: Sendable {
     }
 
     private func send(_ arguments: Arguments) async throws(OperationFailure) -> DeliveryReport {
-        let peer = try arguments.node()
-        do throws(AlternativeAddresses.NotAllowed) {
-            return DeliveryReport(try await self.book.send(to: peer))
-        } catch {
-            throw OperationFailure(error.description)
-        }
+        DeliveryReport(try await self.book.send(to: arguments.node()))
     }
 
     private func clear(_ arguments: Arguments) async throws(OperationFailure) -> DeliveryReport {
         guard let peer = try arguments.node() else { throw OperationFailure("alt-addr.clear needs a peer") }
-        do throws(AlternativeAddresses.NotAllowed) {
-            return DeliveryReport(try await self.book.clear(peer))
-        } catch {
-            throw OperationFailure(error.description)
-        }
+        return DeliveryReport(try await self.book.clear(peer))
     }
 
     private static func text(_ time: WallClockTime) -> String {

@@ -30,9 +30,10 @@ final class AlternativeDial: Sendable {
         if self.decide() { self.book.dialled(self.peer, at: self.address, .reached) }
     }
 
-    /// The link is over, proven or not.
+    /// The link is over, proven or not. Must be called in the task that ran the link: when that was cancelled, it is we
+    /// who broke the attempt off, as when the target is removed or the driver stops, and nothing is known of the peer.
     func ended() {
-        if self.decide() { self.book.dialled(self.peer, at: self.address, .notProven) }
+        if self.decide(), !Task.isCancelled { self.book.dialled(self.peer, at: self.address, .notProven) }
     }
 
     private func decide() -> Bool {
@@ -61,6 +62,8 @@ struct AlternativeDialer: Sendable {
                     let connection = try await self.connect(to: address, dialer)
                     return (connection, AlternativeDial(self.book, peer, at: address))
                 } catch {
+                    // Nobody wants the peer any more: nothing failed, and no other address is to be shown for it.
+                    guard !Task.isCancelled else { throw DisconnectReason(.requested, "the target was removed") }
                     self.book.dialled(peer, at: address, .notReached)
                     failure = error
                 }

@@ -46,6 +46,7 @@ struct AlternativeEndpoints: Sendable {
 
     /// Runs until the task is cancelled.
     func run(_ links: LinkAcceptor<LightningLink>) async {
+        await self.book.ownPlaces(self.settings.ownPlaces(OwnHosts.read()))
         let places = await self.places()
         let onions = await self.onions()
         // All are known before the first is up: an endpoint that is missing would end its records.

@@ -103,6 +103,10 @@ struct AlternativeSettings: Sendable {
             guard range.count == ports.count else {
                 throw DriverSetupError("entry \(number) of alt_announce has not as many ports as that of alt_listen")
             }
+            guard ports.lowerBound > 0 else {
+                throw DriverSetupError(
+                    "entry \(number) of alt_listen has port 0, and alt_announce cannot tell a port that is not known")
+            }
             told = (host, range.lowerBound)
         }
         let listener = Listener(host: host, ports: ports, isShared: isShared, announced: told)
@@ -131,7 +135,8 @@ struct AlternativeSettings: Sendable {
         return (address.host, address.port...last)
     }
 
-    private static func isWildcard(_ address: LightningAddress) -> Bool {
+    /// Whether an address stands for all interfaces.
+    static func isWildcard(_ address: LightningAddress) -> Bool {
         switch address.host {
         case .ipv4(let bytes), .ipv6(let bytes): bytes.allSatisfy { $0 == 0 }
         case .torV3, .name: false

@@ -53,7 +53,7 @@ public enum LightningDriver {
         for target in stream.connect {
             if case .peer(let node, _) = try LightningTarget(target) { options.configured.insert(node) }
         }
-        options.ownAddresses = Set(stream.listen.compactMap { try? LightningAddress(text: $0.description) })
+        options.ownAddresses = OwnHosts.read().addresses(of: stream.listen)
         options.messages = try settings.flag("messages") ?? true
         if let rate = try settings.number("message_rate", in: 1...1000) {
             options.limits.perSecond = rate

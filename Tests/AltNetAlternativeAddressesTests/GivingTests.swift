@@ -198,12 +198,65 @@ struct GivingTests {
         var world = self.world()
         world.endpoints(.shared("e", 1))
         world.connect(self.a)
-        world.carryOut(world.machine.onLost(self.a))
+        world.carryOut(world.machine.onLost(self.a, now: world.now))
         #expect(world.disk.given.values.map(\.sentAt) == [nil])
+        #expect(world.machine.counters[.sent] == 0)
         world.seconds = 1000
         world.connect(self.a)
         world.connect(self.a)
         #expect(world.takeSent() == ["8.8.0.1:9735", "8.8.0.1:9735"])
+    }
+
+    @Test(
+        "what no link takes is tried again after a minute, then after twice as long, up to an hour, until it is taken")
+    func retries() throws {
+        var world = self.world()
+        world.endpoints(.shared("e", 1))
+        #expect(world.machine.nextRetry == nil)
+        world.connect(self.a)
+        #expect(world.machine.nextRetry == nil && world.takeSent().count == 1)
+        for pause in [60, 120, 240, 480, 960, 1920, 3600, 3600] as [Int64] {
+            world.carryOut(world.machine.onLost(self.a, now: world.now))
+            #expect(world.machine.nextRetry == world.now.monotonic + .seconds(pause))
+            world.seconds += pause - 1
+            #expect(world.machine.onTimer(now: world.now).isEmpty)
+            world.seconds += 1
+            world.carryOut(world.machine.onTimer(now: world.now))
+            #expect(world.takeSent() == ["8.8.0.1:9735"] && world.machine.nextRetry == nil)
+        }
+        #expect(world.machine.counters[.sent] == 1)
+        #expect(world.disk.given.values.map(\.sentAt) == [world.now.wall])
+        // The last one was taken, so the next one that is lost waits for a minute again; it is one that clears.
+        world.seconds += 10_000
+        _ = try world.clear(self.a)
+        world.carryOut(world.machine.onLost(self.a, now: world.now))
+        #expect(world.machine.nextRetry == world.now.monotonic + .seconds(60))
+        #expect(world.machine.counters[.clearsSent] == 0)
+        world.seconds += 60
+        world.carryOut(world.machine.onTimer(now: world.now))
+        #expect(world.takeSent() == ["clear", "clear"] && world.machine.counters[.clearsSent] == 1)
+    }
+
+    @Test("a retry ends with the links, and when there is nothing left to send")
+    func noRetry() {
+        var world = self.world()
+        world.endpoints(.shared("e", 1))
+        world.connect(self.a)
+        world.carryOut(world.machine.onLost(self.a, now: world.now))
+        world.disconnect(self.a)
+        #expect(world.machine.nextRetry == nil)
+        world.carryOut(world.machine.onLost(self.a, now: world.now))
+        #expect(world.machine.nextRetry == nil)
+        world.connect(self.b)
+        world.carryOut(world.machine.onLost(self.b, now: world.now))
+        world.endpoints(.shared("e", 1, isUp: false))
+        world.seconds += 60
+        _ = world.takeSent()
+        world.carryOut(world.machine.onTimer(now: world.now))
+        #expect(world.takeSent() == [] && world.machine.nextRetry == nil)
+        // It goes out when the endpoint is back.
+        world.endpoints(.shared("e", 1))
+        #expect(world.takeSent() == ["8.8.0.1:9735"])
     }
 
     @Test("of one peer no more records are kept than the bound, the newest ones")

@@ -81,6 +81,28 @@ struct ReceivingTests {
         #expect(open.receive(body(channel(1), atHome), from: self.a) == .stored)
     }
 
+    @Test("places of ours are refused at each of their ports, written as IPv4 or mapped into IPv6, and never shown")
+    func ownPlaces() throws {
+        func address(_ text: String) throws -> LightningAddress { try LightningAddress(text: text) }
+        var world = World(configured: [self.a], own: [try address("8.8.1.1:9735")], takesPrivate: true)
+        let place = OwnPlace(
+            hosts: [.ipv4([8, 8, 2, 2]), .ipv6([0x20, 1] + [UInt8](repeating: 9, count: 14))], ports: 100...102)
+        world.machine.onOwnPlaces([place])
+        let v6 = "[2001" + String(repeating: ":909", count: 7) + "]"
+        for text in [
+            "8.8.1.1:9735", "[::ffff:8.8.1.1]:9735", "8.8.2.2:100", "8.8.2.2:102", "[::ffff:8.8.2.2]:101", "\(v6):100",
+        ] {
+            #expect(
+                world.receive(body(channel(1), try address(text)), from: self.a) == .refused(.ownAddress), "\(text)")
+        }
+        for text in ["8.8.2.2:99", "8.8.2.2:103", "\(v6):103", "[::fffe:8.8.2.2]:101"] {
+            #expect(world.receive(body(channel(1), try address(text)), from: self.a) == .stored, "\(text)")
+        }
+        var text = "\(place) \(world.machine)"
+        dump(world.machine, to: &text)
+        #expect(!text.contains("8, 8, 2") && !text.contains("100...102"))
+    }
+
     @Test("a newer address replaces, the same one changes nothing, an empty one forgets")
     func replacing() {
         var world = World(configured: [self.a])

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetAlternativeAddresses
+import AltNetBase
 import AltNetKeys
 import AltNetLightning
 import AltNetLightningStore
+import AltNetStreamDriver
 import AltNetTestKit
 import Foundation
+import Logging
 import Synchronization
 import Testing
 
@@ -89,5 +92,178 @@ struct AlternativeAddressBookTests {
         // Nothing goes out that is not recorded before.
         #expect(sent.withLock { $0 } == min(writes, 1))
         #expect(try store.load().given.count == min(writes, 1))
+    }
+
+    /// A book with an endpoint, for one peer.
+    private static func book(
+        _ peer: NodeID, clock: AlternativeAddressBook.Clock = .init(), logger: Logger = Logger(label: "test"),
+        apply: AlternativeAddressBook.Apply? = nil, send: @escaping @Sendable () -> Bool
+    ) async throws -> AlternativeAddressBook {
+        let book = try AlternativeAddressBook(
+            AlternativeAddresses.Settings(
+                ourselves: try Self.node(9), allowed: [peer], channels: [peer: [UInt8](repeating: 1, count: 32)]),
+            store: try AlternativeAddressStore(directory: TemporaryDirectory.make()), logsAddresses: false,
+            clock: clock, logger: logger, apply: apply
+        ) { _, _ in send() }
+        await book.update(
+            AlternativeEndpoint(id: EndpointID("e"), address: try LightningAddress(text: "8.8.8.8:1"), isUp: true))
+        return book
+    }
+
+    @Test("what the disk refuses to record fails, also when it refused before", .timeLimit(.minutes(1)))
+    func refusedByTheDisk() async throws {
+        let peer = try Self.node(1)
+        let isFull = Mutex(false)
+        let book = try await Self.book(peer) { _ in
+            isFull.withLock { $0 } ? AlternativeAddressStoreError(.system, "no space left") : nil
+        } send: {
+            true
+        }
+        await book.connected(peer)
+        #expect(try await book.send(to: peer).sent == [peer])
+        isFull.withLock { $0 = true }
+        let operations = AlternativeAddressOperations(book: book)
+        for operation in ["alt-addr.clear", "alt-addr.send"] {
+            let error = await #expect(throws: OperationFailure.self) {
+                try await operations.perform(operation, Array(#"{"peer":"\#(peer)"}"#.utf8))
+            }
+            #expect(error?.description.contains("no space left") == true)
+        }
+    }
+
+    @Test("a message that no link takes waits, and is told as waiting", .timeLimit(.minutes(1)))
+    func waiting() async throws {
+        let peer = try Self.node(1)
+        let hasRoom = Mutex(true)
+        let book = try await Self.book(peer) { hasRoom.withLock { $0 } }
+        await book.connected(peer)
+        hasRoom.withLock { $0 = false }
+        var delivery = try await book.send(to: peer)
+        #expect(delivery.sent == [] && delivery.waiting == [peer])
+        delivery = try await book.clear(peer)
+        #expect(delivery.sent == [] && delivery.waiting == [peer])
+        hasRoom.withLock { $0 = true }
+        delivery = try await book.send(to: nil)
+        #expect(delivery.sent == [peer] && delivery.waiting == [])
+    }
+
+    @Test("a timer sends again what no link took, and does not keep the book", .timeLimit(.minutes(1)))
+    func retries() async throws {
+        let peer = try Self.node(1)
+        let attempts = Mutex(0)
+        let nanoseconds = Mutex<Int64>(0)
+        let timers = Mutex<[(pause: Duration, body: @Sendable () -> Void)]>([])
+        let clock = AlternativeAddressBook.Clock(
+            now: {
+                Moment(
+                    wall: WallClockTime(seconds: 1), monotonic: .init(nanoseconds: nanoseconds.withLock { $0 }))
+            }, after: { pause, body in timers.withLock { $0.append((pause, body)) } })
+        var book: AlternativeAddressBook? = try await Self.book(peer, clock: clock) {
+            attempts.withLock {
+                $0 += 1
+                return $0 > 3
+            }
+        }
+        await book?.connected(peer)
+        // Another link: it is tried at once, and the timer that was set first has nothing to do any more.
+        await book?.connected(peer)
+        #expect(timers.withLock { $0.map(\.pause) } == [.seconds(60)])
+        nanoseconds.withLock { $0 += 60_000_000_000 }
+        timers.withLock { $0[0].body() }
+        #expect(await book?.snapshot().counters[.sent] == 0)
+        #expect(timers.withLock { $0.map(\.pause) } == [.seconds(60), .seconds(60)])
+        nanoseconds.withLock { $0 += 60_000_000_000 }
+        timers.withLock { $0[1].body() }
+        #expect(await book?.snapshot().counters[.sent] == 0)
+        #expect(attempts.withLock { $0 } == 3)
+        #expect(timers.withLock { $0.map(\.pause) } == [.seconds(60), .seconds(60), .seconds(240)])
+        nanoseconds.withLock { $0 += 240_000_000_000 }
+        timers.withLock { $0[2].body() }
+        #expect(await book?.snapshot().counters[.sent] == 1)
+        #expect(attempts.withLock { $0 } == 4 && timers.withLock { $0.count } == 3)
+        weak let left = book
+        book = nil
+        try await Condition.wait("the book is gone") { left == nil }
+    }
+
+    @Test("a stranger's messages are all counted and hardly logged", .timeLimit(.minutes(1)))
+    func flood() async throws {
+        let lines = Lines()
+        var logger = Logger(label: "test") { _ in lines }
+        logger.logLevel = .trace
+        let nanoseconds = Mutex<Int64>(0)
+        let clock = AlternativeAddressBook.Clock(
+            now: {
+                Moment(
+                    wall: WallClockTime(seconds: 1), monotonic: .init(nanoseconds: nanoseconds.withLock { $0 }))
+            }, after: { _, _ in })
+        let book = try await Self.book(try Self.node(1), clock: clock, logger: logger) { true }
+        let stranger = try Self.node(2)
+        for _ in 0..<1000 { await book.received([1, 2, 3], from: stranger) }
+        for _ in 0..<1000 { #expect(!book.admits(stranger, at: EndpointID("e"))) }
+        #expect(await book.snapshot().counters[.refused] == 1000)
+        #expect(await book.snapshot().counters[.turnedAway] == 1000)
+        #expect(lines.all.map { $0["unlogged"] } == ["0", "0"])
+        nanoseconds.withLock { $0 += 60_000_000_000 }
+        await book.received([1, 2, 3], from: stranger)
+        #expect(lines.all.map { $0["unlogged"] } == ["0", "0", "999"])
+    }
+
+    @Test("peers with new keys cause no more lines than the bound")
+    func limit() throws {
+        var limit = AlternativeLogLimit()
+        let nodes = try (1...200).map { try Self.node($0) }
+        #expect(nodes.count { limit.line($0, now: .zero) != nil } == AlternativeLogLimit.maximumPeers)
+        #expect(limit.line(nodes[0], now: .zero + .seconds(59)) == nil)
+        let unlogged = UInt64(nodes.count - AlternativeLogLimit.maximumPeers + 1)
+        #expect(limit.line(nodes[199], now: .zero + .seconds(60)) == unlogged)
+        #expect(limit.line(nodes[0], now: .zero + .seconds(60)) == 0)
+    }
+
+    @Test(
+        "an attempt that we broke off is no failure of the peer's, one that ended otherwise is",
+        .timeLimit(.minutes(1)), arguments: [true, false])
+    func brokenOff(_ isCancelled: Bool) async throws {
+        let peer = try Self.node(1)
+        let book = try await Self.book(peer) { true }
+        let address = try LightningAddress(text: "8.8.4.4:1")
+        await book.received([UInt8](repeating: 1, count: 32) + [7] + address.descriptor, from: peer)
+        #expect(await book.routes(to: peer) == [.alternative(address), .original])
+        let dial = AlternativeDial(book, peer, at: address)
+        let link = Task {
+            while !Task.isCancelled, isCancelled { await Task.yield() }
+            dial.ended()
+        }
+        if isCancelled { link.cancel() }
+        await link.value
+        #expect(await book.snapshot().counters[.dialFailures] == (isCancelled ? nil : 1))
+        #expect((await book.snapshot().received.first?.lastFailureAt == nil) == isCancelled)
+        #expect(await book.routes(to: peer) == (isCancelled ? [.alternative(address), .original] : [.original]))
+    }
+}
+
+/// Keeps what is logged.
+private final class Lines: LogHandler, Sendable {
+    private let kept = Mutex<[[String: String]]>([])
+    var all: [[String: String]] { self.kept.withLock { $0 } }
+
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    var logLevel: Logger.Level {
+        get { .trace }
+        set {}
+    }
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+
+    func log(
+        level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
+        function: String, line: UInt
+    ) {
+        self.kept.withLock { $0.append((metadata ?? [:]).mapValues { "\($0)" }) }
     }
 }

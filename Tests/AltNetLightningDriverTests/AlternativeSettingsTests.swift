@@ -48,6 +48,8 @@ struct AlternativeSettingsTests {
             (["alt_listen": ["77.7.7.7:1"], "alt_announce": ["77.7.7.8:1", "77.7.7.9:1"]], "as many entries"),
             (["alt_listen": ["77.7.7.7:1-9"], "alt_announce": ["77.7.7.8:1-8"]], "as many ports"),
             (["alt_listen": ["77.7.7.7:1"], "alt_announce": ["77.7.7.8:0"]], "neither host:port"),
+            (["alt_listen": ["77.7.7.7:0"], "alt_announce": ["77.7.7.8:30000"]], "has port 0"),
+            (["alt_listen": ["0.0.0.0:0-0"], "alt_announce": ["77.7.7.8:30000"]], "has port 0"),
             (["alt_listen": [], "alt_announce": []], "an address to give"),
             (["alt_listen": (1...9).map { "77.7.7.7:\($0)" }], "more than 8"),
             (["tor_control": ["77.7.7.7"]], "must be a text"),
