@@ -4,8 +4,8 @@ internal import AltNetKeys
 internal import AltNetLightning
 internal import AltNetOnion
 
-// How much an onion message has room for. All of it depends on the rounded number of nodes only, because the end sees how
-// long messages are and how much room is asked for.
+// How much an onion message has room for. All of it depends on the rounded number of nodes only, because the end sees
+// how long messages are and how much room is asked for.
 extension OnionMessages {
     /// The numbers of nodes to which routes are rounded up. Up to five, messages that are not long still fit into the
     /// onion that most onions are.
@@ -21,8 +21,8 @@ extension OnionMessages {
         self.payload(hops: hops, in: OnionPacket.largePayloadsSize)
     }
 
-    /// The longest message to the last of `hops` nodes or a few more, in bytes, with which the onion still has the 1,366
-    /// bytes that most onions have; 0 for more than five nodes.
+    /// The longest message to the last of `hops` nodes or a few more, in bytes, with which the onion still has the
+    /// 1,366 bytes that most onions have; 0 for more than five nodes.
     public static func ordinaryPayload(hops: Int) -> Int {
         self.payload(hops: hops, in: OnionPacket.standardPayloadsSize)
     }
