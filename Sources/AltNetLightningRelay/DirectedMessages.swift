@@ -29,6 +29,18 @@ public struct DirectedMessages: Sendable {
         return room < 0xfd ? room : max(0xfc, room - 2)
     }
 
+    /// The numbers of nodes to which ``roundedPayload(hops:)`` rounds up. 18 is the last with which a request for
+    /// headers has room.
+    static let roundedCounts = [5, 10, 18, Self.maximumNodes]
+
+    /// ``maximumPayload(hops:)`` of a path of `hops` nodes or a few more: 1,001 bytes for up to 5, 671 for up to 10,
+    /// 145 for up to 18, 13 for up to 20. For applications whose messages get as long as they may, so that their length
+    /// does not tell the last node how long the path is.
+    public static func roundedPayload(hops: Int) -> Int {
+        guard hops >= 1, let rounded = Self.roundedCounts.first(where: { hops <= $0 }) else { return 0 }
+        return Self.maximumPayload(hops: rounded)
+    }
+
     /// What we sent and wait for.
     struct Originated: Sendable {
         let sent: SentOnion

@@ -9,8 +9,8 @@ public import AltNetObjects
 ///
 /// Who they are is not known, so all limits hold for all of them together. Bytes are one whole frame after the eight
 /// bytes of its handle, most significant first: the frame that was delivered on the way in, the answer to it on the
-/// way out. Nothing after the handle means that there will be no answer, so that the caller frees its place. Each handle
-/// comes out once, within ``Configuration/requestTimeout``.
+/// way out. Nothing after the handle means that there will be no answer, so that the caller frees its place. Each
+/// handle comes out once, within ``Configuration/requestTimeout``.
 ///
 /// Holds at most ``maximumOpenRequests`` requests, ``maximumCachedAnswers`` answers and ``FarTransfers/maximumBytes``
 /// of transactions.

@@ -88,8 +88,8 @@ public struct FarTransfers: Sendable {
         return self.complete(whole.bytes, id: id, now: now)
     }
 
-    /// Forgets transfers until a part of the one that is spared has room: alone it would have five times as much as it may
-    /// need.
+    /// Forgets transfers until a part of the one that is spared has room: alone it would have five times as much as
+    /// it may need.
     private mutating func makeRoom(for bytes: Int, sparing id: [UInt8]) {
         let places = self.transfers[id] == nil ? Self.maximumTransfers - 1 : Self.maximumTransfers
         while self.transfers.count > places || self.heldBytes + bytes > Self.maximumBytes {

@@ -15,40 +15,57 @@ extension OnionMessages {
         guard case .key(let key) = self.identity else { return self.drop(.noKey) }
         // Before anything is computed: peeling is what a flood would cost us.
         guard self.rates.take(neighbour, now: now) else { return self.drop(.rateLimited) }
-        guard let pathKey = NodeID(bytes: body.pathKey),
-            let peeled = try? OnionPacket(bytes: body.onion).peel(key: key, pathKey: pathKey)
-        else { return self.drop(.malformedOnions) }
-        guard self.seen.insert(peeled.secret) else { return self.drop(.replays) }
-        guard let payload = try? OnionMessagePayload(decoding: peeled.payload, known: Self.payloadFields),
-            let (data, nextPathKey) = Self.open(payload, key: key, pathKey: pathKey),
-            // We know no feature that a message could use, and must not pass on what asks for one.
-            data.allowedFeatures.map({ LightningFeatures(bytes: $0).bits.isEmpty }) ?? true
-        else { return self.drop(.invalidPayloads) }
-        guard let packet = peeled.next else {
-            return self.receive(
-                payload.fields, replyPath: payload.replyPath, pathID: data.pathID, neighbour: neighbour, now: now,
-                using: &random)
+        guard var pathKey = NodeID(bytes: body.pathKey), var packet = try? OnionPacket(bytes: body.onion) else {
+            return self.drop(.malformedOnions)
         }
-        guard payload.fields.isEmpty, payload.replyPath == nil, data.pathID == nil else {
-            return self.drop(.invalidPayloads)
+        for layer in 0..<Self.maximumOwnLayers {
+            guard let peeled = try? packet.peel(key: key, pathKey: pathKey) else { return self.drop(.malformedOnions) }
+            // Whoever records onions sees the outermost layer only.
+            if layer == 0, !self.seen.insert(peeled.secret) { return self.drop(.replays) }
+            guard let payload = try? OnionMessagePayload(decoding: peeled.payload, known: Self.payloadFields),
+                let (data, followingPathKey) = Self.open(payload, key: key, pathKey: pathKey),
+                // We know no feature that a message could use, and must not pass on what asks for one.
+                data.allowedFeatures.map({ LightningFeatures(bytes: $0).bits.isEmpty }) ?? true
+            else { return self.drop(.invalidPayloads) }
+            guard let nextPacket = peeled.next else {
+                return self.receive(
+                    payload.fields, replyPath: payload.replyPath, pathID: data.pathID, neighbour: neighbour, now: now,
+                    using: &random)
+            }
+            guard payload.fields.isEmpty, payload.replyPath == nil, data.pathID == nil else {
+                return self.drop(.invalidPayloads)
+            }
+            // A next node that is named by a channel cannot be found: we have no channels.
+            guard let next = data.nextNode else { return self.drop(.unknownNextNodes) }
+            let nextPathKey = data.nextPathKeyOverride ?? followingPathKey
+            if next == key.publicKey {
+                (packet, pathKey) = (nextPacket, nextPathKey)
+                continue
+            }
+            switch canSend(next) {
+            case .ready: break
+            case .busy: return self.drop(.busyNextNodes)
+            case .absent: return self.drop(.unknownNextNodes)
+            }
+            self.counters.count(.forwarded)
+            return Self.send(nextPacket, pathKey: nextPathKey, to: next)
         }
-        // A next node that is named by a channel cannot be found: we have no channels.
-        guard let next = data.nextNode else { return self.drop(.unknownNextNodes) }
-        switch next == key.publicKey ? .absent : canSend(next) {
-        case .ready: break
-        case .busy: return self.drop(.busyNextNodes)
-        case .absent: return self.drop(.unknownNextNodes)
-        }
-        self.counters.count(.forwarded)
-        return Self.send(packet, pathKey: data.nextPathKeyOverride ?? nextPathKey, to: next)
+        return self.drop(.invalidPayloads)
     }
 
     /// The attached node has read a message that ends at it: its records, the `reply_path` that came with it, and the
     /// `path_id` of the blinded path that it came over. The neighbour of a delivery is then the attached node.
+    ///
+    /// Which neighbour of that node it came from is not known, so one rate holds for all of them together:
+    /// ``RelayLimits/attachedFactor`` times that of one. The answers to messages of ours do not count.
     public mutating func onDelivered(
         fields: [UInt64: [UInt8]], replyPath: [UInt8]?, pathID: [UInt8]?, now: MonotonicInstant,
         using random: inout some RandomNumberGenerator
     ) -> [Directive] {
+        if pathID.map({ self.pathIDs[$0] == nil }) ?? true {
+            // Before anything is computed: reading a path means to check its points.
+            guard self.attachedRate.take(self.limits, now: now) else { return self.drop(.rateLimited) }
+        }
         var path: BlindedPath?
         if let replyPath {
             guard let decoded = try? BlindedPath(decoding: replyPath) else { return self.drop(.invalidPayloads) }

@@ -10,6 +10,8 @@ internal import AltNetOnion
 ///
 /// The same shape as ``DirectedMessages``. Forwards are not remembered, since answers find their own way, and nobody
 /// tells us of failures: a message of ours is answered or times out.
+///
+/// Each message costs at most ``maximumOwnLayers`` peelings.
 public struct OnionMessages: Sendable {
     public typealias Limits = RelayLimits
     public typealias Directive = RelayDirective
@@ -37,6 +39,9 @@ public struct OnionMessages: Sendable {
     public static let pathIDSize = 32
     /// The most nodes of a path: as many as with directed messages.
     public static let maximumNodes = DirectedMessages.maximumNodes
+    /// The layers of an onion that may be for us one after the other: as many as the longest way back to us ends with,
+    /// which is that over ten other nodes.
+    public static let maximumOwnLayers = 10
     /// Handles have their highest bit set, so that they differ from those of ``DirectedMessages``.
     private static let firstHandle: UInt64 = 1 << 63
     /// Whether a handle is one of an onion message, not of a directed message.
@@ -63,6 +68,7 @@ public struct OnionMessages: Sendable {
     var deliveries: FairlyShared<Delivery>
     var nextHandle = OnionMessages.firstHandle
     var rates: NeighbourRates
+    var attachedRate = AttachedRate()
     var seen: SeenOnions
 
     /// What happened so far.
@@ -118,7 +124,11 @@ public struct OnionMessages: Sendable {
         do throws(OnionError) {
             let replyPath = try self.replyPath(for: path, pathID: pathID, using: &random)
             let contents = OnionMessagePayload(replyPath: replyPath, fields: [Self.fieldType: payload])
-            directives = try self.send(contents, along: start + path, using: &random)
+            // Not whichever is long enough: then the end could tell shorter routes from longer ones.
+            let isOrdinary = payload.count <= Self.ordinaryPayload(hops: nodes)
+            directives = try self.send(
+                contents, along: start + path,
+                size: isOrdinary ? OnionPacket.standardPayloadsSize : OnionPacket.largePayloadsSize, using: &random)
         } catch {
             throw .onion(error)
         }
@@ -164,10 +174,16 @@ public struct OnionMessages: Sendable {
 
     /// The way back over the same nodes: it begins at the last one that forwards, or at us when there is none, and ends
     /// at us. All its nodes get data of one length.
+    ///
+    /// Nodes of a way back can be counted by whoever uses it. So it goes on from us to ourselves, until it has one of a
+    /// few lengths. An attached node might not know what to do with that, and then it has as many as the route.
     private func replyPath(
         for path: [NodeID], pathID: [UInt8], using random: inout some RandomNumberGenerator
     ) throws(OnionError) -> BlindedPath {
-        let nodes = path.dropLast().reversed() + [self.identity.node]
+        var nodes = path.dropLast().reversed() + [self.identity.node]
+        if case .key(let key) = self.identity {
+            nodes += Array(repeating: key.publicKey, count: Self.roundedHops(path.count) - path.count)
+        }
         let data =
             nodes.dropFirst().map { EncryptedRecipientData(nextNode: $0) } + [EncryptedRecipientData(pathID: pathID)]
         let encoded = EncryptedRecipientData.encodings(ofOneLength: data)
@@ -203,12 +219,18 @@ public struct OnionMessages: Sendable {
     }
 
     private func send(
-        _ contents: OnionMessagePayload, along path: [NodeID], tail: BlindedPath? = nil,
+        _ contents: OnionMessagePayload, along path: [NodeID], tail: BlindedPath? = nil, size: Int? = nil,
         using random: inout some RandomNumberGenerator
     ) throws(OnionError) -> [Directive] {
         let message = try OutgoingOnionMessage(
             path: path, tail: tail, payload: contents, pathSecret: NodePrivateKey(using: &random))
-        let packet = try message.packet(sessionKey: NodePrivateKey(using: &random))
+        let sessionKey = NodePrivateKey(using: &random)
+        let packet =
+            if let size {
+                try OnionPacket.build(message.hops, sessionKey: sessionKey, hopPayloadsSize: size).packet
+            } else {
+                try message.packet(sessionKey: sessionKey)
+            }
         return Self.send(packet, pathKey: message.pathKey, to: message.firstNode)
     }
 

@@ -22,6 +22,9 @@ public struct RelayLimits: Hashable, Sendable {
     public var burst = 32
     /// Messages that trickle back to a neighbour each second. The longest replies to so many are half a megabyte.
     public var perSecond = 8
+    /// How many times the rate of one neighbour an attached node may deliver to us, for all of its neighbours together:
+    /// as many as that busy ones at a time. It drops most floods itself.
+    public static let attachedFactor = 8
     /// Neighbours whose rate is counted at the same time; messages of any more are refused.
     public var neighbours = 1024
     /// Onions that are recognised when they come again. A neighbour that keeps to ``perSecond`` needs more than eight
@@ -33,6 +36,23 @@ public struct RelayLimits: Hashable, Sendable {
 
     /// The documented limits, to be changed one by one.
     public init() {}
+}
+
+/// How many messages an attached node may still deliver.
+struct AttachedRate: Sendable {
+    /// `nil` before the first message.
+    private var bucket: TokenBucket?
+
+    /// Takes a message into account; `false` when there were too many.
+    mutating func take(_ limits: RelayLimits, now: MonotonicInstant) -> Bool {
+        // Within these bounds nothing overflows, and a bucket counts no more than a billion anyway.
+        let rates = [limits.burst, limits.perSecond].map {
+            min(max($0, 1), 1_000_000_000) * RelayLimits.attachedFactor
+        }
+        var bucket = self.bucket ?? TokenBucket(burst: rates[0], perSecond: rates[1], now: now)
+        defer { self.bucket = bucket }
+        return bucket.take(now: now)
+    }
 }
 
 /// How many messages each neighbour may still send.

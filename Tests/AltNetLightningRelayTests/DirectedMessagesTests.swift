@@ -40,6 +40,12 @@ struct DirectedMessagesTests {
         #expect(throws: RelayError.numberInUse(1)) { try world.originate(0, id: 1, path: [1], payload: [1, 2]) }
         #expect(DirectedMessages.maximumPayload(hops: 0) == 0)
         #expect(DirectedMessages.maximumPayload(hops: 21) == 0)
+        #expect([0, 21, -1].map(DirectedMessages.roundedPayload) == [0, 0, 0])
+        let rounded = (1...20).map(DirectedMessages.roundedPayload)
+        #expect(rounded[..<5].allSatisfy { $0 == 1001 } && rounded[5..<10].allSatisfy { $0 == 671 })
+        #expect(rounded[10..<18].allSatisfy { $0 == 145 } && rounded[18...].allSatisfy { $0 == 13 })
+        #expect((1...20).allSatisfy { rounded[$0 - 1] <= DirectedMessages.maximumPayload(hops: $0) })
+        #expect(rounded[17] >= FarLinkSession.minimumFrame)
     }
 
     @Test("answers of any length come back padded to one of five lengths")

@@ -48,7 +48,7 @@ struct FarWorld {
 
     /// Three hops of directed messages.
     static let link = FarLinkSession.Configuration(
-        network: .regtest, identity: "02", longestFrame: DirectedMessages.maximumPayload(hops: 3),
+        network: .regtest, identity: "02", longestFrame: DirectedMessages.roundedPayload(hops: 3),
         longestAnswer: DirectedMessages.maximumReply)
     static let server = FarServerSession.Configuration(
         network: .regtest, serves: [.headers, .blocks, .addresses])

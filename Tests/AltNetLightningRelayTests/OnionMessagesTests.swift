@@ -106,8 +106,10 @@ struct OnionMessagesTests {
 
     @Test("the sizes are those of the document")
     func sizes() {
-        #expect([1, 3, 5].map(OnionMessages.ordinaryPayload) == [1085, 732, 384])
-        #expect([1, 2, 3].map(OnionMessages.maximumReply) == [32673, 32582, 32494])
+        #expect([1, 5, 6, 20].map(OnionMessages.ordinaryPayload) == [384, 384, 0, 0])
+        #expect([1, 5, 6, 10, 11, 20].map(OnionMessages.maximumPayload) == [31852, 31852, 30982, 30982, 29242, 29242])
+        #expect([1, 5, 6, 10, 11, 20].map(OnionMessages.maximumReply) == [32318, 32318, 31878, 31878, 30998, 30998])
+        #expect([0, 21].map(OnionMessages.maximumPayload) == [0, 0])
     }
 
     @Test("each of many messages gets its own answer, in whatever order they come")

@@ -262,7 +262,7 @@ extension RelayWorld {
     mutating func openFarLink(_ path: [Int]) {
         let configuration = FarLinkSession.Configuration(
             network: .regtest, identity: self.id(path[path.count - 1]).description,
-            longestFrame: DirectedMessages.maximumPayload(hops: path.count),
+            longestFrame: DirectedMessages.roundedPayload(hops: path.count),
             longestAnswer: DirectedMessages.maximumReply)
         var server = FarServerSession(
             FarServerSession.Configuration(network: .regtest, serves: [.headers, .blocks]))
