@@ -121,16 +121,21 @@ actor MessageHub {
 
     // MARK: - Our own messages
 
-    /// The longest message to the end of a route, and the longest answer, in bytes.
+    /// The longest message to the end of a route, and the longest answer, in bytes; rounded, so that sizes do not tell
+    /// the far node how long the route is.
     nonisolated func limits(of route: Route) -> (message: Int, answer: Int) {
         switch route.carrier {
         case .directed:
-            return (DirectedMessages.maximumPayload(hops: route.nodes.count), DirectedMessages.maximumReply)
+            return (DirectedMessages.roundedPayload(hops: route.nodes.count), DirectedMessages.maximumReply)
         case .onion:
             // Where messages begin at the attached node, its layer takes room, too.
             let isThroughItself = self.attachment?.abilities.contains(.onionsThroughItself) ?? false
             let nodes = route.nodes.count + (isThroughItself ? 1 : 0)
-            return (OnionMessages.maximumPayload(hops: nodes), OnionMessages.maximumReply(hops: nodes))
+            // The large onion stands out, so it is for routes on which the ordinary one has no room.
+            let ordinary = OnionMessages.ordinaryPayload(hops: nodes)
+            let message =
+                ordinary >= FarLinkSession.minimumFrame ? ordinary : OnionMessages.maximumPayload(hops: nodes)
+            return (message, OnionMessages.maximumReply(hops: nodes))
         }
     }
 
