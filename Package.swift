@@ -319,6 +319,12 @@ let package = Package(
             name: "AltNetAlternativeAddressesTests",
             dependencies: ["AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning"]),
         .testTarget(
+            name: "AltNetLightningDriverTests",
+            dependencies: [
+                "AltNetAlternativeAddresses", "AltNetDriverProtocol", "AltNetKeys", "AltNetLightning",
+                "AltNetLightningDriver", "AltNetLightningStore", "AltNetTestKit",
+            ]),
+        .testTarget(
             name: "AltNetLightningStoreTests",
             dependencies: [
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", "AltNetLightningStore",

@@ -244,7 +244,7 @@ struct AlternativeAddressTests {
         #expect(try await Self.given(alice) == before)
         for daemon in [alice, bob] { #expect(!(try await Self.shown(daemon)).contains(".onion")) }
         #expect(!alice.log.contains("Tor refuses"))
-        #expect(try await tor.finish() != 0)
+        _ = try await tor.finish()
         try await Condition.wait("Alice misses Tor") { alice.log.contains("the onion services are down") }
     }
 }
