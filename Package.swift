@@ -321,8 +321,10 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningDriverTests",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetDriverProtocol", "AltNetKeys", "AltNetLightning",
-                "AltNetLightningDriver", "AltNetLightningStore", "AltNetTestKit",
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningDriver",
+                "AltNetLightningRelay", "AltNetLightningStore", "AltNetObjects", "AltNetOnion", "AltNetStreamDriver",
+                "AltNetTestKit", "AltNetTransport", logging,
             ]),
         .testTarget(
             name: "AltNetLightningStoreTests",
