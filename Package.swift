@@ -321,9 +321,10 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningDriverTests",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetBase", "AltNetDriverProtocol", "AltNetKeys", "AltNetLightning",
-                "AltNetLightningDriver", "AltNetLightningStore", "AltNetStreamDriver", "AltNetTestKit",
-                "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningDriver",
+                "AltNetLightningRelay", "AltNetLightningStore", "AltNetObjects", "AltNetOnion", "AltNetStreamDriver",
+                "AltNetTestKit", "AltNetTransport", logging,
             ]),
         .testTarget(
             name: "AltNetLightningStoreTests",

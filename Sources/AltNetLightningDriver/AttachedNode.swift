@@ -12,6 +12,14 @@ internal import AltNetTransport
 internal import Logging
 internal import Synchronization
 
+/// The first pauses after something over an attached node has failed; each doubles.
+struct AttachedPauses: Sendable {
+    /// Between two links over one connection.
+    var link = Duration.seconds(1)
+    /// Before a peer that has left is called: most come back by themselves in this time.
+    var call = Duration.seconds(5)
+}
+
 /// The connections of the operator's own Lightning node, as links and neighbours of ours.
 ///
 /// Every peer of the node is a neighbour; a link is made only of those that offer to carry objects, so that a hub with
@@ -25,11 +33,11 @@ actor AttachedNode {
         var links: Task<Void, Never>?
     }
 
-    /// The pauses between two links over one connection: doubling, from one second to a minute.
-    private static let firstPause = Duration.seconds(1)
+    /// The longest pause between two links over one connection. One that stood longer was no failure.
     private static let longestPause = Duration.seconds(60)
 
     private let attachment: any LightningAttachment
+    private let firstPause: Duration
     private let hub: MessageHub
     private let takesMessages: Bool
     private let makeSession: @Sendable (NodeID, LightningFeatures) -> LightningLink
@@ -40,24 +48,33 @@ actor AttachedNode {
 
     /// - Parameters:
     ///   - takesMessages: whether onion messages are sent and taken.
+    ///   - firstPause: between two links over one connection; it doubles with each failure.
     ///   - makeSession: a session over the connection with a peer that offers these features.
     ///   - onPeer: told of each peer that connects with its channels, or changes them; `nil` when it leaves.
     init(
-        _ attachment: any LightningAttachment, hub: MessageHub, takesMessages: Bool,
+        _ attachment: any LightningAttachment, hub: MessageHub, takesMessages: Bool, firstPause: Duration,
         makeSession: @escaping @Sendable (NodeID, LightningFeatures) -> LightningLink,
         onPeer: @escaping @Sendable (NodeID, _ channels: [[UInt8]]?) async -> Void
     ) {
         self.attachment = attachment
         self.hub = hub
         self.takesMessages = takesMessages
+        self.firstPause = firstPause
         self.makeSession = makeSession
         self.onPeer = onPeer
     }
 
-    /// Works until the node goes away or the task is cancelled.
+    /// Works until the node goes away or the task is cancelled. All links are gone when it returns, and everyone was
+    /// told that the peers have left.
     func run(_ links: LinkAcceptor<LightningLink>) async throws {
-        defer { Task { await self.forgetAll() } }
-        try await self.attachment.run { await self.handle($0, links) }
+        let outcome: Result<Void, any Error>
+        do {
+            outcome = .success(try await self.attachment.run { await self.handle($0, links) })
+        } catch {
+            outcome = .failure(error)
+        }
+        await self.forgetAll()
+        try outcome.get()
     }
 
     private func handle(_ event: AttachmentEvent, _ links: LinkAcceptor<LightningLink>) async {
@@ -77,10 +94,7 @@ actor AttachedNode {
     }
 
     private func add(_ peer: AttachedPeer, _ links: LinkAcceptor<LightningLink>) async {
-        let logger = self.logger
-        let outbox = AttachedOutbox(self.attachment, peer.id) { error in
-            logger.warning("a message was not sent: \(error)")
-        }
+        let outbox = AttachedOutbox(self.attachment, peer.id)
         var takes: Set<UInt16> = [PeerAltAddr.type]
         if peer.features.offers(OnionMessage.featureBit), self.carriesOnions { takes.insert(OnionMessage.type) }
         let neighbour = Neighbour(
@@ -114,7 +128,7 @@ actor AttachedNode {
         _ peer: AttachedPeer, number: UInt64, _ links: LinkAcceptor<LightningLink>, _ once: ResumeOnce
     ) async {
         let attachment = self.attachment
-        var pause = Self.firstPause
+        var pause = self.firstPause
         while !Task.isCancelled, self.peers[peer.id]?.neighbour.id == number {
             let started = MonotonicInstant.now
             let session = self.makeSession(peer.id, peer.features)
@@ -128,7 +142,7 @@ actor AttachedNode {
             guard self.peers[peer.id]?.neighbour.id == number else { return }
             self.logger.info(
                 "a link over the attached node ended", metadata: ["peer": "\(peer.id)", "reason": "\(reason)"])
-            if MonotonicInstant.now - started > Self.longestPause { pause = Self.firstPause }
+            if MonotonicInstant.now - started > Self.longestPause { pause = self.firstPause }
             try? await Task.sleep(for: pause)
             pause = min(pause * 2, Self.longestPause)
         }
@@ -159,57 +173,69 @@ actor AttachedNode {
     }
 
     private func forgetAll() async {
+        let links = self.peers.values.compactMap(\.links)
         for id in Array(self.peers.keys) {
             await self.forget(id)
             await self.onPeer(id, nil)
         }
+        for link in links { await link.value }
     }
 }
 
-/// Messages of the driver for a peer of the attached node, on their way to that node.
+/// Messages of the driver for a peer of the attached node, on their way to that node, one after the other: of two
+/// addresses, the newer one must arrive last.
 private final class AttachedOutbox: Sendable {
+    private struct State {
+        var count = 0
+        var last: Task<Void, Never>?
+        /// The trouble that was logged last.
+        var trouble: AttachmentError?
+    }
+
     /// The most that may be on their way: the node takes them in milliseconds, or has a problem of its own.
     private static let maximumWaiting = 64
 
     private let attachment: any LightningAttachment
     private let peer: NodeID
-    private let onFirstFailure: @Sendable (AttachmentError) -> Void
-    private let state = Mutex((waiting: 0, hasFailed: false))
+    private let state = Mutex(State())
+    private let logger = Logger(label: "attached")
 
-    /// - Parameter onFirstFailure: hears why a message was not sent, the first time on each connection: the reason may
-    ///   be a setting that the node lacks.
-    init(
-        _ attachment: any LightningAttachment, _ peer: NodeID,
-        onFirstFailure: @escaping @Sendable (AttachmentError) -> Void
-    ) {
+    init(_ attachment: any LightningAttachment, _ peer: NodeID) {
         self.attachment = attachment
         self.peer = peer
-        self.onFirstFailure = onFirstFailure
     }
 
-    var hasRoom: Bool { self.state.withLock { $0.waiting < Self.maximumWaiting } }
+    var hasRoom: Bool { self.state.withLock { $0.count < Self.maximumWaiting } }
 
     func send(_ message: [UInt8]) -> Bool {
-        let hasRoom = self.state.withLock { state in
-            guard state.waiting < Self.maximumWaiting else { return false }
-            state.waiting += 1
+        self.state.withLock { state in
+            guard state.count < Self.maximumWaiting else { return false }
+            state.count += 1
+            state.last = Task { [previous = state.last] in
+                await previous?.value
+                await self.handOver(message)
+            }
             return true
         }
-        guard hasRoom else { return false }
-        Task {
-            // Unreliable by nature: who waits for an answer repeats the question.
-            do throws(AttachmentError) {
-                try await self.attachment.send(message, to: self.peer)
-                self.state.withLock { $0.waiting -= 1 }
-            } catch {
-                let isFirst = self.state.withLock { state in
-                    state.waiting -= 1
-                    defer { state.hasFailed = true }
-                    return !state.hasFailed
-                }
-                if isFirst { self.onFirstFailure(error) }
-            }
+    }
+
+    /// Unreliable by nature, so that nobody waits for the outcome; but the operator may be able to mend what is wrong.
+    private func handOver(_ message: [UInt8]) async {
+        var trouble: AttachmentError?
+        do throws(AttachmentError) {
+            try await self.attachment.send(message, to: self.peer)
+        } catch {
+            trouble = error
         }
-        return true
+        let isNew = self.state.withLock { state in
+            state.count -= 1
+            if state.count == 0 { state.last = nil }
+            defer { state.trouble = trouble }
+            return state.trouble != trouble
+        }
+        guard isNew, let trouble else { return }
+        self.logger.notice(
+            "a message could not be handed to the attached node",
+            metadata: ["peer": "\(self.peer)", "reason": "\(trouble)"])
     }
 }

@@ -36,6 +36,7 @@ struct LightningMedium: StreamMedium {
         var configured: Set<NodeID> = []
         /// The addresses at which we listen for everyone.
         var ownAddresses: Set<LightningAddress> = []
+        var attachedPauses = AttachedPauses()
     }
 
     let capabilities: DriverCapabilities
@@ -240,16 +241,18 @@ struct LightningMedium: StreamMedium {
                     self.options.alternatives, book: book, session: { self.privateSession(at: $0) })
                 group.addTask { await endpoints.run(links) }
             }
-            try await group.waitForAll()
+            // Not `waitForAll`, which would wait for the other when one has failed.
+            for try await _ in group {}
         }
     }
 
     /// Works with the connections of an attached node until that goes away.
     private func attach(_ attachment: any LightningAttachment, _ links: LinkAcceptor<LightningLink>) async throws {
         let (configuration, book) = (self.configuration, self.book)
-        let caller = AttachedCaller(attachment, book: book)
+        let caller = AttachedCaller(attachment, book: book, firstPause: self.options.attachedPauses.call)
         let node = AttachedNode(
             attachment, hub: self.hub, takesMessages: self.options.messages,
+            firstPause: self.options.attachedPauses.link,
             makeSession: {
                 LightningLink(
                     LightningSession(
@@ -260,8 +263,14 @@ struct LightningMedium: StreamMedium {
                 await book.attached(peer, channels: channels)
                 await caller.peer(peer, isConnected: channels != nil)
             })
-        defer { Task { await caller.stop() } }
-        try await node.run(links)
+        let outcome: Result<Void, any Error>
+        do {
+            outcome = .success(try await node.run(links))
+        } catch {
+            outcome = .failure(error)
+        }
+        await caller.stop()
+        try outcome.get()
         throw DisconnectReason(.closed, "the attached node has gone away")
     }
 

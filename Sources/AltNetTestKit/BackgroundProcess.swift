@@ -39,6 +39,13 @@ public final class BackgroundProcess: Sendable {
     public var output: String { (try? String(contentsOfFile: self.outputPath, encoding: .utf8)) ?? "" }
     public var errors: String { (try? String(contentsOfFile: self.errorPath, encoding: .utf8)) ?? "" }
 
+    public var isRunning: Bool { self.process.withLock { $0.isRunning } }
+
+    /// Hands text to the program.
+    public func write(_ text: String) throws {
+        try self.input.withLock { try $0.write(contentsOf: Data(text.utf8)) }
+    }
+
     /// Ends the program at once.
     public func kill() {
         self.process.withLock { if $0.isRunning { _ = Glibc.kill($0.processIdentifier, SIGKILL) } }

@@ -13,7 +13,7 @@ import Testing
 
 @testable import AltNetLND
 
-@Suite("Attached to LND", .serialized, .timeLimit(.minutes(5)), .enabled(if: FakeLND.isInstalled, FakeLND.missing))
+@Suite("Attached to LND", .serialized, .timeLimit(.minutes(5)), .enabled(if: FakeLND.isInstalled, FakeLND.isMissing))
 struct LNDNodeTests {
     private func peer(_ node: FakeLND.Node, features: [UInt16] = [445], channels: [[UInt8]] = []) throws -> AttachedPeer
     {
