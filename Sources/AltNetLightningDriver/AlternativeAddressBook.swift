@@ -227,7 +227,7 @@ final class AlternativeAddressBook: Sendable {
         }
         let lost = self.lost(carryingOut: directives, &state)
         if let failure = state.failure {
-            let reason = "this is not recorded, and the driver ends, because the disk refuses: \(failure)"
+            let reason = "this was not recorded completely, and the driver ends, because the disk refuses: \(failure)"
             return .failure(OperationFailure(reason))
         }
         delivery.sent.removeAll { lost.contains($0) }

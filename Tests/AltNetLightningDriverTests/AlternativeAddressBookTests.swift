@@ -5,14 +5,15 @@ import AltNetBase
 import AltNetKeys
 import AltNetLightning
 import AltNetLightningStore
-import AltNetStreamDriver
 import AltNetTestKit
+import AltNetTransport
 import Foundation
 import Logging
 import Synchronization
 import Testing
 
 @testable import AltNetLightningDriver
+@testable import AltNetStreamDriver
 
 @Suite("AlternativeAddressBook")
 struct AlternativeAddressBookTests {
@@ -101,7 +102,8 @@ struct AlternativeAddressBookTests {
     ) async throws -> AlternativeAddressBook {
         let book = try AlternativeAddressBook(
             AlternativeAddresses.Settings(
-                ourselves: try Self.node(9), allowed: [peer], channels: [peer: [UInt8](repeating: 1, count: 32)]),
+                ourselves: try Self.node(9), allowed: [peer], channels: [peer: [UInt8](repeating: 1, count: 32)],
+                takesPrivate: true),
             store: try AlternativeAddressStore(directory: TemporaryDirectory.make()), logsAddresses: false,
             clock: clock, logger: logger, apply: apply
         ) { _, _ in send() }
@@ -239,6 +241,32 @@ struct AlternativeAddressBookTests {
         #expect(await book.snapshot().counters[.dialFailures] == (isCancelled ? nil : 1))
         #expect((await book.snapshot().received.first?.lastFailureAt == nil) == isCancelled)
         #expect(await book.routes(to: peer) == (isCancelled ? [.alternative(address), .original] : [.original]))
+    }
+
+    @Test(
+        "a connection that fails after nobody wants it any more is no failure either, and no other address is tried",
+        .timeLimit(.minutes(1)), arguments: [true, false])
+    func brokenOffBeforehand(_ isCancelled: Bool) async throws {
+        let peer = try Self.node(1)
+        let book = try await Self.book(peer) { true }
+        let address = try LightningAddress(text: "127.0.0.1:\(try FreePort.find())")
+        await book.received([UInt8](repeating: 1, count: 32) + [7] + address.descriptor, from: peer)
+        let original = try await StreamNetwork().listen(on: HostAndPort(host: "127.0.0.1", port: 0)) {
+            (onEvent: { _ in }, onConnection: { $0.close() })
+        }
+        let remote = try #require(original.address)
+        let dialer = LinkDialer(network: StreamNetwork(), proxy: nil) { _ in }
+        let dialling = Task {
+            while !Task.isCancelled, isCancelled { await Task.yield() }
+            let (connection, _) = try await AlternativeDialer(book: book, takesPrivate: true).connect(
+                to: peer, original: remote, dialer)
+            connection.close()
+        }
+        if isCancelled { dialling.cancel() }
+        let hasReachedOriginal = (try? await dialling.value) != nil
+        #expect(hasReachedOriginal == !isCancelled)
+        #expect(await book.snapshot().counters[.dialFailures] == (isCancelled ? nil : 1))
+        await original.close()
     }
 }
 
