@@ -113,8 +113,8 @@ struct AttachedNodeTests {
         let driver = try AttachedDriver(node)
         node.connected(self.alice)
         let (link, _) = (try await driver.link(self.alice), node.connected(self.bob))
-        // Messages that are none, an announcement longer than any, and the same of a stranger.
-        for message in [[], [0xad], LightningMessage.bitcoin(.announcement(remaining: .max, part: [1])).encoded] {
+        // Messages that are none, a request that cannot be read, and the same of a stranger.
+        for message in [[], [0xad], LightningMessage.bitcoin(.request(id: 1, kind: 1, body: [1])).encoded] {
             node.tell(.message(from: self.alice, message))
             node.tell(.message(from: self.carol, message))
         }
