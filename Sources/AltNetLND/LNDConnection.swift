@@ -110,6 +110,7 @@ final class LNDConnection: Sendable {
         }
     }
 
+    /// BOLT 4's and BOLT 8's `ECDH` of the node's key and a point: SHA-256 of the compressed product, 32 bytes.
     func sharedSecret(with point: NodeID) async throws(LNDFailure) -> [UInt8] {
         let answer = try await self.call { metadata, options in
             try await self.signer.deriveSharedKey(

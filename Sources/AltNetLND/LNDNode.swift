@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-public import AltNetBase
+internal import AltNetBase
 public import AltNetBitcoin
 public import AltNetKeys
 internal import AltNetLightning
@@ -14,16 +14,16 @@ internal import Synchronization
 /// is missing.
 public final class LNDNode: LightningAttachment {
     /// The largest message, type included: BOLT 8 has two bytes for its length.
-    public static let maximumMessageSize = 65_535
+    static let maximumMessageSize = 65_535
     /// Calls of ours that may be under way at once. LND queues what it sends per peer; more than this means that it
     /// does not answer.
-    public static let maximumCalls = 256
+    static let maximumCalls = 256
 
     public let nodeID: NodeID
     public let network: Network
     public let abilities: Set<AttachmentAbility>
     /// LND's version, as it says it.
-    public let version: UntrustedText
+    let version: UntrustedText
 
     /// `option_onion_messages` (BOLT 9).
     private static let onionMessageBit: UInt16 = 39
@@ -134,7 +134,7 @@ public final class LNDNode: LightningAttachment {
     }
 
     /// What was counted since the start.
-    public var counters: LNDCounters { self.state.withLock { $0.counters } }
+    var counters: LNDCounters { self.state.withLock { $0.counters } }
 
     // MARK: - Calls
 
@@ -196,18 +196,6 @@ public final class LNDNode: LightningAttachment {
         }
     }
 
-    /// BOLT 4's and BOLT 8's `ECDH` of the node's key and a point: SHA-256 of the compressed product, 32 bytes. Needs
-    /// ``AttachmentAbility/sharedSecret``.
-    public func sharedSecret(with point: NodeID) async throws(AttachmentError) -> [UInt8] {
-        do {
-            return try await self.call { (connection) async throws(LNDFailure) in
-                try await connection.sharedSecret(with: point)
-            }
-        } catch {
-            throw error.attachmentError(settings: self.settings, timeout: self.timing.call)
-        }
-    }
-
     private func call<Answer: Sendable>(
         _ body: (LNDConnection) async throws(LNDFailure) -> Answer
     ) async throws(LNDFailure) -> Answer {
@@ -223,17 +211,17 @@ public final class LNDNode: LightningAttachment {
 }
 
 /// What was counted since the start.
-public struct LNDCounters: Hashable, Sendable {
+struct LNDCounters: Hashable, Sendable {
     /// Messages that LND took from us.
-    public var sent: UInt64 = 0
+    var sent: UInt64 = 0
     /// Messages of peers that were handed on.
-    public var received: UInt64 = 0
+    var received: UInt64 = 0
     /// Messages of peers that were dropped because too many waited.
-    public var dropped: UInt64 = 0
+    var dropped: UInt64 = 0
     /// Messages that were dropped because their sender was connected no more.
-    public var fromAbsent: UInt64 = 0
+    var fromAbsent: UInt64 = 0
     /// Onion messages that were dropped because their sender made them against BOLT 4.
-    public var refused: UInt64 = 0
+    var refused: UInt64 = 0
     /// How often the connection to LND broke.
-    public var breaks: UInt64 = 0
+    var breaks: UInt64 = 0
 }

@@ -298,17 +298,6 @@ struct LNDNodeTests {
                 == .unsendable("the address to connect to is none"))
     }
 
-    @Test("the node's shared secrets are those of BOLT 8")
-    func sharedSecrets() async throws {
-        let fake = try await FakeLND.start(["alice"])
-        let attached = try await Attached(fake.node("alice").settings())
-        for byte in 1...8 as ClosedRange<UInt8> {
-            let key = try #require(NodePrivateKey(bytes: [UInt8](repeating: byte, count: 32)))
-            let ours = try #require(key.sharedSecret(with: attached.node.nodeID))
-            #expect(try await attached.node.sharedSecret(with: key.publicKey) == ours.withUnsafeBytes { Array($0) })
-        }
-    }
-
     @Test("calls that LND does not answer are bounded")
     func busy() async throws {
         let fake = try await FakeLND.start(["alice"])
@@ -372,7 +361,8 @@ struct LNDNodeTests {
         let fake = try await FakeLND.start(["alice", "bob"])
         let bob = try fake.node("bob")
         let bobID = try #require(bob.nodeID)
-        let key = try #require(NodePrivateKey(bytes: [UInt8](repeating: 3, count: 32))).publicKey
+        let privateKey = try #require(NodePrivateKey(bytes: [UInt8](repeating: 3, count: 32)))
+        let key = privateKey.publicKey
         let message = AttachedOnionMessage(firstNode: bobID, pathKey: key, onion: [0, 1, 2])
         let without = try await Attached(fake.node("alice").settings())
         #expect(
@@ -392,8 +382,9 @@ struct LNDNodeTests {
         attached.run()
         try await fake.isSubscribed(to: "alice", kinds: ["messages", "events", "onions"])
         // BOLT 4: encrypted with a key of the secret that the node shares with the path key; path_id has the type 6.
-        let secret = try await attached.node.sharedSecret(with: key)
-        let rho = HMAC<SHA256>.authenticationCode(for: secret, using: SymmetricKey(data: Data("rho".utf8)))
+        let secret = try #require(privateKey.sharedSecret(with: attached.node.nodeID))
+        let rho = HMAC<SHA256>.authenticationCode(
+            for: secret.withUnsafeBytes { Data($0) }, using: SymmetricKey(data: Data("rho".utf8)))
         let nonce = try ChaChaPoly.Nonce(data: [UInt8](repeating: 0, count: 12))
         let box = try ChaChaPoly.seal([1, 1, 0, 6, 2, 0xab, 0xcd], using: SymmetricKey(data: rho), nonce: nonce)
         let encrypted = Hex.encode(Array(box.ciphertext) + Array(box.tag))

@@ -346,8 +346,6 @@ class World:
                 # A stream that a client gave up may be among those that stand for a moment; it counts once as begun.
                 stand = {name: len(queues) for name, queues in node.subscriptions.items()}
                 return {"stand": stand, "begun": node.begun}
-            case "secret":
-                return {"secret": node.key.ecdh(bytes.fromhex(command["point"])).hex()}
             case "fail": node.failures[command["method"]] = (command["code"], command["text"])
             case "deny": node.denied = set(command["methods"])
             case "slow": node.delays[command["method"]] = command["seconds"]
