@@ -20,11 +20,15 @@ actor MessageHub {
         let description: String
     }
 
+    /// How many onion messages the attached node may have to take at a time: it needs milliseconds for one.
+    private static let maximumOnionsOnTheirWay = 64
+
     let neighbours: NeighbourTable
     private var directed: DirectedMessages
     private var onion: OnionMessages
     private var random = SystemRandomNumberGenerator()
     private var nextID: UInt64 = 0
+    private var onionsOnTheirWay = 0
     /// Who waits for the answers to our messages; as many as the machines allow.
     private var completions: [UInt64: Completion] = [:]
     private var timer: (deadline: MonotonicInstant, task: Task<Void, Never>)?
@@ -224,7 +228,12 @@ actor MessageHub {
         else { return }
         let attached = AttachedOnionMessage(firstNode: node, pathKey: pathKey, onion: onion.onion)
         // One that the node does not take is lost like any other; who asks repeats it.
-        Task { try? await attachment.send(attached) }
+        guard self.onionsOnTheirWay < Self.maximumOnionsOnTheirWay else { return }
+        self.onionsOnTheirWay += 1
+        Task {
+            try? await attachment.send(attached)
+            self.onionsOnTheirWay -= 1
+        }
     }
 
     /// Sees to it that the machines are woken when they want to be.
