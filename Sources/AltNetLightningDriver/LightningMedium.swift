@@ -248,12 +248,15 @@ struct LightningMedium: StreamMedium {
 
     /// Works with the connections of an attached node until that goes away.
     private func attach(_ attachment: any LightningAttachment, _ links: LinkAcceptor<LightningLink>) async throws {
-        let (configuration, book) = (self.configuration, self.book)
+        let book = self.book
+        var configuration = self.configuration
+        // The node may be connected with a peer whose own driver is not there: then nobody says that a request is lost.
+        configuration.requestTimeout = .seconds(20)
         let caller = AttachedCaller(attachment, book: book, firstPause: self.options.attachedPauses.call)
         let node = AttachedNode(
             attachment, hub: self.hub, takesMessages: self.options.messages,
             firstPause: self.options.attachedPauses.link,
-            makeSession: {
+            makeSession: { [configuration] in
                 LightningLink(
                     LightningSession(
                         attachedTo: $0, features: $1, firstRequest: .random(in: 0...UInt64(UInt32.max)),

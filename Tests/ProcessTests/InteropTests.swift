@@ -43,7 +43,7 @@ struct LightningInteropTests {
         let report = try #require(
             try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
         #expect(report["count"] as? Int == 3000)
-        #expect(report["features"] as? [Int] == [445])
+        #expect(report["features"] as? [Int] == [39, 385, 445])
         #expect((report["keyChangesSent"] as? Int ?? 0) >= 1)
         #expect((report["keyChangesReceived"] as? Int ?? 0) >= 1)
     }
