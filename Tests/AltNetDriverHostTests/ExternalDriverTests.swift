@@ -326,7 +326,10 @@ struct OperationHostTests {
                     }
                 }
             }
-            let echoed = try await host.perform("echo", Array("{}".utf8), by: "plugin")
+            // On a busy machine an answer may take longer than the short deadline of this test.
+            let echoed = try await Condition.value("a place and an answer") {
+                try? await host.perform("echo", Array("{}".utf8), by: "plugin")
+            }
             #expect(echoed == Array("{}".utf8))
         }
     }
