@@ -69,9 +69,6 @@ struct JSONFramer: Sendable {
         return objects
     }
 
-    /// Whether the stream could end here without cutting an object.
-    var isBetweenObjects: Bool { self.depth == 0 }
-
     private mutating func step(_ byte: UInt8) throws(JSONFramingError) {
         if self.isEscaped {
             self.isEscaped = false

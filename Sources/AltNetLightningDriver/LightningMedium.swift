@@ -39,6 +39,10 @@ struct LightningMedium: StreamMedium {
         var attachedPauses = AttachedPauses()
     }
 
+    /// How long the first node of a route is waited for before the attempt counts as failed: as long as a handshake may
+    /// take.
+    private static let neighbourPatience = Duration.seconds(10)
+
     let capabilities: DriverCapabilities
     let identity: String
     private let options: Options
@@ -136,7 +140,7 @@ struct LightningMedium: StreamMedium {
     func dial(_ target: LightningTarget, _ dialer: LinkDialer) async throws -> DialedLink<LightningLink> {
         switch target {
         case .peer(let node, let remote): try await self.call(node, remote, dialer)
-        case .far(let route): try self.reach(route, dialer)
+        case .far(let route): try await self.reach(route, dialer)
         }
     }
 
@@ -154,9 +158,15 @@ struct LightningMedium: StreamMedium {
     }
 
     /// A link to a far node: its connection is made of messages that the hub sends.
-    private func reach(_ route: Route, _ dialer: LinkDialer) throws -> DialedLink<LightningLink> {
+    private func reach(_ route: Route, _ dialer: LinkDialer) async throws -> DialedLink<LightningLink> {
         guard let first = route.nodes.first, let last = route.nodes.last else {
             throw DisconnectReason(.unreachable, "the route names no node")
+        }
+        // The first node is usually dialled in the same moment. Without this, the pauses between attempts would have
+        // grown long by the time that it is there.
+        let patience = MonotonicInstant.now + Self.neighbourPatience
+        while !self.hub.canReach(first, over: route.carrier), MonotonicInstant.now < patience, !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(100))
         }
         guard self.hub.canReach(first, over: route.carrier) else {
             throw DisconnectReason(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetDriverProtocol
 internal import AltNetKeys
 internal import AltNetLightningRelay
 internal import AltNetObjects
@@ -13,6 +14,8 @@ struct MessageOperations: Sendable {
     static let names = ["message.counters", "message.ping", "message.received", "message.send"]
     /// How long an answer is waited for when the operator does not say.
     static let defaultTimeout = 30.0
+    /// How long the parts of a transaction may take in all: the orchestrator waits no longer for an operation.
+    static let transferDeadline = OperationRules.deadline
     /// How often a transfer may begin anew before it is given up.
     static let maximumRestarts = 3
 
@@ -58,6 +61,10 @@ struct MessageOperations: Sendable {
         func route() throws(OperationFailure) -> Route {
             guard let carrier = RouteCarrier(rawValue: self.over ?? RouteCarrier.directed.rawValue) else {
                 throw OperationFailure("\(UntrustedText(self.over ?? "")) is neither directed nor onion")
+            }
+            guard self.path.count <= DirectedMessages.maximumNodes else {
+                throw OperationFailure(
+                    "the path has \(self.path.count) nodes, and \(DirectedMessages.maximumNodes) are the most")
             }
             var nodes: [NodeID] = []
             for (index, text) in self.path.enumerated() {
@@ -151,7 +158,11 @@ struct MessageOperations: Sendable {
         }
         let transfer = (0..<RelayFrame.transferIDSize).map { _ in UInt8.random(in: 0...255) }
         var (start, time, restarts) = (0, 0.0, 0)
+        let deadline = ContinuousClock.now + Self.transferDeadline
         while true {
+            guard ContinuousClock.now < deadline else {
+                throw OperationFailure("the transaction is too slow: the far node has \(start) bytes of it by now")
+            }
             let part = Array(transaction[start..<min(start + size, transaction.count)])
             let (answer, took) = try await self.ask(
                 route,

@@ -21,18 +21,14 @@ public struct FarServerSession: LinkSession {
         public var network: Network
         /// The kinds of object that we serve; requests for others are refused.
         public var serves: Set<ObjectKind>
-        /// Whether transactions are taken, to be handed to the node.
-        public var takesTransactions: Bool
         /// How long the orchestrator may take to answer: messages are not remembered for longer.
         public var requestTimeout: Duration
 
         public init(
-            network: Network, serves: Set<ObjectKind>, takesTransactions: Bool = true,
-            requestTimeout: Duration = .seconds(50)
+            network: Network, serves: Set<ObjectKind>, requestTimeout: Duration = .seconds(50)
         ) {
             self.network = network
             self.serves = serves
-            self.takesTransactions = takesTransactions
             self.requestTimeout = requestTimeout
         }
     }
@@ -174,10 +170,6 @@ public struct FarServerSession: LinkSession {
                 handle: handle, requestID: frame.requestID, offset: Int(offset), room: Int(room))
             return self.ask(Question(kind: kind, body: body), asker, now: now, &directives)
         case .transactionPart(let transfer, let total, let offset, let part):
-            guard self.configuration.takesTransactions else {
-                reply = .transactionRefused(.unsupported)
-                break
-            }
             switch self.transfers.onPart(part, at: Int(offset), of: Int(total), transfer: transfer, now: now) {
             case .held(let count): reply = .transactionHeld(UInt32(count))
             case .complete(let transaction):

@@ -32,6 +32,9 @@ struct TorReplyParser: Sendable {
     private var status: Int?
     private var isInData = false
 
+    /// What is held of a line and of a reply that are not complete.
+    var held: (bytes: Int, lines: Int) { (self.line.count, self.lines.count) }
+
     /// Takes bytes, cut anywhere, and gives the replies that are complete with them.
     mutating func append(_ bytes: some Sequence<UInt8>) throws(TorControlError) -> [TorReply] {
         var replies: [TorReply] = []

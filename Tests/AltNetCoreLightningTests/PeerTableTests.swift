@@ -70,7 +70,9 @@ struct PeerTableTests {
             case 1: events = table.onDisconnect(peer)
             case 2: events = table.onFound(Self.peer(peer), by: .other)
             case 3: events = table.onList(Bool.random(using: &random) ? [Self.peer(peer)] : [])
-            default: events = table.onChannels([[UInt8](repeating: .random(in: 0...1), count: 32)], of: peer)
+            default:
+                let channel = [UInt8](repeating: .random(in: 0...1, using: &random), count: 32)
+                events = table.onChannels([channel], of: peer)
             }
             for event in events {
                 switch event {

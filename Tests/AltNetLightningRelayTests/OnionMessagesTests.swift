@@ -97,7 +97,10 @@ struct OnionMessagesTests {
         if ordinary > 0 {
             try world.originate(0, id: 1, path: path, payload: Array(repeating: 0, count: ordinary + 1))
             #expect(Set(world.sizes) == [32834])
-            guard case .deliver(let handle, _, _)? = world.said.last?.directive else { return }
+            guard case .deliver(let handle, _, _)? = world.said.last?.directive else {
+                Issue.record("not delivered")
+                return
+            }
             let answer = [UInt8](repeating: 0, count: OnionMessages.maximumReply(hops: length) + 1)
             try world.answer(length, handle, answer)
             #expect(world.nodes[length].counters[.answersDropped] == 1)
@@ -135,7 +138,10 @@ struct OnionMessagesTests {
         #expect(world.nodes[0].deadline == world.now + .seconds(30))
         #expect(world.nodes[0].onTimer(now: world.now + .seconds(30)) == [.failed(id: 1, .timedOut)])
         #expect(world.nodes[0].deadline == nil)
-        guard case .deliver(let handle, _, _)? = world.said.last?.directive else { return }
+        guard case .deliver(let handle, _, _)? = world.said.last?.directive else {
+            Issue.record("not delivered")
+            return
+        }
         try world.answer(2, handle, [1])
         #expect(world.nodes[0].counters[.unknownReplies] == 1)
         try world.originate(0, id: 2, path: [1, 2], payload: [1, 2])
@@ -223,7 +229,10 @@ struct OnionMessagesTests {
         let sent = try ours.originate(
             id: 1, path: [OnionWorld.id(1), OnionWorld.id(2)], payload: [1, 2], now: .zero,
             canSend: { _ in .ready }, using: &world.random)
-        guard case .send(let bytes, let first)? = sent.first else { return }
+        guard case .send(let bytes, let first)? = sent.first else {
+            Issue.record("not sent")
+            return
+        }
         #expect(first == OnionWorld.id(throughItself ? 0 : 1))
         let message = try OnionMessage(body: bytes.dropFirst(2))
         try world.receive(message, from: throughItself ? 1 : 0, to: throughItself ? 0 : 1)
@@ -254,11 +263,17 @@ struct OnionMessagesTests {
         let question = try world.nodes[2].originate(
             id: 8, path: [OnionWorld.id(1), OnionWorld.id(0)], payload: [5, 6], now: .zero,
             canSend: OnionWorld.state(of: 2), using: &world.random)
-        guard case .send(let asked, _)? = question.first else { return }
+        guard case .send(let asked, _)? = question.first else {
+            Issue.record("not sent")
+            return
+        }
         let passed = world.nodes[1].onMessage(
             try OnionMessage(body: asked.dropFirst(2)), from: OnionWorld.id(2), now: .zero,
             canSend: OnionWorld.state(of: 1), using: &world.random)
-        guard case .send(let arrived, _)? = passed.first else { return }
+        guard case .send(let arrived, _)? = passed.first else {
+            Issue.record("not passed on")
+            return
+        }
         let peeled = try self.peel(try OnionMessage(body: arrived.dropFirst(2)), node: 0)
         let delivered = ours.onDelivered(
             fields: peeled.fields, replyPath: peeled.replyPath, pathID: peeled.pathID, now: .zero,

@@ -156,9 +156,14 @@ struct TorControlTests {
     func noise(_ seed: UInt64) {
         var random = SeededRandom(seed: seed)
         var parser = TorReplyParser()
-        for _ in 0..<200 {
-            let bytes = random.bytes(100).map { $0 < 128 ? [50, 53, 48, 32, 45, 43, 13, 10][Int($0) % 8] : $0 }
-            guard (try? parser.append(bytes)) != nil else { return }
+        // Lines that go on, in which anything may stand, until one of them or their number is too much.
+        #expect(throws: TorControlError.self) {
+            while true {
+                let noise = random.bytes(Int.random(in: 0...400, using: &random)).filter { $0 != 10 }
+                _ = try parser.append(Array("250-".utf8) + noise + (Bool.random(using: &random) ? [13, 10] : [65]))
+                #expect(parser.held.bytes <= TorReplyParser.maximumLine)
+                #expect(parser.held.lines <= TorReplyParser.maximumLines)
+            }
         }
     }
 
