@@ -78,6 +78,8 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
         case pastRecord
         /// Another record with the same sequence number is known.
         case sameSequence
+        /// Plain addresses without a source, or with one that only a record or a connection gives.
+        case badSource
         /// No address at all.
         case noAddress
         /// More addresses than one piece of news may hold.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-public import AltNetPeerRecords
+internal import AltNetPeerRecords
 
 /// Which addresses of others the operator does not want. A record that holds such addresses is kept and passed on whole;
 /// what the operator typed is never filtered.

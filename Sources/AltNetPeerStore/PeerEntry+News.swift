@@ -82,7 +82,7 @@ extension PeerEntry {
     }
 
     /// A number outlives the last address.
-    private mutating func rememberSequence(_ now: WallClockTime) {
+    mutating func rememberSequence(_ now: WallClockTime) {
         guard self.sequence != nil else { return }
         let last = max(self.addresses.map(\.expiry).max() ?? now, now)
         self.sequenceUntil = max(self.sequenceUntil, last + PeerRules.sequenceMemory)
@@ -156,6 +156,7 @@ extension PeerEntry {
         guard !isAmbiguous || context.learnedOn != nil || isUsers else { throw Self.unknownNetwork }
         let network = isAmbiguous ? context.learnedOn : nil
         if let index = self.index(of: address, network) {
+            if isUsers, !self.addresses[index].sources.contains(.user) { try self.checkUserRoom() }
             return self.addresses[index].hear(sources, expiry, context.now)
         }
         let entry = AddressEntry(
@@ -179,11 +180,7 @@ extension PeerEntry {
         let rank = entry.rank(now)
         let full = PeerNewsRefusal(.noRoom, "the peer has too many addresses that are known as well or better")
         switch rank {
-        case .user:
-            guard self.addresses.count(where: { $0.sources.contains(.user) }) < PeerRules.maximumUserAddresses else {
-                throw PeerNewsRefusal(
-                    .noRoom, "a peer can have \(PeerRules.maximumUserAddresses) addresses that you typed; forget one")
-            }
+        case .user: try self.checkUserRoom()
         case .hearsay:
             let hearsay = self.addresses.filter { $0.rank(now) == .hearsay }
             guard hearsay.count < PeerRules.maximumHearsay,
@@ -202,6 +199,13 @@ extension PeerEntry {
             self.addresses.remove(at: victim)
         }
         self.addresses.append(entry)
+    }
+
+    private func checkUserRoom() throws(PeerNewsRefusal) {
+        guard self.addresses.count(where: { $0.sources.contains(.user) }) < PeerRules.maximumUserAddresses else {
+            throw PeerNewsRefusal(
+                .noRoom, "a peer can have \(PeerRules.maximumUserAddresses) addresses that you typed; forget one")
+        }
     }
 
     // MARK: - Attempts to connect
