@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 
-public import AltNetBase
 public import AltNetPeerRecords
 
 /// What opening a connection tells the other side, and whoever carries the bytes, about us. What drivers say of their
