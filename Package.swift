@@ -180,7 +180,8 @@ let package = Package(
         .target(
             name: "AltNetDriverHost",
             dependencies: [
-                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", "AltNetPeerRecords", grpcCore, grpcTransport, logging, subprocess,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", "AltNetPeerRecords", grpcCore, grpcTransport,
+                logging, subprocess,
                 systemPackage,
             ]),
         // The operator's own Lightning node.
@@ -217,7 +218,8 @@ let package = Package(
         .target(
             name: "AltNetConfiguration",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetObjects", "AltNetWatchdog", configuration, toml,
+                "AltNetBase", "AltNetBitcoin", "AltNetDialing", "AltNetObjects", "AltNetPeerRecords", "AltNetWatchdog",
+                configuration, toml,
             ]),
         .target(
             name: "AltNetControl",
@@ -239,7 +241,8 @@ let package = Package(
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
-                "AltNetObjects", "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore",
+                "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
                 httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .systemLibrary(name: "CTimex"),
@@ -247,8 +250,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetReplay",
-                "AltNetStore", "AltNetWatchdog", "CTimex",
+                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
+                "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
