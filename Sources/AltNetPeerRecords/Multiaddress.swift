@@ -73,6 +73,12 @@ public struct Multiaddress: Hashable, Sendable, CustomStringConvertible {
         try self.init(checking: Array(bytes))
     }
 
+    /// For our own store: bytes that were checked before they were written down. Anything else breaks what an address
+    /// promises.
+    package init(checkedBefore bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
     public init(_ components: [Component]) throws(MultiaddressError) {
         guard components.count <= Self.maximumComponents else { throw .tooDeep }
         var bytes: [UInt8] = []
