@@ -36,22 +36,27 @@ public struct PeerRecord: Hashable, Sendable {
     public enum Naming: Hashable, Sendable, CaseIterable {
         /// What all implementations use: domain `libp2p-peer-record`, payload type 03 01.
         case current
-        /// What RFC 0003 writes and early implementations used.
+        /// What RFC 0003 writes, and rust-libp2p unless told otherwise: domain `libp2p-routing-state`. The example in RFC
+        /// 0002, `libp2p-routing-record`, was a domain of early implementations; it is read as well.
         case olderRFC
 
-        var domain: String {
+        /// The one to sign for comes first.
+        var domains: [String] {
             switch self {
-            case .current: "libp2p-peer-record"
-            case .olderRFC: "libp2p-routing-state"
+            case .current: ["libp2p-peer-record"]
+            case .olderRFC: ["libp2p-routing-state", "libp2p-routing-record"]
             }
         }
 
         var payloadType: [UInt8] {
             switch self {
-            case .current: [0x03, 0x01]
-            case .olderRFC: Array("/libp2p/routing-state-record".utf8)
+            case .current: Self.currentType
+            case .olderRFC: Self.olderType
             }
         }
+
+        private static let currentType: [UInt8] = [0x03, 0x01]
+        private static let olderType = Array("/libp2p/routing-state-record".utf8)
     }
 
     public let peer: PeerID
@@ -73,7 +78,7 @@ public struct PeerRecord: Hashable, Sendable {
         guard self.addresses.count <= Self.maximumAddresses else { throw .tooManyAddresses(self.addresses.count) }
         do {
             let envelope = try SignedEnvelope(
-                sealing: self.encoded, type: naming.payloadType, domain: naming.domain, key: key)
+                sealing: self.encoded, type: naming.payloadType, domain: naming.domains[0], key: key)
             return CertifiedPeerRecord(self, envelope: envelope.bytes)
         } catch {
             throw .envelope(error)
@@ -199,7 +204,15 @@ public struct CertifiedPeerRecord: Hashable, Sendable {
             guard let naming = namings.first(where: { envelope.payloadType.elementsEqual($0.payloadType) }) else {
                 throw .payloadType(Array(envelope.payloadType.prefix(32)))
             }
-            return try SignedEnvelope(envelope, domain: naming.domain, type: naming.payloadType)
+            var failure = EnvelopeError.badSignature
+            for domain in naming.domains {
+                do throws(EnvelopeError) {
+                    return try SignedEnvelope(envelope, domain: domain, type: naming.payloadType)
+                } catch {
+                    failure = error
+                }
+            }
+            throw failure
         } catch {
             throw .envelope(error)
         }
