@@ -89,7 +89,9 @@ let package = Package(
             dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning", crypto, cryptoExtras]),
         .target(
             name: "AltNetPeerRecords",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", crypto, cryptoExtras]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", crypto, cryptoExtras,
+            ]),
         .target(name: "AltNetDialing", dependencies: ["AltNetBase", "AltNetPeerRecords"]),
         .target(name: "AltNetLibp2p", dependencies: ["AltNetBase", "AltNetPeerRecords", crypto]),
         .target(name: "AltNetKademlia", dependencies: ["AltNetBase", "AltNetPeerRecords", crypto]),
@@ -298,7 +300,7 @@ let package = Package(
             exclude: ["Vectors"]),
         .testTarget(
             name: "AltNetPeerRecordsTests",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetPeerRecords"]),
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetPeerRecords"]),
         .testTarget(
             name: "AltNetDialingTests", dependencies: ["AltNetBase", "AltNetDialing", "AltNetPeerRecords"]),
         .testTarget(
