@@ -138,7 +138,9 @@ public struct Dialing: Sendable {
     ) -> [Directive] {
         precondition(self.requestPeers[id] == nil, "a request's id is used once")
         self.updateConnections(of: peer, candidates)
-        if let attempt = self.connection(to: peer, policy) { return [.succeeded(request: id, attempt: attempt)] }
+        if let attempt = self.connection(to: peer, policy) {
+            return [.succeeded(request: id, attempt: attempt)] + self.onCandidates(peer, candidates, now: now)
+        }
         guard self.requestPeers.count < Self.maximumRequests else { return [.failed(request: id, .tooManyRequests)] }
         var dial = self.dials.removeValue(forKey: peer) ?? Dial(peer: peer)
         var directives: [Directive] = []
