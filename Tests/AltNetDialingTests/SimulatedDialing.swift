@@ -41,6 +41,11 @@ struct SimulatedDialing {
         let since: MonotonicInstant
     }
 
+    private struct Place: Hashable {
+        let peer: PeerID
+        let address: Multiaddress
+    }
+
     private struct Attempt {
         let peer: PeerID
         let address: Multiaddress
@@ -59,6 +64,9 @@ struct SimulatedDialing {
     private var lastRequest: UInt64 = 0
     private var waiting: [UInt64: Waiting] = [:]
     private var attempts: [Dialing.AttemptID: Attempt] = [:]
+    /// Those of them that are sockets: opening or open.
+    private var sockets: Set<Dialing.AttemptID> = []
+    private var ordinals: [Place: UInt64] = [:]
     /// What will come of attempts. A success may come although the attempt was closed: it was on its way.
     private var results: [(time: MonotonicInstant, attempt: Dialing.AttemptID, isSuccess: Bool)] = []
     /// All that dials were told of an address since somebody began to wait for its peer; of connections, since they
@@ -66,6 +74,8 @@ struct SimulatedDialing {
     private var told: [PeerID: [Multiaddress: DialCandidate]] = [:]
     /// What is known of the addresses of connections that were handed out.
     private var standing: [Dialing.AttemptID: DialCandidate] = [:]
+    /// The same for each peer; made once, because reading addresses takes most of the time.
+    private var candidates: [Int: DialCandidate] = [:]
     /// How often what happened, to see that the histories are not idle.
     private(set) var counts: [String: Int] = [:]
 
@@ -122,7 +132,7 @@ struct SimulatedDialing {
         case .wait(let milliseconds): try self.wait(.milliseconds(milliseconds))
         case .request(let peer, let policy, let addresses, let insists):
             let peer = try Self.peer(peer)
-            let candidates = try addresses.map { try self.candidate(peer, $0) }
+            let candidates = try addresses.map { try self.candidate($0) }
             self.tell(peer, candidates, isForRequest: true)
             self.lastRequest += 1
             let policy = Self.policies[policy]
@@ -140,16 +150,17 @@ struct SimulatedDialing {
             try self.carryOut(self.machine.onCancel(.init(id), now: self.now))
         case .learn(let peer, let addresses):
             let peer = try Self.peer(peer)
-            let candidates = try addresses.map { try self.candidate(peer, $0) }
+            let candidates = try addresses.map { try self.candidate($0) }
             self.tell(peer, candidates, isForRequest: false)
             try self.carryOut(self.machine.onCandidates(peer, candidates, now: self.now))
         case .inbound(let peer, let address):
             let peer = try Self.peer(peer)
-            let candidate = try self.candidate(peer, address)
+            let candidate = try self.candidate(address)
             let (id, directives) = self.machine.onOpened(peer, candidate, now: self.now)
             // Its owner is whoever listens.
             self.attempts[id] = Attempt(
                 peer: peer, address: candidate.address, since: self.now, ordinal: 0, socket: .open, owners: 1)
+            self.sockets.insert(id)
             self.standing[id] = candidate
             try self.carryOut(directives)
         case .hangUp(let place):
@@ -157,7 +168,7 @@ struct SimulatedDialing {
             guard !ids.isEmpty else { return }
             let id = ids[place % ids.count]
             self.standing[id] = nil
-            self.attempts[id]?.socket = .closed
+            self.become(.closed, id)
             self.machine.onClosed(id)
         }
     }
@@ -186,10 +197,10 @@ struct SimulatedDialing {
         guard let attempt = self.attempts[result.attempt] else { return }
         if result.isSuccess {
             if attempt.socket == .closed { self.counts["answers after the end", default: 0] += 1 }
-            self.attempts[result.attempt]?.socket = .open
+            self.become(.open, result.attempt)
             try self.carryOut(self.machine.onConnected(result.attempt, now: self.now))
         } else {
-            if attempt.socket == .opening { self.attempts[result.attempt]?.socket = .failed }
+            if attempt.socket == .opening { self.become(.failed, result.attempt) }
             let failure: Dialing.AttemptFailure = self.dice(attempt, 3) % 5 == 0 ? .local : .remote
             try self.carryOut(self.machine.onFailed(result.attempt, failure, now: self.now))
         }
@@ -202,7 +213,7 @@ struct SimulatedDialing {
             case .close(let id):
                 let attempt = try self.attempt(id)
                 try self.require(attempt.owners == 0, "closed what somebody was given: \(id.rawValue)")
-                self.attempts[id]?.socket = .closed
+                self.become(.closed, id)
                 // Half of what was on its way arrives nevertheless.
                 if self.dice(attempt, 2) % 2 == 0 { self.results.removeAll { $0.attempt == id } }
             case .succeeded(let request, let id):
@@ -220,7 +231,7 @@ struct SimulatedDialing {
                 if attempt.owners > 0 { self.counts["shared", default: 0] += 1 }
             case .failed(let request, let failure):
                 _ = try self.take(request.rawValue)
-                self.counts["\(failure)".prefix { $0 != "(" }.description, default: 0] += 1
+                self.counts[Self.name(failure), default: 0] += 1
             case .setTimer(let time): self.timer = time
             }
         }
@@ -239,32 +250,44 @@ struct SimulatedDialing {
             self.waiting.values.contains { $0.peer == peer && $0.policy.allows(candidate) },
             "dialled what nobody's policy allows")
         try self.require(
-            !self.opening.contains { $0.value.peer == peer && $0.value.address == address },
+            !self.opening.contains { $0.peer == peer && $0.address == address },
             "dialled the same address twice at once")
-        let ordinal = self.attempts.values.count { $0.peer == peer && $0.address == address }
-        let attempt = Attempt(peer: peer, address: address, since: self.now, ordinal: UInt64(ordinal))
+        let ordinal = self.ordinals[Place(peer: peer, address: address), default: 0]
+        self.ordinals[Place(peer: peer, address: address)] = ordinal + 1
+        let attempt = Attempt(peer: peer, address: address, since: self.now, ordinal: ordinal)
         self.attempts[id] = attempt
+        self.sockets.insert(id)
         self.counts["opened", default: 0] += 1
         let delay = Duration.milliseconds(Int(self.dice(attempt, 0) % 900))
         switch self.dice(attempt, 1) % 10 {
-        case 0..<3: self.results.append((self.now + delay, id, true))
-        case 3..<4: self.results.append((self.now + delay * 9, id, true))
-        case 4..<7: self.results.append((self.now + delay / 3, id, false))
-        case 7..<8: self.results.append((self.now, id, false))
+        case 0..<2: self.results.append((self.now + delay, id, true))
+        case 2..<3: self.results.append((self.now + delay * 9, id, true))
+        case 3..<6: self.results.append((self.now + delay / 3, id, false))
+        case 6..<7: self.results.append((self.now, id, false))
         default: break  // Says nothing, for ever.
+        }
+    }
+
+    private mutating func become(_ socket: Socket, _ id: Dialing.AttemptID) {
+        self.attempts[id]?.socket = socket
+        switch socket {
+        case .opening, .open: self.sockets.insert(id)
+        case .closed, .failed: self.sockets.remove(id)
         }
     }
 
     // MARK: - What must be true after each step
 
-    private var opening: [Dialing.AttemptID: Attempt] { self.attempts.filter { $0.value.socket == .opening } }
+    private var opening: [Attempt] {
+        self.sockets.compactMap { self.attempts[$0] }.filter { $0.socket == .opening }
+    }
 
     private func check() throws {
         let opening = self.opening
         try self.require(opening.count <= self.settings.attempts, "too many attempts")
         try self.require(opening.count == self.machine.attemptCount, "attempts are miscounted")
         try self.require(self.waiting.count == self.machine.requestCount, "requests are miscounted")
-        for (peer, mine) in Dictionary(grouping: opening.values, by: \.peer) {
+        for (peer, mine) in Dictionary(grouping: opening, by: \.peer) {
             try self.require(mine.count <= self.settings.attemptsPerPeer, "too many attempts for one peer")
             for attempt in mine {
                 try self.require(
@@ -273,16 +296,17 @@ struct SimulatedDialing {
                     self.now - attempt.since <= self.settings.attemptTimeout, "an attempt lasts too long")
             }
         }
-        for (id, attempt) in self.attempts where attempt.socket == .open {
+        for id in self.sockets {
+            guard let attempt = self.attempts[id], attempt.socket == .open else { continue }
             try self.require(attempt.owners > 0, "leaked socket \(id.rawValue)")
         }
         for (id, waiting) in self.waiting {
             try self.require(self.now - waiting.since <= self.settings.requestTimeout, "request \(id) lasts too long")
             // Whoever waits has something under way, unless a limit is reached.
-            let isServed = opening.values.contains { self.allows(waiting, $0) }
+            let isServed = opening.contains { self.allows(waiting, $0) }
             let isLimited =
                 opening.count == self.settings.attempts
-                || opening.values.count { $0.peer == waiting.peer } == self.settings.attemptsPerPeer
+                || opening.count { $0.peer == waiting.peer } == self.settings.attemptsPerPeer
             try self.require(isServed || isLimited, "request \(id) waits for nothing")
         }
     }
@@ -317,12 +341,24 @@ struct SimulatedDialing {
         return DialCandidate(known, exposure: max(left.exposure, right.exposure))
     }
 
+    private static func name(_ failure: DialFailure) -> String {
+        switch failure {
+        case .noAddress: "noAddress"
+        case .noneAllowed: "noneAllowed"
+        case .inBackOff: "inBackOff"
+        case .unreachable: "unreachable"
+        case .timedOut: "timedOut"
+        case .tooManyRequests, .tooManyRequestsForPeer: "tooMany"
+        }
+    }
+
     private static func peer(_ number: Int) throws -> PeerID {
         try PeerID(bytes: [0x12, 0x20] + [UInt8](repeating: UInt8(number), count: 32))
     }
 
-    /// One of the peer's addresses, as one of four who tell about it describes it.
-    private func candidate(_ peer: PeerID, _ number: Int) throws -> DialCandidate {
+    /// One of a peer's addresses, as one of four who tell about it describes it.
+    private mutating func candidate(_ number: Int) throws -> DialCandidate {
+        if let made = self.candidates[number] { return made }
         let address = number % Self.addressesPerPeer
         let host = address % 3 == 0 ? "/ip6/2001:\(address)::1" : "/ip4/\(address % 4 + 1).0.\(address).1"
         let sources: AddressSources =
@@ -336,7 +372,9 @@ struct SimulatedDialing {
         let known = KnownAddress(
             address: try Multiaddress(text: "\(host)/tcp/\(1 + address)"), sources: sources,
             firstSeen: WallClockTime(seconds: 0), lastSeen: WallClockTime(seconds: 0), expiry: nil)
-        return DialCandidate(known, exposure: exposure)
+        let made = DialCandidate(known, exposure: exposure)
+        self.candidates[number] = made
+        return made
     }
 
     /// A number that belongs to an attempt, whatever happened before.
