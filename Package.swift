@@ -49,6 +49,7 @@ let package = Package(
         .library(name: "AltNetKeys", targets: ["AltNetKeys"]),
         .library(name: "AltNetNoise", targets: ["AltNetNoise"]),
         .library(name: "AltNetOnion", targets: ["AltNetOnion"]),
+        .library(name: "AltNetPeerRecords", targets: ["AltNetPeerRecords"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -86,6 +87,12 @@ let package = Package(
         .target(
             name: "AltNetOnion",
             dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning", crypto, cryptoExtras]),
+        .target(
+            name: "AltNetPeerRecords",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", crypto, cryptoExtras]),
+        .target(name: "AltNetDialing", dependencies: ["AltNetBase", "AltNetPeerRecords"]),
+        .target(name: "AltNetLibp2p", dependencies: ["AltNetBase", "AltNetPeerRecords", crypto]),
+        .target(name: "AltNetKademlia", dependencies: ["AltNetBase", "AltNetPeerRecords", crypto]),
         .target(name: "AltNetHeaderChain", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(name: "AltNetBitcoinSession", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects"]),
         .target(
@@ -119,6 +126,8 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", grdb,
             ]),
 
+        .target(name: "AltNetPeerStore", dependencies: ["AltNetBase", "AltNetPeerRecords", grdb]),
+
         .target(
             name: "AltNetReplay",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetWatchdog"]),
@@ -127,6 +136,12 @@ let package = Package(
         .target(
             name: "AltNetTransport",
             dependencies: ["AltNetBase", nioCore, nioPosix, nioSOCKS]),
+        .target(
+            name: "AltNetLibp2pHost",
+            dependencies: [
+                "AltNetBase", "AltNetDialing", "AltNetKademlia", "AltNetLibp2p", "AltNetPeerRecords",
+                "AltNetTransport", logging, nioCore, nioPosix,
+            ]),
         .target(
             name: "AltNetTorControl",
             dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
@@ -278,6 +293,24 @@ let package = Package(
             name: "AltNetOnionTests",
             dependencies: ["AltNetBase", "AltNetKeys", "AltNetOnion", "AltNetTestKit", crypto],
             exclude: ["Vectors"]),
+        .testTarget(
+            name: "AltNetPeerRecordsTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetPeerRecords"]),
+        .testTarget(
+            name: "AltNetDialingTests", dependencies: ["AltNetBase", "AltNetDialing", "AltNetPeerRecords"]),
+        .testTarget(
+            name: "AltNetLibp2pTests", dependencies: ["AltNetBase", "AltNetLibp2p", "AltNetPeerRecords", crypto]),
+        .testTarget(
+            name: "AltNetKademliaTests", dependencies: ["AltNetBase", "AltNetKademlia", "AltNetPeerRecords"]),
+        .testTarget(
+            name: "AltNetPeerStoreTests",
+            dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", grdb]),
+        .testTarget(
+            name: "AltNetLibp2pHostTests",
+            dependencies: [
+                "AltNetBase", "AltNetDialing", "AltNetKademlia", "AltNetLibp2p", "AltNetLibp2pHost",
+                "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", logging,
+            ]),
         .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetKeys", "AltNetNoise"]),
         .target(name: "HeaderTestSupport", dependencies: ["AltNetBitcoin"], path: "Tests/HeaderTestSupport"),
         .testTarget(

@@ -65,6 +65,12 @@ public struct NodePrivateKey: Sendable, CustomStringConvertible, CustomDebugStri
         }
     }
 
+    /// An ECDSA signature in DER over the SHA-256 of a message, always the same for the same message (RFC 6979).
+    public func signature(for message: some Sequence<UInt8>) -> [UInt8]? {
+        let hash = Array(SHA256.hash(data: Array(message)))
+        return self.secret.withUnsafeBytes { Secp256k1.shared.signature(of: hash, with: $0) }
+    }
+
     private func product(with factor: SymmetricKey) -> SymmetricKey? {
         self.secret.withUnsafeBytes { secret in
             factor.withUnsafeBytes { Secp256k1.shared.product(of: secret, and: $0) }

@@ -10,6 +10,9 @@ internal import Crypto
 final class Secp256k1: @unchecked Sendable {
     static let shared = Secp256k1()
 
+    /// The longest DER form of a signature, in bytes.
+    private static let maximumSignatureSize = 72
+
     private let context: OpaquePointer?
 
     private init() {
@@ -57,6 +60,38 @@ final class Secp256k1: @unchecked Sendable {
         var point = point
         let made = secp256k1_ec_pubkey_tweak_mul(context, &point, factor.assumingMemoryBound(to: UInt8.self))
         return made == 1 ? point : nil
+    }
+
+    /// An ECDSA signature in DER over a hash of 32 bytes, with the nonce of RFC 6979 and the smaller of its two forms.
+    func signature(of hash: [UInt8], with privateKey: UnsafeRawBufferPointer) -> [UInt8]? {
+        guard let context, hash.count == 32, privateKey.count == 32, let scalar = privateKey.baseAddress else {
+            return nil
+        }
+        var signature = secp256k1_ecdsa_signature()
+        let signed = secp256k1_ecdsa_sign(
+            context, &signature, hash, scalar.assumingMemoryBound(to: UInt8.self), nil, nil)
+        guard signed == 1 else { return nil }
+        var length = Self.maximumSignatureSize
+        let bytes = [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
+            if let start = buffer.baseAddress,
+                secp256k1_ecdsa_signature_serialize_der(context, start, &length, &signature) == 1
+            {
+                count = length
+            }
+        }
+        return bytes.isEmpty ? nil : bytes
+    }
+
+    /// Whether an ECDSA signature in DER is one of the point's key over a hash of 32 bytes. Both forms of a signature
+    /// count, as not all signers take the smaller one.
+    func isValid(signature bytes: [UInt8], of hash: [UInt8], by point: secp256k1_pubkey) -> Bool {
+        guard let context, hash.count == 32, bytes.count <= Self.maximumSignatureSize else { return false }
+        var point = point
+        var signature = secp256k1_ecdsa_signature()
+        guard secp256k1_ecdsa_signature_parse_der(context, &signature, bytes, bytes.count) == 1 else { return false }
+        var smaller = secp256k1_ecdsa_signature()
+        _ = secp256k1_ecdsa_signature_normalize(context, &smaller, &signature)
+        return secp256k1_ecdsa_verify(context, &smaller, hash, &point) == 1
     }
 
     /// The point that 33 bytes are in compressed form, or `nil`.

@@ -95,13 +95,13 @@ public struct LightningAddress: Hashable, Sendable {
 
     private static func host(_ text: Substring) throws(LightningAddressError) -> Host {
         if text.hasPrefix("[") {
-            guard text.hasSuffix("]"), let bytes = AddressText.ipv6(text.dropFirst().dropLast()) else {
+            guard text.hasSuffix("]"), let bytes = IPAddressText.ipv6(text.dropFirst().dropLast()) else {
                 throw .badIPv6
             }
             return .ipv6(bytes)
         }
         guard !text.contains(":") else { throw .badIPv6 }
-        if let bytes = AddressText.ipv4(text) { return .ipv4(bytes) }
+        if let bytes = IPAddressText.ipv4(text) { return .ipv4(bytes) }
         if let key = try OnionAddress.publicKey(name: text.lowercased()) { return .torV3(key) }
         return .name(try HostName.read(Array(text.utf8)))
     }
@@ -129,8 +129,8 @@ public struct LightningAddress: Hashable, Sendable {
     /// The host alone, without brackets: what is dialled. It is the address, so callers MUST NOT log it unasked.
     public var hostText: String {
         switch self.host {
-        case .ipv4(let bytes): AddressText.text(ipv4: bytes)
-        case .ipv6(let bytes): AddressText.text(ipv6: bytes)
+        case .ipv4(let bytes): IPAddressText.text(ipv4: bytes)
+        case .ipv6(let bytes): IPAddressText.text(ipv6: bytes)
         case .torV3(let key): OnionAddress.name(of: key)
         case .name(let name): name
         }
