@@ -166,9 +166,10 @@ public struct Lookup: Sendable {
         self.candidates[index].state = .answered
         self.findings.answered += 1
         // More than `k` closer peers nobody needs to name.
-        let named = answer.closerPeers.lazy.filter { $0.id != self.ourselves }.prefix(RoutingTable.bucketSize)
+        let ourselves = self.ourselves
+        let named = Array(answer.closerPeers.filter { $0.id != ourselves }.prefix(RoutingTable.bucketSize))
         let providers = self.takeProviders(of: answer)
-        let news = Array(named) + providers
+        let news = named + providers
         for peer in named { self.insert(peer.id, path: path) }
         self.forgetFarthest(path: path)
         self.takeSightings(of: news)
