@@ -44,7 +44,8 @@ extension KademliaMessage {
     /// The message without the length before it.
     public var encoded: [UInt8] {
         var writer = ProtobufWriter()
-        writer.varint(Field.kind, self.kind.rawValue)
+        // Protocol Buffers 3 leave out zeros, and py-libp2p does.
+        if self.kind != .putValue { writer.varint(Field.kind, self.kind.rawValue) }
         if !self.key.isEmpty { writer.bytes(Field.key, self.key) }
         if let record = self.record { writer.bytes(Field.record, record.encoded) }
         for peer in self.closerPeers { writer.bytes(Field.closerPeers, peer.encoded) }

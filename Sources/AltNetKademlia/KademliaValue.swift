@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetBase
 public import AltNetPeerRecords
 
 /// What a key of GET_VALUE and PUT_VALUE names. There are no free values: without a rule for what is right under a key,
@@ -21,14 +22,16 @@ public enum KademliaValueKey: Hashable, Sendable {
             let rest = key.dropFirst(Self.publicKeyPrefix.count)
             if let peer = try? PeerID(bytes: rest) {
                 self = .publicKey(peer)
-            } else if let bytes = Self.hexadecimal(rest), let peer = try? PeerID(bytes: bytes) {
+            } else if let bytes = Hex.decode(String(decoding: rest, as: UTF8.self)),
+                let peer = try? PeerID(bytes: bytes), Hex.encode(bytes).utf8.elementsEqual(rest)
+            {
                 self = .publicKey(peer)
             } else {
                 return nil
             }
         } else if key.starts(with: Self.peerRecordPrefix) {
             let text = String(decoding: key.dropFirst(Self.peerRecordPrefix.count), as: UTF8.self)
-            // One key for one peer, or its record would lie in several places.
+            // One text for one peer, or its record would lie in several places.
             guard let peer = try? PeerID(text: text), peer.description == text else { return nil }
             self = .peerRecord(peer)
         } else {
@@ -42,27 +45,6 @@ public enum KademliaValueKey: Hashable, Sendable {
         case .publicKey(let peer): Self.publicKeyPrefix + peer.bytes
         case .peerRecord(let peer): Self.peerRecordPrefix + Array(peer.description.utf8)
         }
-    }
-
-    /// Lower-case digits only, so that there is one text for one peer.
-    private static func hexadecimal(_ text: some Collection<UInt8>) -> [UInt8]? {
-        var bytes: [UInt8] = []
-        var high: UInt8?
-        for digit in text {
-            let value: UInt8
-            switch digit {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = digit - UInt8(ascii: "a") + 10
-            default: return nil
-            }
-            if let first = high {
-                bytes.append(first << 4 | value)
-                high = nil
-            } else {
-                high = value
-            }
-        }
-        return high == nil ? bytes : nil
     }
 }
 

@@ -14,11 +14,10 @@ public import AltNetPeerRecords
 public struct RoutingTable: Sendable {
     /// The specification's `k`: peers in a bucket, and in an answer.
     public static let bucketSize = 20
-    /// The most peers of one network group in a bucket: two, as in go-libp2p. A tenth of a bucket at most.
+    /// The most peers of one network group in a bucket and in the table, unless the operator of a private network wants
+    /// more: two and three, as in go-libp2p, whose groups are as large as ours.
     public static let maximumPerGroupInBucket = 2
-    /// The most peers of one network group in the table. go-libp2p allows three of a /8 or /16; our groups are as
-    /// small, and a private DHT may have several honest nodes with one provider.
-    public static let maximumPerGroupInTable = 6
+    public static let maximumPerGroupInTable = 3
     /// A peer that failed as many times in a row is no longer a member.
     public static let maximumFailures = 2
     /// A peer that was heard more recently, is not checked to make room for another: otherwise newcomers could make us
@@ -76,12 +75,19 @@ public struct RoutingTable: Sendable {
 
     public let ourselves: PeerID
     private let place: KademliaKey
+    private let perGroupInBucket: Int
+    private let perGroupInTable: Int
     private var buckets: [Bucket]
     private var perGroup: [String: Int] = [:]
     public private(set) var count = 0
 
-    public init(of ourselves: PeerID) {
+    public init(
+        of ourselves: PeerID, perGroupInBucket: Int = Self.maximumPerGroupInBucket,
+        perGroupInTable: Int = Self.maximumPerGroupInTable
+    ) {
         self.ourselves = ourselves
+        self.perGroupInBucket = perGroupInBucket
+        self.perGroupInTable = perGroupInTable
         self.place = KademliaKey(ourselves)
         self.buckets = Array(repeating: Bucket(), count: KademliaKey.bits)
     }
@@ -198,8 +204,8 @@ public struct RoutingTable: Sendable {
     private func refusal(of entry: Entry, bucket: Int) -> Refusal? {
         guard let group = entry.group else { return nil }
         let inBucket = self.buckets[bucket].entries.count { $0.group == group }
-        if inBucket >= Self.maximumPerGroupInBucket { return .groupInBucket(group) }
-        return self.perGroup[group, default: 0] >= Self.maximumPerGroupInTable ? .groupInTable(group) : nil
+        if inBucket >= self.perGroupInBucket { return .groupInBucket(group) }
+        return self.perGroup[group, default: 0] >= self.perGroupInTable ? .groupInTable(group) : nil
     }
 }
 
