@@ -165,7 +165,7 @@ let package = Package(
         .target(
             name: "AltNetDriverProtocol",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetObjects", grpcCore, grpcProtobuf, protobuf,
+                "AltNetBase", "AltNetBitcoin", "AltNetObjects", "AltNetPeerRecords", grpcCore, grpcProtobuf, protobuf,
             ]),
         .target(
             name: "AltNetDriverKit",
@@ -180,7 +180,7 @@ let package = Package(
         .target(
             name: "AltNetDriverHost",
             dependencies: [
-                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", grpcCore, grpcTransport, logging, subprocess,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", "AltNetPeerRecords", grpcCore, grpcTransport, logging, subprocess,
                 systemPackage,
             ]),
         // The operator's own Lightning node.

@@ -23,7 +23,7 @@ struct SpliceRouter: DriverHostDelegate {
         case .linkClosed(let link, _):
             await self.splicer.closed(link, of: driver)
             await self.orchestrator.driver(driver, said: event)
-        case .hello, .listening, .targetFailed, .request, .answer, .announcement, .pong, .operationResult:
+        case .hello, .listening, .targetFailed, .request, .answer, .announcement, .pong, .operationResult, .peerNews, .peerQuestion:
             await self.orchestrator.driver(driver, said: event)
         }
     }

@@ -1,24 +1,46 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBase
-public import AltNetPeerRecords
 
 /// Something that was heard about a peer.
+///
+/// `toldBy` says from where in the network it came. The store gives every corner of the network its share of the room,
+/// so that nobody can push out what others told: hosts MUST name it wherever they know who spoke to them.
 public enum PeerNews: Hashable, Sendable {
     /// A sealed record from anybody, as it came: it is verified before it is looked at.
     ///
     /// - `source`: who brought it. ``AddressSources/certified`` is added by the store.
     /// - `about`: the only peer that it may be about. Identify MUST name the peer at the other end.
     /// - `learnedOn`: where we were; needed for addresses of private ranges only.
-    case record(envelope: [UInt8], source: AddressSources, about: PeerID? = nil, learnedOn: LocalNetwork? = nil)
+    case record(
+        envelope: [UInt8], source: AddressSources, about: PeerID? = nil, learnedOn: LocalNetwork? = nil,
+        toldBy: NewsOrigin? = nil)
     /// Addresses that nobody signed. Those of ``AddressSources/user`` never expire, whatever `lifetime` says.
     case addresses(
-        PeerID, [Multiaddress], source: AddressSources, lifetime: Duration, learnedOn: LocalNetwork? = nil)
+        PeerID, [Multiaddress], source: AddressSources, lifetime: Duration, learnedOn: LocalNetwork? = nil,
+        toldBy: NewsOrigin? = nil)
     /// We reached the peer at the address and it proved who it is. `latency`: from the first byte to that proof. Not for
     /// connections that the peer opened: their remote port means nothing.
     case connected(PeerID, Multiaddress, latency: Duration, on: LocalNetwork? = nil)
     /// We did not reach the peer at the address.
     case failed(PeerID, Multiaddress, on: LocalNetwork? = nil)
+}
+
+/// Where in the network somebody is who tells us news: the network group of the address at which we talk to them
+/// (`Multiaddress.networkGroup`), since addresses of one group cost an attacker little more than a single one.
+public struct NewsOrigin: Hashable, Sendable, CustomStringConvertible {
+    /// The longest group in bytes: longer host names are cut.
+    public static let maximumSize = 64
+
+    public let networkGroup: String
+
+    public init(networkGroup: String) {
+        self.networkGroup =
+            networkGroup.utf8.count <= Self.maximumSize
+            ? networkGroup : String(decoding: networkGroup.utf8.prefix(Self.maximumSize), as: UTF8.self)
+    }
+
+    public var description: String { self.networkGroup }
 }
 
 /// What became of one piece of news.
@@ -56,6 +78,8 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
         case pastRecord
         /// Another record with the same sequence number is known.
         case sameSequence
+        /// Plain addresses without a source, or with one that only a record or a connection gives.
+        case badSource
         /// No address at all.
         case noAddress
         /// More addresses than one piece of news may hold.
@@ -82,69 +106,6 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
     public init(_ code: Code, _ description: String) {
         self.code = code
         self.description = description
-    }
-}
-
-/// What is known of one address of a peer.
-public struct KnownAddress: Hashable, Sendable {
-    /// Without the peer's own id at the end.
-    public let address: Multiaddress
-    public let sources: AddressSources
-    public let firstSeen: WallClockTime
-    /// When somebody last told it, or we last used it.
-    public let lastSeen: WallClockTime
-    /// From when on it is not used; nil: never, the operator typed it.
-    public let expiry: WallClockTime?
-    public let lastSuccess: WallClockTime?
-    public let lastFailure: WallClockTime?
-    /// Of the last success.
-    public let latency: Duration?
-    /// Attempts that failed since the last success.
-    public let failures: Int
-    /// The network that it belongs to, when the address alone does not say where in the world it leads.
-    public let network: LocalNetwork?
-
-    public init(
-        address: Multiaddress, sources: AddressSources, firstSeen: WallClockTime, lastSeen: WallClockTime,
-        expiry: WallClockTime?, lastSuccess: WallClockTime? = nil, lastFailure: WallClockTime? = nil,
-        latency: Duration? = nil, failures: Int = 0, network: LocalNetwork? = nil
-    ) {
-        self.address = address
-        self.sources = sources
-        self.firstSeen = firstSeen
-        self.lastSeen = lastSeen
-        self.expiry = expiry
-        self.lastSuccess = lastSuccess
-        self.lastFailure = lastFailure
-        self.latency = latency
-        self.failures = failures
-        self.network = network
-    }
-
-    /// Whether it may be dialled by somebody who is on that network. An address that the operator typed without saying
-    /// where is tried everywhere.
-    public func isUsable(on network: LocalNetwork?) -> Bool {
-        self.network == nil || self.network == network
-    }
-}
-
-/// What is known of one peer.
-public struct KnownPeer: Hashable, Sendable {
-    public let id: PeerID
-    /// The newest record that the peer signed.
-    public let record: CertifiedPeerRecord?
-    /// Those that have not expired, of all networks: dial only ``addresses(on:)``.
-    public let addresses: [KnownAddress]
-
-    public init(id: PeerID, record: CertifiedPeerRecord?, addresses: [KnownAddress]) {
-        self.id = id
-        self.record = record
-        self.addresses = addresses
-    }
-
-    /// The addresses that mean this peer for somebody who is on that network.
-    public func addresses(on network: LocalNetwork?) -> [KnownAddress] {
-        self.addresses.filter { $0.isUsable(on: network) }
     }
 }
 

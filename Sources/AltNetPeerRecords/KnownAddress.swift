@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+
+public import AltNetBase
+
+/// What is known of one address of a peer.
+public struct KnownAddress: Hashable, Sendable {
+    /// Without the peer's own id at the end.
+    public let address: Multiaddress
+    public let sources: AddressSources
+    public let firstSeen: WallClockTime
+    /// When somebody last told it, or we last used it.
+    public let lastSeen: WallClockTime
+    /// From when on it is not used; nil: never, the operator typed it.
+    public let expiry: WallClockTime?
+    public let lastSuccess: WallClockTime?
+    public let lastFailure: WallClockTime?
+    /// Of the last success.
+    public let latency: Duration?
+    /// Attempts that failed since the last success.
+    public let failures: Int
+    /// The network that it belongs to, when the address alone does not say where in the world it leads.
+    public let network: LocalNetwork?
+
+    public init(
+        address: Multiaddress, sources: AddressSources, firstSeen: WallClockTime, lastSeen: WallClockTime,
+        expiry: WallClockTime?, lastSuccess: WallClockTime? = nil, lastFailure: WallClockTime? = nil,
+        latency: Duration? = nil, failures: Int = 0, network: LocalNetwork? = nil
+    ) {
+        self.address = address
+        self.sources = sources
+        self.firstSeen = firstSeen
+        self.lastSeen = lastSeen
+        self.expiry = expiry
+        self.lastSuccess = lastSuccess
+        self.lastFailure = lastFailure
+        self.latency = latency
+        self.failures = failures
+        self.network = network
+    }
+
+    /// Whether it may be dialled by somebody who is on that network. An address that the operator typed without saying
+    /// where is tried everywhere.
+    public func isUsable(on network: LocalNetwork?) -> Bool {
+        self.network == nil || self.network == network
+    }
+}
+
+/// What is known of one peer.
+public struct KnownPeer: Hashable, Sendable {
+    public let id: PeerID
+    /// The newest record that the peer signed.
+    public let record: CertifiedPeerRecord?
+    /// Those that have not expired, of all networks: dial only ``addresses(on:)``.
+    public let addresses: [KnownAddress]
+
+    public init(id: PeerID, record: CertifiedPeerRecord?, addresses: [KnownAddress]) {
+        self.id = id
+        self.record = record
+        self.addresses = addresses
+    }
+
+    /// The addresses that mean this peer for somebody who is on that network.
+    public func addresses(on network: LocalNetwork?) -> [KnownAddress] {
+        self.addresses.filter { $0.isUsable(on: network) }
+    }
+}
