@@ -145,7 +145,7 @@ import Testing
 
     @Test func randomBytesNeverTrapAndWhatIsReadIsWrittenAlike() throws {
         var random = SeededRandom(seed: 5)
-        for _ in 0..<20_000 {
+        for _ in 0..<5_000 {
             var bytes = Vectors.findNodeAnswer
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 bytes[Int.random(in: bytes.indices, using: &random)] = UInt8.random(in: 0...255, using: &random)

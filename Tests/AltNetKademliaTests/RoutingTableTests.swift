@@ -157,6 +157,7 @@ private struct NaiveTable {
     struct Member {
         let peer: PeerID
         let group: String?
+        let bucket: Int
         var heard: MonotonicInstant
         var failures = 0
     }
@@ -179,8 +180,8 @@ private struct NaiveTable {
             return .refreshed
         }
         if let refusal = self.refusal(group, bucket) { return .refused(refusal) }
-        let inBucket = self.members.filter { self.bucket($0.peer) == bucket }
-        let newcomer = Member(peer: peer, group: group, heard: now)
+        let inBucket = self.members.filter { $0.bucket == bucket }
+        let newcomer = Member(peer: peer, group: group, bucket: bucket, heard: now)
         if inBucket.count < 20 {
             self.members.append(newcomer)
             return .inserted
@@ -225,7 +226,7 @@ private struct NaiveTable {
     private func refusal(_ group: String?, _ bucket: Int) -> RoutingTable.Refusal? {
         guard let group else { return nil }
         let same = self.members.filter { $0.group == group }
-        if same.filter({ self.bucket($0.peer) == bucket }).count >= 2 { return .groupInBucket(group) }
+        if same.filter({ $0.bucket == bucket }).count >= 2 { return .groupInBucket(group) }
         return same.count >= 3 ? .groupInTable(group) : nil
     }
 }
