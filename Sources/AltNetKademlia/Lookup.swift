@@ -90,6 +90,8 @@ public struct Lookup: Sendable {
         public var asked = 0
         public var answered = 0
         public var failed = 0
+
+        public init() {}
     }
 
     /// Why an answer was worth nothing.

@@ -25,12 +25,15 @@ public struct KademliaContact: Hashable, Sendable {
 
 /// How a DHT reaches other nodes: a host's streams, or something simpler in tests.
 public protocol KademliaCarrier: Sendable {
+    /// Makes a message of what may be told about this node to the peer that is about to get it.
+    typealias Composer = @Sendable (_ own: KademliaMessage.Peer) throws -> KademliaMessage
+
     /// Sends a request, over a new connection if there is none, and waits for the answer. Ends when it is cancelled.
-    func ask(_ peer: PeerID, _ request: KademliaMessage) async throws -> (KademliaMessage, KademliaContact)
+    func ask(_ peer: PeerID, _ compose: @escaping Composer) async throws -> (KademliaMessage, KademliaContact)
     /// Sends a message that nobody answers.
-    func tell(_ peer: PeerID, _ message: KademliaMessage) async throws
-    /// What this node tells about itself: its record and its addresses.
-    func own() async -> KademliaMessage.Peer
+    func tell(_ peer: PeerID, _ compose: @escaping Composer) async throws
+    /// What this node tells about itself to somebody on that network (nil: on the open network).
+    func own(to network: LocalNetwork?) -> KademliaMessage.Peer
 }
 
 /// Why a DHT did not do what was asked of it.

@@ -47,7 +47,10 @@ extension KademliaService {
         let findings = try await self.limitedSearch(key, .value(quorum: quorum))
         guard let value = findings.value else { return nil }
         let correct = findings.outdated + findings.lacking
-        _ = await self.put(value, under: key, at: Array(correct.prefix(RoutingTable.bucketSize)))
+        _ = await self.put(under: key, at: Array(correct.prefix(RoutingTable.bucketSize))) { own in
+            KademliaMessage(
+                kind: .putValue, key: key, record: .init(key: key, value: value), senderRecord: own.signedRecord)
+        }
         return value
     }
 
@@ -59,20 +62,24 @@ extension KademliaService {
         } catch {
             throw .value(error)
         }
-        let findings = try await self.limitedSearch(key, .placesOfValue)
-        let places = findings.closest + findings.closestOfPaths
-        let holders = Set(findings.value == value ? findings.holders : [])
-        let taken = await self.put(value, under: key, at: places.filter { !holders.contains($0) })
-        let count = taken + places.count(where: holders.contains)
-        guard count > 0 else { throw .nobodyTook(places.count) }
-        return count
+        return try await self.put(value, under: key) { own in
+            KademliaMessage(
+                kind: .putValue, key: key, record: .init(key: key, value: value), senderRecord: own.signedRecord)
+        }
     }
 
-    /// Puts this node's own record into the DHT, for those who ask for it by GET_VALUE.
+    /// Puts this node's own record into the DHT, for those who ask for it by GET_VALUE; returns how many took it.
+    ///
+    /// A record with addresses of a local network goes to nodes on that network only.
     @discardableResult
     public func publishRecord() async throws(KademliaError) -> Int {
-        guard let record = await self.carrier.own().signedRecord else { throw .noRecord }
-        return try await self.put(record, under: KademliaValueKey.peerRecord(self.ourselves).bytes)
+        guard let record = self.carrier.own(to: .loopback).signedRecord else { throw .noRecord }
+        let key = KademliaValueKey.peerRecord(self.ourselves).bytes
+        return try await self.put(record, under: key) { own in
+            guard let record = own.signedRecord else { throw KademliaError.noRecord }
+            return KademliaMessage(
+                kind: .putValue, key: key, record: .init(key: key, value: record), senderRecord: record)
+        }
     }
 
     /// Makes known that this node provides what lies under a key, now and from then on; returns how many were told.
@@ -95,24 +102,37 @@ extension KademliaService {
         self.server.provide(key, now: .now)
         // More providers than anybody has: the search shall reach the closest nodes.
         let findings = try await self.limitedSearch(key, .providers(count: .max))
-        let own = await self.carrier.own()
-        let message = KademliaMessage(
-            kind: .addProvider, key: key, providers: [own], senderRecord: own.signedRecord)
         let places = findings.closest + findings.closestOfPaths
         let carrier = self.carrier
         let told = await Self.each(places) { peer in
-            try await withTimeLimit(Lookup.queryTimeout) { try await carrier.tell(peer, message) }
+            try await withTimeLimit(Lookup.queryTimeout) {
+                try await carrier.tell(peer) { own in
+                    KademliaMessage(kind: .addProvider, key: key, providers: [own], senderRecord: own.signedRecord)
+                }
+            }
             return true
         }
         guard told > 0 else { throw .nobodyTook(places.count) }
         return told
     }
 
-    private func put(_ value: [UInt8], under key: [UInt8], at places: [PeerID]) async -> Int {
-        let message = KademliaMessage(
-            kind: .putValue, key: key, record: KademliaMessage.Record(key: key, value: value))
-        return await Self.each(places) { peer in
-            let (answer, _) = try await self.ask(peer, message).get()
+    private func put(
+        _ value: [UInt8], under key: [UInt8], _ compose: @escaping KademliaCarrier.Composer
+    ) async throws(KademliaError) -> Int {
+        let findings = try await self.limitedSearch(key, .placesOfValue)
+        let places = findings.closest + findings.closestOfPaths
+        let holders = Set(findings.value == value ? findings.holders : [])
+        let taken = await self.put(under: key, at: places.filter { !holders.contains($0) }, compose)
+        let count = taken + places.count(where: holders.contains)
+        guard count > 0 else { throw .nobodyTook(places.count) }
+        return count
+    }
+
+    private func put(
+        under key: [UInt8], at places: [PeerID], _ compose: @escaping KademliaCarrier.Composer
+    ) async -> Int {
+        await Self.each(places) { peer in
+            let (answer, _) = try await self.ask(peer, compose).get()
             return answer.kind == .putValue && answer.key == key
         }
     }

@@ -4,6 +4,7 @@ internal import AltNetBase
 internal import AltNetKademlia
 internal import AltNetPeerRecords
 internal import AltNetTransport
+internal import Logging
 
 extension KademliaService {
     /// What a search waits for.

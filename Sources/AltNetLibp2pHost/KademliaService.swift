@@ -61,7 +61,7 @@ public actor KademliaService {
     public nonisolated let configuration: Configuration
     let book: any PeerBook
     let carrier: any KademliaCarrier
-    let logger: Logger
+    nonisolated let logger: Logger
     var table: RoutingTable
     var server: KademliaServer
     var provided: Set<[UInt8]> = []
@@ -78,7 +78,8 @@ public actor KademliaService {
         self.carrier = carrier
         self.logger = logger
         self.table = RoutingTable(
-            of: ourselves, perGroupInBucket: max(RoutingTable.maximumPerGroupInBucket, configuration.perGroupInTable / 2),
+            of: ourselves,
+            perGroupInBucket: max(RoutingTable.maximumPerGroupInBucket, configuration.perGroupInTable / 2),
             perGroupInTable: configuration.perGroupInTable)
         self.server = KademliaServer(ourselves: ourselves, now: .now)
         var system = SystemRandomNumberGenerator()
@@ -110,12 +111,12 @@ public actor KademliaService {
         case .refuse(let refusal): return .reset(reason: refusal.description)
         case .nothing: return .nothing
         case .answer(var message):
-            if message.kind != .ping { message.senderRecord = await self.carrier.own().signedRecord }
+            if message.kind != .ping { message.senderRecord = self.carrier.own(to: contact.network).signedRecord }
             return .answer(message)
         case .answerIfTaken(var message):
             switch outcomes.last {
             case .stored, .storedInPart, .unchanged:
-                message.senderRecord = await self.carrier.own().signedRecord
+                message.senderRecord = self.carrier.own(to: contact.network).signedRecord
                 return .answer(message)
             case .refused(let refusal): return .reset(reason: refusal.description)
             case nil: return .reset(reason: "the peer store takes nothing")
@@ -126,7 +127,7 @@ public actor KademliaService {
                 let peers = told.map {
                     KademliaMessage.Peer(id: $0.id, addresses: $0.addresses, signedRecord: $0.envelope)
                 }
-                return .answer(self.server.answer(draft, peers: peers, own: await self.carrier.own()))
+                return .answer(self.server.answer(draft, peers: peers, own: self.carrier.own(to: contact.network)))
             } catch {
                 return .reset(reason: "the peer store does not answer: \(error)")
             }
@@ -186,7 +187,9 @@ public actor KademliaService {
     public func bootstrap(_ peers: [PeerID]) async -> Int {
         await withTaskGroup(of: Bool.self) { group in
             for peer in peers where peer != self.ourselves { group.addTask { await self.check(peer) } }
-            return await group.reduce(into: 0) { count, isAlive in count += isAlive ? 1 : 0 }
+            var count = 0
+            for await isAlive in group where isAlive { count += 1 }
+            return count
         }
     }
 
@@ -219,15 +222,21 @@ public actor KademliaService {
     }
 
     /// Sends a request with our record, and waits for an answer no longer than the specification says.
+    func ask(_ peer: PeerID, _ request: KademliaMessage) async -> Result<(KademliaMessage, KademliaContact), any Error>
+    {
+        await self.ask(peer) { own in
+            var request = request
+            request.senderRecord = own.signedRecord
+            return request
+        }
+    }
+
     func ask(
-        _ peer: PeerID, _ request: KademliaMessage
+        _ peer: PeerID, _ compose: @escaping KademliaCarrier.Composer
     ) async -> Result<(KademliaMessage, KademliaContact), any Error> {
-        var request = request
-        request.senderRecord = await self.carrier.own().signedRecord
         let carrier = self.carrier
-        let message = request
         do {
-            let answer = try await withTimeLimit(Lookup.queryTimeout) { try await carrier.ask(peer, message) }
+            let answer = try await withTimeLimit(Lookup.queryTimeout) { try await carrier.ask(peer, compose) }
             if let record = answer.0.senderRecord {
                 _ = await self.learn([.record(record, about: peer)], learnedOn: answer.1.network)
             }
