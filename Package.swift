@@ -42,6 +42,7 @@ let package = Package(
         .executable(name: "altnetd", targets: ["altnetd"]),
         .executable(name: "altnet", targets: ["altnet"]),
         .executable(name: "altnet-bitcoin", targets: ["altnet-bitcoin"]),
+        .executable(name: "altnet-libp2p", targets: ["altnet-libp2p"]),
         .executable(name: "altnet-lightning", targets: ["altnet-lightning"]),
         .library(name: "AltNetBitcoin", targets: ["AltNetBitcoin"]),
         .library(name: "AltNetHeaderChain", targets: ["AltNetHeaderChain"]),
@@ -142,7 +143,7 @@ let package = Package(
             name: "AltNetLibp2pHost",
             dependencies: [
                 "AltNetBase", "AltNetDialing", "AltNetKademlia", "AltNetLibp2p", "AltNetPeerRecords",
-                "AltNetTransport", logging, nioCore, nioPosix,
+                "AltNetPeerStore", "AltNetTransport", logging, nioCore, nioPosix,
             ]),
         .target(
             name: "AltNetTorControl",
@@ -210,6 +211,13 @@ let package = Package(
             ]),
 
         .target(
+            name: "AltNetLibp2pDriver",
+            dependencies: [
+                "AltNetBase", "AltNetDialing", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetLibp2p",
+                "AltNetLibp2pHost", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTransport", logging,
+            ]),
+
+        .target(
             name: "AltNetLND",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", crypto,
@@ -261,6 +269,7 @@ let package = Package(
         .executableTarget(name: "altnetd", dependencies: ["AltNetCommands", argumentParser]),
         .executableTarget(name: "altnet", dependencies: ["AltNetCommands", argumentParser]),
         .executableTarget(name: "altnet-bitcoin", dependencies: ["AltNetBase", "AltNetBitcoinDriver"]),
+        .executableTarget(name: "altnet-libp2p", dependencies: ["AltNetBase", "AltNetLibp2pDriver"]),
         .executableTarget(name: "altnet-lightning", dependencies: ["AltNetBase", "AltNetLightningDriver"]),
         .executableTarget(
             name: "altnet-bench",
@@ -424,8 +433,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning",
-                "altnetd", "echo-plugin",
+                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
+                "altnet-lightning", "altnetd", "echo-plugin",
             ]),
     ],
     swiftLanguageModes: [.v6]
