@@ -247,8 +247,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetReplay",
-                "AltNetStore", "AltNetWatchdog", "CTimex",
+                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetNode", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
