@@ -260,8 +260,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
-                "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
+                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetNode", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
@@ -319,11 +319,22 @@ let package = Package(
         .testTarget(
             name: "AltNetPeerStoreTests",
             dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", grdb]),
+        .target(
+            name: "Libp2pTestSupport",
+            dependencies: ["AltNetBase", "AltNetLibp2pHost", "AltNetPeerRecords", "AltNetTestKit", logging],
+            path: "Tests/Libp2pTestSupport"),
         .testTarget(
             name: "AltNetLibp2pHostTests",
             dependencies: [
                 "AltNetBase", "AltNetDialing", "AltNetKademlia", "AltNetLibp2p", "AltNetLibp2pHost",
-                "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", logging,
+                "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "AltNetTransport", "Libp2pTestSupport",
+                logging,
+            ]),
+        .testTarget(
+            name: "Libp2pTests",
+            dependencies: [
+                "AltNetBase", "AltNetKademlia", "AltNetLibp2p", "AltNetLibp2pHost", "AltNetPeerRecords",
+                "AltNetPeerStore", "AltNetTestKit", "Libp2pTestSupport", logging,
             ]),
         .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetKeys", "AltNetNoise"]),
         .target(name: "HeaderTestSupport", dependencies: ["AltNetBitcoin"], path: "Tests/HeaderTestSupport"),
