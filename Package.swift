@@ -275,8 +275,8 @@ let package = Package(
             name: "altnet-bench",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys",
-                "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetStore",
-                "AltNetTestKit", "CSecp256k1", crypto,
+                "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetPeerRecords",
+                "AltNetPeerStore", "AltNetStore", "AltNetTestKit", "CSecp256k1", crypto,
             ]),
 
         // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests
@@ -318,7 +318,12 @@ let package = Package(
             name: "AltNetKademliaTests", dependencies: ["AltNetBase", "AltNetKademlia", "AltNetPeerRecords"]),
         .testTarget(
             name: "AltNetPeerStoreTests",
-            dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", grdb]),
+            dependencies: [
+                "AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "peer-store-writer", grdb,
+            ]),
+        .executableTarget(
+            name: "peer-store-writer", dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore"],
+            path: "Tests/PeerStoreWriter"),
         .target(
             name: "Libp2pTestSupport",
             dependencies: ["AltNetBase", "AltNetLibp2pHost", "AltNetPeerRecords", "AltNetTestKit", logging],
