@@ -89,7 +89,9 @@ let package = Package(
             dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning", crypto, cryptoExtras]),
         .target(
             name: "AltNetPeerRecords",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", crypto, cryptoExtras]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", crypto, cryptoExtras,
+            ]),
         .target(name: "AltNetDialing", dependencies: ["AltNetBase", "AltNetPeerRecords"]),
         .target(name: "AltNetLibp2p", dependencies: ["AltNetBase", "AltNetPeerRecords", crypto]),
         .target(name: "AltNetKademlia", dependencies: ["AltNetBase", "AltNetPeerRecords", crypto]),
@@ -165,7 +167,7 @@ let package = Package(
         .target(
             name: "AltNetDriverProtocol",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetObjects", grpcCore, grpcProtobuf, protobuf,
+                "AltNetBase", "AltNetBitcoin", "AltNetObjects", "AltNetPeerRecords", grpcCore, grpcProtobuf, protobuf,
             ]),
         .target(
             name: "AltNetDriverKit",
@@ -180,7 +182,8 @@ let package = Package(
         .target(
             name: "AltNetDriverHost",
             dependencies: [
-                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", grpcCore, grpcTransport, logging, subprocess,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", "AltNetPeerRecords", grpcCore, grpcTransport,
+                logging, subprocess,
                 systemPackage,
             ]),
         // The operator's own Lightning node.
@@ -217,7 +220,8 @@ let package = Package(
         .target(
             name: "AltNetConfiguration",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetObjects", "AltNetWatchdog", configuration, toml,
+                "AltNetBase", "AltNetBitcoin", "AltNetDialing", "AltNetObjects", "AltNetPeerRecords", "AltNetWatchdog",
+                configuration, toml,
             ]),
         .target(
             name: "AltNetControl",
@@ -239,7 +243,8 @@ let package = Package(
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
-                "AltNetObjects", "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore",
+                "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
                 httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .systemLibrary(name: "CTimex"),
@@ -247,8 +252,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetReplay",
-                "AltNetStore", "AltNetWatchdog", "CTimex",
+                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
+                "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
@@ -295,7 +300,7 @@ let package = Package(
             exclude: ["Vectors"]),
         .testTarget(
             name: "AltNetPeerRecordsTests",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetPeerRecords"]),
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetPeerRecords"]),
         .testTarget(
             name: "AltNetDialingTests", dependencies: ["AltNetBase", "AltNetDialing", "AltNetPeerRecords"]),
         .testTarget(
