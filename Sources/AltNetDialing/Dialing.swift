@@ -138,7 +138,7 @@ public struct Dialing: Sendable {
     ) -> [Directive] {
         precondition(self.requestPeers[id] == nil, "a request's id is used once")
         self.updateConnections(of: peer, candidates)
-        if let attempt = self.connection(to: peer, policy) {
+        if let attempt = self.standing(with: peer, policy) {
             return [.succeeded(request: id, attempt: attempt)] + self.onCandidates(peer, candidates, now: now)
         }
         guard self.requestPeers.count < Self.maximumRequests else { return [.failed(request: id, .tooManyRequests)] }
@@ -255,8 +255,8 @@ public struct Dialing: Sendable {
 
     // MARK: - Connections that stand
 
-    /// The one that the policy likes best.
-    func connection(to peer: PeerID, _ policy: DialPolicy) -> AttemptID? {
+    /// The connection that stands and that the policy likes best; nil when it allows none.
+    public func standing(with peer: PeerID, _ policy: DialPolicy) -> AttemptID? {
         guard let standing = self.connections[peer] else { return nil }
         let best = policy.plan(standing.map(\.candidate)).first
         return standing.first { $0.candidate == best }?.attempt
