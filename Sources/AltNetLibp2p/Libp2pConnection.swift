@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+
+public import AltNetBase
+public import AltNetPeerRecords
+
+/// One connection of libp2p over a reliable stream of bytes: multistream-select, Noise with the peers' identities, Yamux,
+/// and streams whose protocol is negotiated (libp2p specs, connections/README.md). Bytes in, directives out.
+///
+/// ```
+/// security ──▶ handshake ──▶ [multiplexer] ──▶ open ──▶ closed
+/// ```
+///
+/// The multiplexer needs no negotiation when both sides named Yamux in the handshake. The caller carries out the
+/// directives in order and calls ``onTimer(now:)`` at the moment of the last ``Directive/setTimer(_:)``.
+public struct Libp2pConnection: Sendable {
+    /// Which side we are.
+    public enum Role: Hashable, Sendable {
+        /// We called. With an expected peer, anybody else ends the connection.
+        case dialer(expecting: PeerID?)
+        case listener
+    }
+
+    public struct Configuration: Sendable {
+        public var role: Role
+        /// Our identity.
+        public var key: PeerPrivateKey
+        /// The protocols of streams that the other side may open.
+        public var served: Set<String>
+        public var limits: Libp2pLimits
+        /// Whether the handshake names our multiplexer, which saves a round trip with those that understand it.
+        public var namesMuxer = true
+
+        public init(role: Role, key: PeerPrivateKey, served: Set<String>, limits: Libp2pLimits = Libp2pLimits()) {
+            self.role = role
+            self.key = key
+            self.served = served
+            self.limits = limits
+        }
+    }
+
+    /// What the caller has to do or know.
+    public enum Directive: Sendable {
+        /// Send these bytes.
+        case write([UInt8])
+        /// The other side proved who it is.
+        case secured(PeerID, PeerPublicKey)
+        /// Streams can be opened.
+        case established
+        /// A stream that we opened has its protocol.
+        case opened(Libp2pStreamID, protocolName: String)
+        /// The other side opened a stream.
+        case accepted(Libp2pStreamID, protocolName: String)
+        /// A stream that we opened got no protocol; it is gone.
+        case refused(Libp2pStreamID, StreamReset)
+        /// Bytes of a stream. Call ``consumed(_:on:now:)`` when they have been read.
+        case data(Libp2pStreamID, [UInt8])
+        /// The other side sends nothing more on this stream.
+        case ended(Libp2pStreamID)
+        /// The stream is gone, in both directions.
+        case reset(Libp2pStreamID, StreamReset)
+        /// What was given to ``send(_:on:now:)`` is on its way; more may be given.
+        case writable(Libp2pStreamID)
+        /// The other side answered a ping of the keep-alive.
+        case alive
+        /// Call ``onTimer(now:)`` then; replaces the last timer.
+        case setTimer(MonotonicInstant)
+        /// Close; always the last directive. All streams are gone with it.
+        case closed(Libp2pFailure)
+    }
+
+    enum State: Sendable {
+        case securityDialer(MultistreamDialer)
+        case securityListener(MultistreamListener)
+        case handshake
+        case muxerDialer(MultistreamDialer)
+        case muxerListener(MultistreamListener)
+        case open
+        case closed
+    }
+
+    var configuration: Configuration
+    var state: State
+    var channel: SecureChannel
+    var yamux: Yamux
+    /// Streams whose protocol is being negotiated, or is known.
+    var streams: [Libp2pStreamID: StreamPhase] = [:]
+    /// Bytes for the encrypted channel that are not encrypted yet.
+    var plaintext: [UInt8] = []
+    /// Bytes for the socket.
+    var output: [UInt8] = []
+    var directives: [Directive] = []
+    private var handshakeDeadline: MonotonicInstant
+    private var lastHeard: MonotonicInstant
+    private var isAsked = false
+    private var idleSince: MonotonicInstant
+    private var timer: MonotonicInstant?
+
+    /// - Parameters:
+    ///   - entropy: private keys for this connection and for no other.
+    ///   - now: when the connection was made.
+    public init(_ configuration: Configuration, entropy: NoiseEntropy, now: MonotonicInstant) {
+        self.configuration = configuration
+        let isDialer: Bool
+        var expected: PeerID?
+        switch configuration.role {
+        case .dialer(let peer):
+            isDialer = true
+            expected = peer
+            self.state = .securityDialer(MultistreamDialer([ProtocolName.noise]))
+        case .listener:
+            isDialer = false
+            self.state = .securityListener(MultistreamListener())
+        }
+        self.channel = SecureChannel(
+            isInitiator: isDialer, key: configuration.key, expected: expected,
+            muxers: configuration.namesMuxer ? [ProtocolName.yamux] : [], entropy: entropy)
+        self.yamux = Yamux(isClient: isDialer, limits: configuration.limits.yamux, now: now)
+        self.handshakeDeadline = now + configuration.limits.handshakeTimeout
+        self.lastHeard = now
+        self.idleSince = now
+    }
+
+    /// Whether streams can be opened.
+    public var isEstablished: Bool { if case .open = self.state { true } else { false } }
+    /// Streams that exist.
+    public var streamCount: Int { self.yamux.count }
+
+    // MARK: Events
+
+    /// The connection stands. Call it once, first.
+    public mutating func start(now: MonotonicInstant) -> [Directive] {
+        if case .securityDialer(let dialer) = self.state { dialer.start(&self.output) }
+        return self.finish(now: now)
+    }
+
+    /// The other side sent bytes, cut anywhere.
+    public mutating func onBytes(_ bytes: [UInt8], now: MonotonicInstant) -> [Directive] {
+        self.lastHeard = now
+        self.isAsked = false
+        do throws(Libp2pFailure) {
+            try self.take(bytes[...], now: now)
+        } catch {
+            self.close(error)
+        }
+        return self.finish(now: now)
+    }
+
+    /// The moment of the last ``Directive/setTimer(_:)`` has come; earlier calls do no harm.
+    public mutating func onTimer(now: MonotonicInstant) -> [Directive] {
+        // The caller's timer is gone, whatever it was set to.
+        self.timer = nil
+        switch self.state {
+        case .closed: return []
+        case .open:
+            self.dropUnnegotiated(now: now)
+            let quiet = self.configuration.limits.keepAlive
+            if self.isAsked {
+                if now >= self.lastHeard + quiet + quiet { self.close(.silent) }
+            } else if now >= self.lastHeard + quiet {
+                self.isAsked = true
+                self.yamux.ping()
+            }
+            if let idleTimeout = self.configuration.limits.idleTimeout, self.yamux.count == 0,
+                now >= self.idleSince + idleTimeout
+            {
+                self.close(.idle)
+            }
+        default:
+            if now >= self.handshakeDeadline { self.close(.handshakeTimeout) }
+        }
+        return self.finish(now: now)
+    }
+
+    /// Ends the connection in good order.
+    public mutating func close(now: MonotonicInstant) -> [Directive] {
+        self.close(.requested)
+        return self.finish(now: now)
+    }
+
+    /// Changes which protocols the other side may open streams for, from the next stream on.
+    public mutating func serve(_ names: Set<String>) {
+        self.configuration.served = names
+    }
+
+    // MARK: From bytes to frames
+
+    private mutating func take(_ bytes: ArraySlice<UInt8>, now: MonotonicInstant) throws(Libp2pFailure) {
+        var rest = bytes
+        switch self.state {
+        case .closed: return
+        case .securityDialer(var dialer):
+            let agreed = try Self.negotiated { () throws(MultistreamError) in
+                try dialer.onBytes(&rest, output: &self.output)
+            }
+            self.state = agreed == nil ? .securityDialer(dialer) : .handshake
+            guard agreed != nil else { return }
+            try self.secured { (channel, output) throws(NoiseError) in try channel.start(&output) }
+        case .securityListener(var listener):
+            let agreed = try Self.negotiated { () throws(MultistreamError) in
+                try listener.onBytes(&rest, output: &self.output) { $0 == ProtocolName.noise }
+            }
+            self.state = agreed == nil ? .securityListener(listener) : .handshake
+            guard agreed != nil else { return }
+        case .handshake, .muxerDialer, .muxerListener, .open: break
+        }
+        guard !rest.isEmpty else { return }
+        var events: [SecureChannel.Event] = []
+        do throws(NoiseError) {
+            events = try self.channel.onBytes(rest, output: &self.output)
+        } catch { throw .noise(error) }
+        for event in events {
+            switch event {
+            case .secured(let peer, let key, let muxers): self.onSecured(peer, key, muxers: muxers, now: now)
+            case .plaintext(let plaintext): try self.takePlaintext(plaintext[...], now: now)
+            }
+        }
+    }
+
+    private mutating func onSecured(_ peer: PeerID, _ key: PeerPublicKey, muxers: [String], now: MonotonicInstant) {
+        self.directives.append(.secured(peer, key))
+        if self.configuration.namesMuxer, muxers.contains(ProtocolName.yamux) { return self.establish(now: now) }
+        switch self.configuration.role {
+        case .dialer:
+            let dialer = MultistreamDialer([ProtocolName.yamux])
+            dialer.start(&self.plaintext)
+            self.state = .muxerDialer(dialer)
+        case .listener:
+            self.state = .muxerListener(MultistreamListener())
+        }
+    }
+
+    private mutating func establish(now: MonotonicInstant) {
+        self.state = .open
+        self.idleSince = now
+        self.directives.append(.established)
+    }
+
+    private mutating func takePlaintext(_ bytes: ArraySlice<UInt8>, now: MonotonicInstant) throws(Libp2pFailure) {
+        var rest = bytes
+        switch self.state {
+        case .muxerDialer(var dialer):
+            let agreed = try Self.negotiated { () throws(MultistreamError) in
+                try dialer.onBytes(&rest, output: &self.plaintext)
+            }
+            self.state = .muxerDialer(dialer)
+            guard agreed != nil else { return }
+            self.establish(now: now)
+        case .muxerListener(var listener):
+            let agreed = try Self.negotiated { () throws(MultistreamError) in
+                try listener.onBytes(&rest, output: &self.plaintext) { $0 == ProtocolName.yamux }
+            }
+            self.state = .muxerListener(listener)
+            guard agreed != nil else { return }
+            self.establish(now: now)
+        default: break
+        }
+        guard case .open = self.state, !rest.isEmpty else { return }
+        var events: [Yamux.Event] = []
+        do throws(YamuxError) {
+            events = try self.yamux.onBytes(rest, now: now)
+        } catch { throw .yamux(error) }
+        for event in events { try self.onEvent(event, now: now) }
+    }
+
+    private mutating func secured(
+        _ body: (inout SecureChannel, inout [UInt8]) throws(NoiseError) -> Void
+    ) throws(Libp2pFailure) {
+        do throws(NoiseError) {
+            try body(&self.channel, &self.output)
+        } catch { throw .noise(error) }
+    }
+
+    private static func negotiated(
+        _ body: () throws(MultistreamError) -> String?
+    ) throws(Libp2pFailure) -> String? {
+        do throws(MultistreamError) {
+            return try body()
+        } catch { throw .negotiation(error) }
+    }
+
+    // MARK: The end of every call
+
+    /// Ends everything; what the other side should hear is written first.
+    mutating func close(_ reason: Libp2pFailure) {
+        guard self.canGoOn else { return }
+        if case .open = self.state {
+            switch reason {
+            case .noise: self.yamux.output = []
+            case .yamux: self.yamux.goAway(code: 1)
+            default: self.yamux.goAway(code: 0)
+            }
+            self.encrypt()
+        }
+        self.plaintext = []
+        self.state = .closed
+        self.streams = [:]
+        self.directives.append(.closed(reason))
+    }
+
+    private var canGoOn: Bool { if case .closed = self.state { false } else { true } }
+
+    /// Encrypts what has collected, and gives out the directives of this call in their order: bytes first.
+    mutating func finish(now: MonotonicInstant) -> [Directive] {
+        self.encrypt()
+        if self.yamux.count > 0 { self.idleSince = now }
+        if self.canGoOn {
+            let moment = self.nextMoment
+            // A timer that comes too early costs one call; setting it again with every packet would cost more.
+            if self.timer.map({ moment < $0 }) ?? true {
+                self.timer = moment
+                self.directives.append(.setTimer(moment))
+            }
+        }
+        var directives = self.directives
+        self.directives = []
+        if !self.output.isEmpty {
+            directives.insert(.write(self.output), at: 0)
+            self.output = []
+        }
+        return directives
+    }
+
+    private mutating func encrypt() {
+        self.plaintext.append(contentsOf: self.yamux.output)
+        self.yamux.output = []
+        guard !self.plaintext.isEmpty else { return }
+        do throws(NoiseError) {
+            try self.channel.seal(self.plaintext, into: &self.output)
+            self.plaintext = []
+        } catch {
+            self.plaintext = []
+            self.close(.noise(error))
+        }
+    }
+
+    private var nextMoment: MonotonicInstant {
+        guard case .open = self.state else { return self.handshakeDeadline }
+        let limits = self.configuration.limits
+        var moment = self.lastHeard + limits.keepAlive
+        if self.isAsked { moment = moment + limits.keepAlive }
+        if let idleTimeout = limits.idleTimeout, self.yamux.count == 0 {
+            moment = min(moment, self.idleSince + idleTimeout)
+        }
+        if let deadline = self.nextStreamDeadline { moment = min(moment, deadline) }
+        return moment
+    }
+}
