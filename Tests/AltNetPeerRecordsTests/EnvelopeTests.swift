@@ -150,12 +150,12 @@ struct EnvelopeTests {
     func bounds() throws {
         let key = try Self.key()
         let large = try SignedEnvelope(
-            sealing: [UInt8](repeating: 1, count: 8_065), type: Self.type, domain: Self.domain, key: key)
+            sealing: [UInt8](repeating: 1, count: 8_067), type: Self.type, domain: Self.domain, key: key)
         #expect(large.bytes.count == SignedEnvelope.maximumSize)
         #expect(try SignedEnvelope(opening: large.bytes, domain: Self.domain, type: Self.type) == large)
         #expect(throws: EnvelopeError.tooLong(8_193)) {
             try SignedEnvelope(
-                sealing: [UInt8](repeating: 1, count: 8_066), type: Self.type, domain: Self.domain, key: key)
+                sealing: [UInt8](repeating: 1, count: 8_068), type: Self.type, domain: Self.domain, key: key)
         }
         #expect(throws: EnvelopeError.tooLong(8_194)) {
             try SignedEnvelope(opening: large.bytes + [0x38, 0], domain: Self.domain, type: Self.type)

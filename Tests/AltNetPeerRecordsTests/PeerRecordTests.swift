@@ -17,8 +17,15 @@ struct PeerRecordTests {
         #expect(certified.record.peer.description == peer)
         #expect(certified.record.sequence == RecordVectors.sequence)
         #expect(certified.record.addresses.map(\.description) == RecordVectors.addresses)
-        #expect(certified.envelope == hex(digits))
         #expect(try CertifiedPeerRecord(verifiedBefore: certified.envelope) == certified)
+        // py-libp2p leaves the kind of an RSA key out, without which nobody else reads it; we put it in.
+        guard peer != RecordVectors.rsaPeer else {
+            #expect(certified.envelope.count == hex(digits).count + 2)
+            #expect(certified.envelope.starts(with: hex("0aab02" + KeyVectors.goRsaPublic)))
+            #expect(try CertifiedPeerRecord(verifying: certified.envelope) == certified)
+            return
+        }
+        #expect(certified.envelope == hex(digits))
     }
 
     @Test("our signatures over the same are py-libp2p's, byte for byte")
@@ -176,7 +183,9 @@ struct PeerRecordTests {
 
     @Test("every cut of every genuine record is refused")
     func cutOff() {
-        for digits in [RecordVectors.ed25519, RecordVectors.secp256k1, RecordVectors.ecdsa, RecordVectors.rust] {
+        for digits in [
+            RecordVectors.ed25519, RecordVectors.secp256k1, RecordVectors.ecdsa, RecordVectors.rust, RecordVectors.rsa,
+        ] {
             let bytes = hex(digits)
             for length in bytes.indices {
                 #expect(throws: PeerRecordError.self) { try CertifiedPeerRecord(verifying: bytes.prefix(length)) }
