@@ -9,16 +9,28 @@ public struct DialCandidate: Hashable, Sendable {
     public let known: KnownAddress
     /// What the dial would reveal about us. Only whoever opens the connection can say: it knows the proxies.
     public let exposure: DialExposure
-    /// Computed once: policies are asked often.
+    /// Computed once, because policies are asked often: all that they look at.
     let traits: DialTraits
-    /// Computed once, too: those of one group probably have one operator.
+    /// Addresses of one group probably have one operator.
     let networkGroup: String
+    /// The peer that the address ends with.
+    let namedPeer: PeerID?
 
     public init(_ known: KnownAddress, exposure: DialExposure) {
         self.known = known
         self.exposure = exposure
         self.traits = DialTraits(of: known.address, exposure: exposure).union(DialTraits(known.sources))
         self.networkGroup = known.address.networkGroup
+        self.namedPeer = known.address.peerID
+    }
+
+    /// Another opinion on the address of `other`.
+    private init(_ known: KnownAddress, exposure: DialExposure, like other: DialCandidate) {
+        self.known = known
+        self.exposure = exposure
+        self.traits = other.traits.subtracting(.exposures).union(DialTraits(exposure)).union(DialTraits(known.sources))
+        self.networkGroup = other.networkGroup
+        self.namedPeer = other.namedPeer
     }
 
     public var address: Multiaddress { self.known.address }
@@ -35,13 +47,14 @@ public struct DialCandidate: Hashable, Sendable {
             lastFailure: Self.later(self.known.lastFailure, other.known.lastFailure),
             latency: newer.latency ?? self.known.latency ?? other.known.latency, failures: newer.failures,
             network: newer.network)
-        return DialCandidate(known, exposure: max(self.exposure, other.exposure))
+        return DialCandidate(known, exposure: max(self.exposure, other.exposure), like: self)
     }
 
-    /// The candidate under another form of its address.
-    func at(_ address: Multiaddress) -> DialCandidate {
+    /// The candidate without the id of that peer at the end of its address. Another peer's id stays.
+    func without(_ peer: PeerID) -> DialCandidate {
+        guard self.namedPeer == peer else { return self }
         let known = KnownAddress(
-            address: address, sources: self.known.sources, firstSeen: self.known.firstSeen,
+            address: self.address.withoutPeerID, sources: self.known.sources, firstSeen: self.known.firstSeen,
             lastSeen: self.known.lastSeen, expiry: self.known.expiry, lastSuccess: self.known.lastSuccess,
             lastFailure: self.known.lastFailure, latency: self.known.latency, failures: self.known.failures,
             network: self.known.network)

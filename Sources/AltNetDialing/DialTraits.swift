@@ -88,14 +88,19 @@ public struct DialTraits: OptionSet, Hashable, Sendable {
     /// The words of all traits in the set, in a fixed order.
     public var names: [String] { Self.named.filter { self.contains($0.trait) }.map(\.name) }
 
+    static let exposures: Self = [.exposed, .pseudonym, .unexposed]
+
+    init(_ exposure: DialExposure) {
+        switch exposure {
+        case .none: self = .unexposed
+        case .pseudonym: self = .pseudonym
+        case .clearnetAddress: self = .exposed
+        }
+    }
+
     /// What can be said of an address, besides who told it.
     init(of address: Multiaddress, exposure: DialExposure) {
-        var traits: Self =
-            switch exposure {
-            case .none: .unexposed
-            case .pseudonym: .pseudonym
-            case .clearnetAddress: .exposed
-            }
+        var traits = Self(exposure)
         let components = address.components
         let relay = components.firstIndex { $0.protocol == .p2pCircuit }
         if relay != nil { traits.insert(.relayed) }

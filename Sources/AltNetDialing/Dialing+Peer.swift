@@ -61,9 +61,10 @@ extension Dialing {
         }
 
         private mutating func add(_ newcomer: DialCandidate) -> Bool {
-            let address = newcomer.address.without(self.peer)
+            let newcomer = newcomer.without(self.peer)
+            let address = newcomer.address
             // What still ends with an id is the address of another peer.
-            guard address.peerID == nil else { return false }
+            guard newcomer.namedPeer == nil else { return false }
             if let known = self.candidates[address] {
                 self.candidates[address] = known.merged(with: newcomer)
                 return true
@@ -74,7 +75,7 @@ extension Dialing {
                 }
                 self.candidates[least.address] = nil
             }
-            self.candidates[address] = newcomer.at(address)
+            self.candidates[address] = newcomer
             return true
         }
 
@@ -104,12 +105,5 @@ extension Dialing {
             self.plans[policy] = plan
             return plan
         }
-    }
-}
-
-extension Multiaddress {
-    /// The address without the id of that peer at its end. Another peer's id stays.
-    func without(_ peer: PeerID) -> Multiaddress {
-        self.peerID == peer ? self.withoutPeerID : self
     }
 }

@@ -71,7 +71,7 @@ extension Dialing {
     }
 
     private func end(of request: Request, in dial: inout Dial, now: MonotonicInstant) -> Directive? {
-        if let attempt = self.connection(to: dial.peer, request.policy) {
+        if let attempt = self.standing(with: dial.peer, request.policy) {
             return .succeeded(request: request.id, attempt: attempt)
         }
         if request.deadline <= now { return .failed(request: request.id, .timedOut(tried: request.tried.count)) }

@@ -138,7 +138,9 @@ public struct Dialing: Sendable {
     ) -> [Directive] {
         precondition(self.requestPeers[id] == nil, "a request's id is used once")
         self.updateConnections(of: peer, candidates)
-        if let attempt = self.connection(to: peer, policy) { return [.succeeded(request: id, attempt: attempt)] }
+        if let attempt = self.standing(with: peer, policy) {
+            return [.succeeded(request: id, attempt: attempt)] + self.onCandidates(peer, candidates, now: now)
+        }
         guard self.requestPeers.count < Self.maximumRequests else { return [.failed(request: id, .tooManyRequests)] }
         var dial = self.dials.removeValue(forKey: peer) ?? Dial(peer: peer)
         var directives: [Directive] = []
@@ -217,7 +219,7 @@ public struct Dialing: Sendable {
         _ peer: PeerID, _ candidate: DialCandidate, now: MonotonicInstant
     ) -> (attempt: AttemptID, directives: [Directive]) {
         let attempt = self.nextAttempt()
-        let connection = Connection(attempt: attempt, candidate: candidate.at(candidate.address.without(peer)))
+        let connection = Connection(attempt: attempt, candidate: candidate.without(peer))
         self.remember(connection, peer: peer)
         guard var dial = self.dials.removeValue(forKey: peer) else { return (attempt, []) }
         var directives = self.satisfy(&dial, with: connection)
@@ -253,8 +255,8 @@ public struct Dialing: Sendable {
 
     // MARK: - Connections that stand
 
-    /// The one that the policy likes best.
-    func connection(to peer: PeerID, _ policy: DialPolicy) -> AttemptID? {
+    /// The connection that stands and that the policy likes best; nil when it allows none.
+    public func standing(with peer: PeerID, _ policy: DialPolicy) -> AttemptID? {
         guard let standing = self.connections[peer] else { return nil }
         let best = policy.plan(standing.map(\.candidate)).first
         return standing.first { $0.candidate == best }?.attempt
@@ -268,9 +270,8 @@ public struct Dialing: Sendable {
 
     private mutating func updateConnections(of peer: PeerID, _ candidates: [DialCandidate]) {
         guard var standing = self.connections.removeValue(forKey: peer) else { return }
-        for candidate in candidates {
-            let address = candidate.address.without(peer)
-            for index in standing.indices where standing[index].candidate.address == address {
+        for candidate in candidates.lazy.map({ $0.without(peer) }) {
+            for index in standing.indices where standing[index].candidate.address == candidate.address {
                 standing[index].candidate = standing[index].candidate.merged(with: candidate)
             }
         }

@@ -121,7 +121,8 @@ struct DriverSession: Sendable {
             throw DriverProtocolError("news or a question about peers, which the capabilities do not name")
         }
         guard self[keyPath: numbers].count < PeerMessageRules.maximumOpen else {
-            throw DriverProtocolError("more than \(PeerMessageRules.maximumOpen) messages about peers without an answer")
+            throw DriverProtocolError(
+                "more than \(PeerMessageRules.maximumOpen) messages about peers without an answer")
         }
         guard self[keyPath: numbers].insert(id).inserted else {
             throw DriverProtocolError("message \(id) about peers is open already")

@@ -68,6 +68,17 @@ public struct IdentifyMessage: Hashable, Sendable {
         while let (field, value) = try Self.next(&reader) { try self.take(field, value) }
     }
 
+    /// Takes over what another message says, as a push means it: what is missing stays as it was.
+    public mutating func replace(with other: IdentifyMessage) {
+        if let publicKey = other.publicKey { self.publicKey = publicKey }
+        if !other.listenAddresses.isEmpty { self.listenAddresses = other.listenAddresses }
+        if !other.protocols.isEmpty { self.protocols = other.protocols }
+        if let observedAddress = other.observedAddress { self.observedAddress = observedAddress }
+        if let protocolVersion = other.protocolVersion { self.protocolVersion = protocolVersion }
+        if let agentVersion = other.agentVersion { self.agentVersion = agentVersion }
+        if let signedPeerRecord = other.signedPeerRecord { self.signedPeerRecord = signedPeerRecord }
+    }
+
     private static func next(
         _ reader: inout ProtobufReader
     ) throws(IdentifyError) -> (field: Int, value: ProtobufValue)? {

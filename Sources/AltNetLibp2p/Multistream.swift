@@ -122,13 +122,17 @@ struct MultistreamDialer: Sendable {
     ) throws(MultistreamError) -> String? {
         while let line = try self.lines.next(&input) {
             guard self.sawHeader else {
-                guard line.elementsEqual(ProtocolName.multistream.utf8) else { throw .notMultistream(UntrustedText(line)) }
+                guard line.elementsEqual(ProtocolName.multistream.utf8) else {
+                    throw .notMultistream(UntrustedText(line))
+                }
                 self.sawHeader = true
                 continue
             }
             let proposal = self.protocols[self.proposed]
             if line.elementsEqual(proposal.utf8) { return proposal }
-            guard line.elementsEqual(Multistream.notAvailable.utf8) else { throw .unexpectedAnswer(UntrustedText(line)) }
+            guard line.elementsEqual(Multistream.notAvailable.utf8) else {
+                throw .unexpectedAnswer(UntrustedText(line))
+            }
             self.proposed += 1
             guard self.proposed < self.protocols.count else { throw .notSupported(self.protocols) }
             Multistream.append(self.protocols[self.proposed], to: &output)
@@ -152,7 +156,9 @@ struct MultistreamListener: Sendable {
     ) throws(MultistreamError) -> String? {
         while let line = try self.lines.next(&input) {
             guard self.sawHeader else {
-                guard line.elementsEqual(ProtocolName.multistream.utf8) else { throw .notMultistream(UntrustedText(line)) }
+                guard line.elementsEqual(ProtocolName.multistream.utf8) else {
+                    throw .notMultistream(UntrustedText(line))
+                }
                 self.sawHeader = true
                 Multistream.append(ProtocolName.multistream, to: &output)
                 continue

@@ -204,7 +204,7 @@ public actor Orchestrator: DriverHostDelegate {
             guard let link = self.driverStates[driver]?.links[number] else { return }
             self.take(transaction: bytes, over: link)
         case .announcement(_, .addresses): break  // Bitcoin's addresses name no key, so that no peer's entry could hold them.
-        case .announcement(_, .peerRecord), .peerNews, .peerQuestion: break  // To come.
+        case .announcement(_, .peerRecord), .peerNews, .peerQuestion: break  // The peer service's.
         }
     }
 

@@ -74,6 +74,26 @@ public final class StreamConnection: LinkConnection {
         try await self.channel.writeAndFlush(self.channel.allocator.buffer(bytes: bytes)).get()
     }
 
+    /// Sends bytes after all that was given to this method before, from whichever thread, and does not wait.
+    ///
+    /// - Parameter onTaken: called on the event loop when the socket has taken the bytes, or never will.
+    public func enqueue(_ bytes: [UInt8], onTaken: @escaping @Sendable () -> Void) {
+        let channel = self.channel
+        // Also on the event loop itself: a write there would overtake what other threads have handed over before.
+        channel.eventLoop.execute {
+            channel.writeAndFlush(channel.allocator.buffer(bytes: bytes)).whenComplete { _ in onTaken() }
+        }
+    }
+
+    /// Closes after all that was given to ``enqueue(_:onTaken:)`` before, and calls nothing back before it returns.
+    ///
+    /// - Parameter abort: see ``abort()``.
+    public func enqueueClose(abort: Bool = false) {
+        self.channel.eventLoop.execute {
+            if abort { self.abort() } else { self.close() }
+        }
+    }
+
     /// Calls back at a moment, unless the connection's event loop is gone.
     public func schedule(at moment: MonotonicInstant, _ body: @escaping @Sendable () -> Void) -> LinkTimer {
         LinkTimer(on: self.channel.eventLoop, at: moment, body)

@@ -57,7 +57,7 @@ struct Bench {
     }
 
     mutating func request(
-        _ id: UInt64, _ peer: PeerID, _ policy: DialPolicy = .standard, _ candidates: [DialCandidate],
+        _ id: UInt64, _ peer: PeerID, _ candidates: [DialCandidate], _ policy: DialPolicy = .standard,
         ignoresBackOff: Bool = false
     ) {
         self.take(

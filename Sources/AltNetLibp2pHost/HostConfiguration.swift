@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+
+public import AltNetBase
+public import AltNetLibp2p
+public import AltNetPeerRecords
+public import AltNetTransport
+
+/// Signs records of our own addresses.
+///
+/// A sequence number MUST never be issued twice, nor one below an earlier one, also after a crash or a clock that was set
+/// back; so whoever keeps the numbers on a disk implements this.
+public protocol RecordIssuer: Sendable {
+    func issue(_ addresses: [Multiaddress]) async throws -> CertifiedPeerRecord
+}
+
+/// How a ``Libp2pHost`` behaves.
+public struct HostConfiguration: Sendable {
+    /// Connections of one host, those in their handshake included. A node of a DHT needs some dozens; each costs some
+    /// ten kilobytes, and its streams up to ``YamuxLimits/unreadBytes``.
+    public var maximumConnections = 256
+    /// Of these, connections that others made: the rest is kept for our own calls.
+    public var maximumInbound = 192
+    /// Connections with one peer: one that each side made at the same moment, and one of each to replace them.
+    public var maximumPerPeer = 4
+    /// Inbound connections from one network group, so that one operator cannot take all. Loopback has no such limit.
+    public var maximumInboundPerGroup = 16
+    /// Streams, windows, time-outs of one connection.
+    public var limits = Libp2pLimits()
+    /// How long an identify may take.
+    public var identifyTimeout: Duration = .seconds(15)
+    /// How long addresses from identify are kept; go-libp2p keeps them as long.
+    public var identifyLifetime: Duration = .seconds(3_600)
+    /// A SOCKS5 proxy that everything goes through. Without one, onion services cannot be reached; with one, there is no
+    /// way around it.
+    public var proxy: HostAndPort?
+    /// What identify calls the network of protocols.
+    public var protocolVersion = "ipfs/0.1.0"
+    /// What identify calls the program.
+    public var agentVersion = "altnet"
+    /// Addresses under which we can be reached beside those that we listen on: an onion service, a forwarded port.
+    public var announced: [Multiaddress] = []
+    /// Signs our record; without one, identify carries none.
+    public var recordIssuer: (any RecordIssuer)?
+    /// Called when a peer says where it sees us.
+    public var onObserved: (@Sendable (_ observed: Multiaddress, _ by: Libp2pLink) -> Void)?
+
+    public init() {}
+}
+
+/// What happens to a host's connections.
+public enum HostEvent: Sendable {
+    case connected(Libp2pLink)
+    /// The peer said who it is: protocols, addresses, program.
+    case identified(Libp2pLink, IdentifyMessage)
+    case disconnected(Libp2pLink, LinkFailure)
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetLibp2p
+public import AltNetPeerRecords
+internal import AltNetTransport
+internal import Logging
+internal import Synchronization
+
+/// Somebody waits for a connection; whoever comes first decides.
+final class LinkPromise: Sendable {
+    private enum State {
+        case open
+        case awaited(CheckedContinuation<Libp2pLink, any Error>)
+        case resolved(Result<Libp2pLink, any Error>)
+    }
+
+    private let state = Mutex(State.open)
+
+    /// Says how it went; later calls do nothing. `false` when somebody else was first.
+    @discardableResult
+    func resolve(_ result: Result<Libp2pLink, any Error>) -> Bool {
+        self.state.withLock { state in
+            switch state {
+            case .open: state = .resolved(result)
+            case .awaited(let continuation):
+                state = .resolved(result)
+                continuation.resume(with: result)
+            case .resolved: return false
+            }
+            return true
+        }
+    }
+
+    /// Waits; once.
+    func value() async throws -> Libp2pLink {
+        try await withCheckedThrowingContinuation { continuation in
+            self.state.withLock { state in
+                if case .resolved(let result) = state { return continuation.resume(with: result) }
+                state = .awaited(continuation)
+            }
+        }
+    }
+}
+
+extension Libp2pHost {
+    /// Connects to a peer, or gives a connection that there is.
+    ///
+    /// - Parameter addresses: tried before those that the peer book has.
+    public func connect(to peer: PeerID, addresses: [Multiaddress] = []) async throws -> Libp2pLink {
+        if let link = self.links(to: peer).first(where: \.isOpen) { return link }
+        let known = try await self.book.known([peer]).first
+        var failure: any Error = LinkFailure.undialable("no address of \(peer) is known")
+        var tried: Set<Multiaddress> = []
+        for address in addresses + (known?.addresses.map(\.address) ?? []) where tried.insert(address).inserted {
+            do {
+                return try await self.attempt(peer, at: address)
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                failure = error
+            }
+        }
+        throw failure
+    }
+
+    /// One attempt at one address: connected, encrypted, and the peer has proved who it is. Cancelling it closes what was
+    /// opened. The peer book hears how it went.
+    public func attempt(_ peer: PeerID, at address: Multiaddress) async throws -> Libp2pLink {
+        guard peer != self.peer else { throw LinkFailure.ourselves }
+        let target = try SocketTarget.of(address, hasProxy: self.configuration.proxy != nil)
+        let slot = try self.slot(isInbound: false, for: address)
+        let core = LinkCore(self.connectionConfiguration(.dialer(expecting: peer)), entropy: Self.entropy())
+        let promise = LinkPromise()
+        let started = self.run(core, slot: slot, at: address, promise: promise) {
+            let connection = try await self.network.connect(to: target, proxy: self.configuration.proxy) {
+                core.onSocket($0)
+            }
+            core.start(on: connection)
+        }
+        guard started else { throw LinkFailure.limit("the host has shut down") }
+        return try await withTaskCancellationHandler {
+            try await promise.value()
+        } onCancel: {
+            if promise.resolve(.failure(CancellationError())) { core.close() }
+        }
+    }
+
+    /// What takes the next inbound connection.
+    func receiver() -> (
+        onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
+    ) {
+        let core = LinkCore(self.connectionConfiguration(.listener), entropy: Self.entropy())
+        return (
+            onEvent: { core.onSocket($0) },
+            onConnection: { connection in
+                guard let address = SocketTarget.multiaddress(connection.remote) else { return connection.abort() }
+                do {
+                    let slot = try self.slot(isInbound: true, for: address)
+                    let started = self.run(core, slot: slot, at: address, promise: nil) { core.start(on: connection) }
+                    if !started { connection.close() }
+                } catch {
+                    self.logger.debug("refusing a connection from \(address): \(error)")
+                    connection.abort()
+                }
+            }
+        )
+    }
+
+    private func slot(isInbound: Bool, for address: Multiaddress) throws -> ConnectionSlots.Slot {
+        try self.state.withLock { state in
+            try state.slots.take(isInbound: isInbound, from: address, self.configuration).get()
+        }
+    }
+
+    private func connectionConfiguration(_ role: Libp2pConnection.Role) -> Libp2pConnection.Configuration {
+        let served = self.state.withLock { Set($0.handlers.keys) }
+        return Libp2pConnection.Configuration(
+            role: role, key: self.key, served: served, limits: self.configuration.limits)
+    }
+
+    private static func entropy() -> NoiseEntropy {
+        var system = SystemRandomNumberGenerator()
+        let bytes = (0..<NoiseEntropy.size).map { _ in UInt8.random(in: .min ... .max, using: &system) }
+        guard let entropy = NoiseEntropy(bytes) else { preconditionFailure("the size is the one that is asked for") }
+        return entropy
+    }
+
+    /// Runs a connection in a task of its own, to its end; `false` when the host has shut down.
+    private func run(
+        _ core: LinkCore, slot: ConnectionSlots.Slot, at address: Multiaddress, promise: LinkPromise?,
+        start: @escaping @Sendable () async throws -> Void
+    ) -> Bool {
+        self.state.withLock { state in
+            guard !state.isShutDown else {
+                state.slots.release(slot)
+                return false
+            }
+            state.nextNumber += 1
+            let number = state.nextNumber
+            let task = Task {
+                // Attempts that are given up must not make anybody wait for the system's time-out.
+                let connecting = Task {
+                    do {
+                        try await start()
+                    } catch {
+                        core.close(.network(NetworkFailure.describe(error)))
+                    }
+                }
+                await self.follow(core, slot: slot, at: address, promise: promise)
+                await connecting.value
+                self.state.withLock { $0.running[number] = nil }
+            }
+            state.running[number] = Running(core: core, task: task)
+            return true
+        }
+    }
+
+    /// Carries out what a connection says, until it ends.
+    private func follow(
+        _ core: LinkCore, slot: ConnectionSlots.Slot, at address: Multiaddress, promise: LinkPromise?
+    ) async {
+        let begun = MonotonicInstant.now
+        await withDiscardingTaskGroup { group in
+            var slot = slot
+            var link: Libp2pLink?
+            var isEstablished = false
+            for await event in core.events {
+                switch event {
+                case .secured(let peer, let key): link = self.onSecured(core, &slot, peer, key, address)
+                case .established:
+                    guard let link else { continue }
+                    isEstablished = true
+                    self.onEstablished(link)
+                    promise?.resolve(.success(link))
+                    let latency = MonotonicInstant.now - begun
+                    group.addTask {
+                        if !link.isInbound {
+                            await self.learn([
+                                .connected(link.peer, address.withoutPeerID, latency: latency, on: link.network)
+                            ])
+                        }
+                        await self.identify(link)
+                    }
+                case .accepted(let id, let name):
+                    guard let link else { continue }
+                    let stream = Libp2pStream(link: link, id: id, protocolName: name)
+                    guard let handler = self.state.withLock({ $0.handlers[name] }) else { continue }
+                    group.addTask { await handler(stream, link.peer) }
+                case .closed(let reason):
+                    let wasWanted = promise?.resolve(.failure(reason)) ?? false
+                    let hasFailed = wasWanted && !isEstablished
+                    if isEstablished, let link { self.onClosed(link, reason) }
+                    if hasFailed, case .dialer(let peer?) = core.role, reason.isOfAddress {
+                        let network = self.localNetworks.network(of: address)
+                        group.addTask { await self.learn([.failed(peer, address.withoutPeerID, on: network)]) }
+                    }
+                }
+            }
+            self.state.withLock { $0.slots.release(slot) }
+            // Streams have ended with the connection. News of it still reaches the peer book.
+        }
+    }
+
+    private func onSecured(
+        _ core: LinkCore, _ slot: inout ConnectionSlots.Slot, _ peer: PeerID, _ key: PeerPublicKey,
+        _ address: Multiaddress
+    ) -> Libp2pLink? {
+        guard peer != self.peer else {
+            core.close(.ourselves)
+            return nil
+        }
+        guard self.state.withLock({ $0.slots.identify(&slot, as: peer, self.configuration) }) else {
+            core.close(.limit("peer \(peer) has \(self.configuration.maximumPerPeer) connections, which is the limit"))
+            return nil
+        }
+        return Libp2pLink(
+            core: core, peer: peer, key: key, isInbound: slot.isInbound, address: address,
+            network: self.localNetworks.network(of: address))
+    }
+
+    private func onEstablished(_ link: Libp2pLink) {
+        self.state.withLock { $0.links[link.peer, default: []].append(link) }
+        self.logger.debug("connected with \(link.peer) at \(link.address)")
+        self.tell(.connected(link))
+    }
+
+    private func onClosed(_ link: Libp2pLink, _ reason: LinkFailure) {
+        self.state.withLock { state in
+            state.links[link.peer]?.removeAll { $0 === link }
+            if state.links[link.peer]?.isEmpty == true { state.links[link.peer] = nil }
+        }
+        self.logger.debug("the connection with \(link.peer) has ended: \(reason)")
+        self.tell(.disconnected(link, reason))
+    }
+
+    /// Tells the peer book; what it refuses is said in the log.
+    func learn(_ news: [PeerNews]) async {
+        do {
+            for outcome in try await self.book.learn(news) {
+                if case .refused(let refusal) = outcome { self.logger.debug("the peer store refused news: \(refusal)") }
+            }
+        } catch {
+            self.logger.warning("the peer store does not answer: \(error)")
+        }
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetLibp2p
+internal import AltNetPeerRecords
+internal import AltNetTransport
+internal import Synchronization
+
+/// One socket with its ``Libp2pConnection``: the only place where the machine meets bytes, a clock and readers that wait.
+///
+/// Everything happens under one lock, in the order of the machine's directives; nothing under the lock waits. What is
+/// the host's business leaves through ``events``.
+final class LinkCore: Sendable {
+    enum Event: Sendable {
+        case secured(PeerID, PeerPublicKey)
+        case established
+        case accepted(Libp2pStreamID, protocolName: String)
+        /// Always the last.
+        case closed(LinkFailure)
+    }
+
+    /// Bytes that wait for the socket before streams have to wait, too.
+    static let congestion = 256 * 1_024
+    /// Bytes that wait for the socket before the connection is given up. Streams wait long before; what is left are
+    /// answers to a remote that asks and does not read.
+    static let maximumQueued = 2 * 1_024 * 1_024
+    /// How long the other side may take to end a stream that nobody reads any more.
+    static let drainTime: Duration = .seconds(30)
+    /// Bytes that are read and dropped of such a stream.
+    static let maximumDrained = 256 * 1_024
+
+    struct StreamState {
+        var chunks: [[UInt8]] = []
+        /// The first of `chunks` that has not been read.
+        var head = 0
+        var isEnded = false
+        var isWriteEnded = false
+        var failure: StreamReset?
+        var reader: CheckedContinuation<[UInt8]?, any Error>?
+        var writer: CheckedContinuation<Void, any Error>?
+        /// `nil` while somebody may read; otherwise how many bytes may still be dropped.
+        var drain: Int?
+    }
+
+    /// A piece that waits for the socket to take what was written before.
+    struct Parked {
+        let stream: Libp2pStreamID
+        let bytes: [UInt8]
+    }
+
+    struct State {
+        var machine: Libp2pConnection
+        var connection: StreamConnection?
+        var streams: [Libp2pStreamID: StreamState] = [:]
+        /// Who waits for the protocol of a stream that it opened.
+        var openers: [Libp2pStreamID: CheckedContinuation<String, any Error>] = [:]
+        var timer: LinkTimer?
+        var queued = 0
+        var parked: [Parked] = []
+        var failure: LinkFailure?
+    }
+
+    let role: Libp2pConnection.Role
+    let events: AsyncStream<Event>
+    private let continuation: AsyncStream<Event>.Continuation
+    let state: Mutex<State>
+
+    init(_ configuration: Libp2pConnection.Configuration, entropy: NoiseEntropy) {
+        self.role = configuration.role
+        // Bounded by the machine: two for the handshake, one for the end, and one for each stream, of which so many may
+        // be opened a second and no more.
+        (self.events, self.continuation) = AsyncStream.makeStream()
+        self.state = Mutex(State(machine: Libp2pConnection(configuration, entropy: entropy, now: .now)))
+    }
+
+    // MARK: The socket
+
+    /// Takes over a connection.
+    func start(on connection: StreamConnection) {
+        self.state.withLock { state in
+            guard state.failure == nil else { return connection.enqueueClose() }
+            state.connection = connection
+            self.perform(state.machine.start(now: .now), &state)
+        }
+        connection.readMore()
+    }
+
+    /// What the socket says; called on its event loop.
+    func onSocket(_ event: StreamConnection.Event) {
+        switch event {
+        case .bytes(let bytes):
+            let connection = self.state.withLock { state -> StreamConnection? in
+                guard state.failure == nil else { return nil }
+                self.perform(state.machine.onBytes(bytes, now: .now), &state)
+                return state.connection
+            }
+            connection?.readMore()
+        case .closed(let reason):
+            self.state.withLock { self.end(.network(reason), &$0) }
+        }
+    }
+
+    /// Ends the connection in good order.
+    func close(_ reason: LinkFailure = .connection(.requested)) {
+        self.state.withLock { state in
+            guard state.failure == nil else { return }
+            for case .write(let bytes) in state.machine.close(now: .now) { self.write(bytes, &state) }
+            self.end(reason, &state)
+        }
+    }
+
+    /// Runs the machine, then does what it says.
+    func run<Failure: Error>(
+        _ body: (inout State) throws(Failure) -> [Libp2pConnection.Directive]
+    ) throws(Failure) {
+        try self.state.withLock { (state) throws(Failure) in
+            guard state.failure == nil else { return }
+            self.perform(try body(&state), &state)
+        }
+    }
+
+    func perform(_ directives: [Libp2pConnection.Directive], _ state: inout State) {
+        var queue = directives[...]
+        while let directive = queue.popFirst() {
+            switch directive {
+            case .write(let bytes): self.write(bytes, &state)
+            case .setTimer(let moment):
+                state.timer?.cancel()
+                state.timer = state.connection?.schedule(at: moment) { [weak self] in
+                    self?.run { $0.machine.onTimer(now: .now) }
+                }
+            case .secured(let peer, let key): self.continuation.yield(.secured(peer, key))
+            case .established: self.continuation.yield(.established)
+            case .alive: break
+            case .opened(let id, let name):
+                state.streams[id] = StreamState()
+                state.openers.removeValue(forKey: id)?.resume(returning: name)
+            case .accepted(let id, let name):
+                state.streams[id] = StreamState()
+                self.continuation.yield(.accepted(id, protocolName: name))
+            case .refused(let id, let reason):
+                state.openers.removeValue(forKey: id)?.resume(throwing: reason)
+            case .data(let id, let bytes): queue += self.deliver(bytes, to: id, &state)
+            case .ended(let id): self.onEnd(id, &state)
+            case .reset(let id, let reason): self.onReset(id, reason, &state)
+            case .writable(let id):
+                state.streams[id]?.writer?.resume()
+                state.streams[id]?.writer = nil
+            case .closed(let reason): self.end(.connection(reason), &state)
+            }
+        }
+    }
+
+    private func write(_ bytes: [UInt8], _ state: inout State) {
+        guard state.failure == nil, let connection = state.connection else { return }
+        state.queued += bytes.count
+        guard state.queued <= Self.maximumQueued else { return self.end(.takesNothing, &state) }
+        let count = bytes.count
+        connection.enqueue(bytes) { [weak self] in self?.onTaken(count) }
+    }
+
+    private func onTaken(_ count: Int) {
+        self.state.withLock { state in
+            state.queued -= count
+            while state.failure == nil, state.queued < Self.congestion, !state.parked.isEmpty {
+                let next = state.parked.removeFirst()
+                self.perform(state.machine.send(next.bytes, on: next.stream, now: .now), &state)
+            }
+        }
+    }
+
+    private func end(_ reason: LinkFailure, _ state: inout State) {
+        guard state.failure == nil else { return }
+        state.failure = reason
+        state.timer?.cancel()
+        state.timer = nil
+        state.parked = []
+        for id in Array(state.streams.keys) { self.onReset(id, .connectionClosed, &state) }
+        for opener in state.openers.values { opener.resume(throwing: StreamReset.connectionClosed) }
+        state.openers = [:]
+        state.connection?.enqueueClose(abort: reason == .takesNothing)
+        self.continuation.yield(.closed(reason))
+        self.continuation.finish()
+    }
+
+    // MARK: Streams
+
+    /// Gives bytes to who waits for them, or keeps them.
+    private func deliver(
+        _ bytes: [UInt8], to id: Libp2pStreamID, _ state: inout State
+    ) -> [Libp2pConnection.Directive] {
+        guard var stream = state.streams[id] else { return [] }
+        defer { if state.streams[id] != nil { state.streams[id] = stream } }
+        if let room = stream.drain {
+            guard bytes.count <= room else {
+                state.streams[id] = nil
+                return state.machine.reset(id, now: .now)
+            }
+            stream.drain = room - bytes.count
+            return state.machine.consumed(bytes.count, on: id, now: .now)
+        }
+        if let reader = stream.reader {
+            stream.reader = nil
+            reader.resume(returning: bytes)
+            return state.machine.consumed(bytes.count, on: id, now: .now)
+        }
+        stream.chunks.append(bytes)
+        return []
+    }
+
+    private func onEnd(_ id: Libp2pStreamID, _ state: inout State) {
+        state.streams[id]?.isEnded = true
+        state.streams[id]?.reader?.resume(returning: nil)
+        state.streams[id]?.reader = nil
+        if state.streams[id]?.drain != nil { state.streams[id] = nil }
+    }
+
+    private func onReset(_ id: Libp2pStreamID, _ reason: StreamReset, _ state: inout State) {
+        guard var stream = state.streams[id] else { return }
+        state.parked.removeAll { $0.stream == id }
+        stream.reader?.resume(throwing: reason)
+        stream.writer?.resume(throwing: reason)
+        stream.reader = nil
+        stream.writer = nil
+        stream.chunks = []
+        stream.head = 0
+        stream.failure = reason
+        state.streams[id] = stream.drain == nil ? stream : nil
+    }
+}
