@@ -42,6 +42,7 @@ let package = Package(
         .executable(name: "altnetd", targets: ["altnetd"]),
         .executable(name: "altnet", targets: ["altnet"]),
         .executable(name: "altnet-bitcoin", targets: ["altnet-bitcoin"]),
+        .executable(name: "altnet-libp2p", targets: ["altnet-libp2p"]),
         .executable(name: "altnet-lightning", targets: ["altnet-lightning"]),
         .library(name: "AltNetBitcoin", targets: ["AltNetBitcoin"]),
         .library(name: "AltNetHeaderChain", targets: ["AltNetHeaderChain"]),
@@ -142,7 +143,7 @@ let package = Package(
             name: "AltNetLibp2pHost",
             dependencies: [
                 "AltNetBase", "AltNetDialing", "AltNetKademlia", "AltNetLibp2p", "AltNetPeerRecords",
-                "AltNetTransport", logging, nioCore, nioPosix,
+                "AltNetPeerStore", "AltNetTransport", logging, nioCore, nioPosix,
             ]),
         .target(
             name: "AltNetTorControl",
@@ -210,6 +211,13 @@ let package = Package(
             ]),
 
         .target(
+            name: "AltNetLibp2pDriver",
+            dependencies: [
+                "AltNetBase", "AltNetDialing", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetLibp2p",
+                "AltNetLibp2pHost", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTransport", logging,
+            ]),
+
+        .target(
             name: "AltNetLND",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", crypto,
@@ -252,8 +260,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
-                "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
+                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetNode", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
@@ -261,13 +269,14 @@ let package = Package(
         .executableTarget(name: "altnetd", dependencies: ["AltNetCommands", argumentParser]),
         .executableTarget(name: "altnet", dependencies: ["AltNetCommands", argumentParser]),
         .executableTarget(name: "altnet-bitcoin", dependencies: ["AltNetBase", "AltNetBitcoinDriver"]),
+        .executableTarget(name: "altnet-libp2p", dependencies: ["AltNetBase", "AltNetLibp2pDriver"]),
         .executableTarget(name: "altnet-lightning", dependencies: ["AltNetBase", "AltNetLightningDriver"]),
         .executableTarget(
             name: "altnet-bench",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys",
-                "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetStore",
-                "AltNetTestKit", "CSecp256k1", crypto,
+                "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetPeerRecords",
+                "AltNetPeerStore", "AltNetStore", "AltNetTestKit", "CSecp256k1", crypto,
             ]),
 
         // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests
@@ -309,12 +318,28 @@ let package = Package(
             name: "AltNetKademliaTests", dependencies: ["AltNetBase", "AltNetKademlia", "AltNetPeerRecords"]),
         .testTarget(
             name: "AltNetPeerStoreTests",
-            dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", grdb]),
+            dependencies: [
+                "AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "peer-store-writer", grdb,
+            ]),
+        .executableTarget(
+            name: "peer-store-writer", dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore"],
+            path: "Tests/PeerStoreWriter"),
+        .target(
+            name: "Libp2pTestSupport",
+            dependencies: ["AltNetBase", "AltNetLibp2pHost", "AltNetPeerRecords", "AltNetTestKit", logging],
+            path: "Tests/Libp2pTestSupport"),
         .testTarget(
             name: "AltNetLibp2pHostTests",
             dependencies: [
                 "AltNetBase", "AltNetDialing", "AltNetKademlia", "AltNetLibp2p", "AltNetLibp2pHost",
-                "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", logging,
+                "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "AltNetTransport", "Libp2pTestSupport",
+                logging,
+            ]),
+        .testTarget(
+            name: "Libp2pTests",
+            dependencies: [
+                "AltNetBase", "AltNetKademlia", "AltNetLibp2p", "AltNetLibp2pHost", "AltNetPeerRecords",
+                "AltNetPeerStore", "AltNetTestKit", "Libp2pTestSupport", logging,
             ]),
         .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetKeys", "AltNetNoise"]),
         .target(name: "HeaderTestSupport", dependencies: ["AltNetBitcoin"], path: "Tests/HeaderTestSupport"),
@@ -424,8 +449,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning",
-                "altnetd", "echo-plugin",
+                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
+                "altnet-lightning", "altnetd", "echo-plugin",
             ]),
     ],
     swiftLanguageModes: [.v6]

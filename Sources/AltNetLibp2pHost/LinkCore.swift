@@ -78,7 +78,7 @@ final class LinkCore: Sendable {
     /// Takes over a connection.
     func start(on connection: StreamConnection) {
         self.state.withLock { state in
-            guard state.failure == nil else { return connection.close() }
+            guard state.failure == nil else { return connection.enqueueClose() }
             state.connection = connection
             self.perform(state.machine.start(now: .now), &state)
         }
@@ -154,10 +154,7 @@ final class LinkCore: Sendable {
     private func write(_ bytes: [UInt8], _ state: inout State) {
         guard state.failure == nil, let connection = state.connection else { return }
         state.queued += bytes.count
-        guard state.queued <= Self.maximumQueued else {
-            connection.abort()
-            return self.end(.takesNothing, &state)
-        }
+        guard state.queued <= Self.maximumQueued else { return self.end(.takesNothing, &state) }
         let count = bytes.count
         connection.enqueue(bytes) { [weak self] in self?.onTaken(count) }
     }
@@ -181,7 +178,7 @@ final class LinkCore: Sendable {
         for id in Array(state.streams.keys) { self.onReset(id, .connectionClosed, &state) }
         for opener in state.openers.values { opener.resume(throwing: StreamReset.connectionClosed) }
         state.openers = [:]
-        state.connection?.close()
+        state.connection?.enqueueClose(abort: reason == .takesNothing)
         self.continuation.yield(.closed(reason))
         self.continuation.finish()
     }

@@ -39,6 +39,9 @@ public final class StoredPeerBook: PeerBook {
         self.now = now
     }
 
+    /// Pieces of news that were not written yet.
+    var waiting: Int { self.state.withLock { $0.waiting } }
+
     // MARK: - PeerBook
 
     public func known(_ peers: [PeerID]) async throws -> [KnownPeer] {

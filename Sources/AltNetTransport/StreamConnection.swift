@@ -85,6 +85,15 @@ public final class StreamConnection: LinkConnection {
         }
     }
 
+    /// Closes after all that was given to ``enqueue(_:onTaken:)`` before, and calls nothing back before it returns.
+    ///
+    /// - Parameter abort: see ``abort()``.
+    public func enqueueClose(abort: Bool = false) {
+        self.channel.eventLoop.execute {
+            if abort { self.abort() } else { self.close() }
+        }
+    }
+
     /// Calls back at a moment, unless the connection's event loop is gone.
     public func schedule(at moment: MonotonicInstant, _ body: @escaping @Sendable () -> Void) -> LinkTimer {
         LinkTimer(on: self.channel.eventLoop, at: moment, body)

@@ -5,6 +5,7 @@ import AltNetLibp2p
 import AltNetLibp2pHost
 import AltNetPeerRecords
 import AltNetTestKit
+import Libp2pTestSupport
 import Testing
 
 @Suite("Libp2pHost: two hosts over loopback", .timeLimit(.minutes(1)))
@@ -22,7 +23,10 @@ struct HostTests {
         }
         #expect(alice.book.records[bob.peer]?.record.addresses == bob.addresses)
         #expect(bob.book.records[alice.peer]?.record.addresses == alice.addresses)
-        #expect(alice.book.news.contains { if case .connected(bob.peer, bob.addresses[0], _, .loopback) = $0 { true } else { false } })
+        #expect(
+            alice.book.news.contains {
+                if case .connected(bob.peer, bob.addresses[0], _, .loopback) = $0 { true } else { false }
+            })
         #expect(bob.host.links(to: alice.peer).first?.isInbound == true)
         let again = try await alice.host.connect(to: bob.peer)
         #expect(again === link)

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: MIT
 
-import AltNetBase
-import AltNetLibp2p
-import AltNetLibp2pHost
-import AltNetPeerRecords
-import Logging
-import Synchronization
+internal import AltNetBase
+public import AltNetLibp2pHost
+public import AltNetPeerRecords
+internal import Logging
+internal import Synchronization
 
 /// A peer book that keeps what it hears, and knows what the test says.
-final class NoteBook: PeerBook {
+public final class NoteBook: PeerBook {
     private let notes = Mutex<[PeerNews]>([])
     private let peers: Mutex<[PeerID: [Multiaddress]]>
 
-    init(_ peers: [PeerID: [Multiaddress]] = [:]) {
+    public init(_ peers: [PeerID: [Multiaddress]] = [:]) {
         self.peers = Mutex(peers)
     }
 
-    var news: [PeerNews] { self.notes.withLock { $0 } }
+    public var news: [PeerNews] { self.notes.withLock { $0 } }
 
     /// The records that came, by the peer that they had to be about.
-    var records: [PeerID: CertifiedPeerRecord] {
+    public var records: [PeerID: CertifiedPeerRecord] {
         var records: [PeerID: CertifiedPeerRecord] = [:]
         for case .record(let envelope, _, let about?, _) in self.news {
             records[about] = try? CertifiedPeerRecord(verifying: envelope)
@@ -27,11 +26,11 @@ final class NoteBook: PeerBook {
         return records
     }
 
-    func know(_ peer: PeerID, at addresses: [Multiaddress]) {
+    public func know(_ peer: PeerID, at addresses: [Multiaddress]) {
         self.peers.withLock { $0[peer] = addresses }
     }
 
-    func known(_ peers: [PeerID]) async throws -> [KnownPeer] {
+    public func known(_ peers: [PeerID]) async throws -> [KnownPeer] {
         let time = WallClockTime(seconds: 0)
         return self.peers.withLock { known in
             peers.compactMap { peer in
@@ -45,24 +44,24 @@ final class NoteBook: PeerBook {
         }
     }
 
-    func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] { [] }
+    public func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] { [] }
 
-    func learn(_ news: [PeerNews]) async throws -> [NewsOutcome] {
+    public func learn(_ news: [PeerNews]) async throws -> [NewsOutcome] {
         self.notes.withLock { $0 += news }
         return news.map { _ in .stored }
     }
 }
 
 /// Counts sequence numbers in memory.
-final class CountingIssuer: RecordIssuer {
+public final class CountingIssuer: RecordIssuer {
     private let key: PeerPrivateKey
     private let last = Mutex<UInt64>(0)
 
-    init(_ key: PeerPrivateKey) {
+    public init(_ key: PeerPrivateKey) {
         self.key = key
     }
 
-    func issue(_ addresses: [Multiaddress]) async throws -> CertifiedPeerRecord {
+    public func issue(_ addresses: [Multiaddress]) async throws -> CertifiedPeerRecord {
         let sequence = self.last.withLock { last in
             last += 1
             return last
@@ -72,22 +71,23 @@ final class CountingIssuer: RecordIssuer {
 }
 
 /// A host on loopback with its book.
-struct TestHost: Sendable {
-    let host: Libp2pHost
-    let book: NoteBook
-    let addresses: [Multiaddress]
+public struct TestHost: Sendable {
+    public let host: Libp2pHost
+    public let book: NoteBook
+    public let addresses: [Multiaddress]
 
-    static let echo = "/altnet/echo/1.0.0"
+    /// Sends back what comes.
+    public static let echo = "/altnet/echo/1.0.0"
 
-    var peer: PeerID { self.host.peer }
+    public var peer: PeerID { self.host.peer }
 
-    static func key(_ seed: UInt8, secp256k1: Bool = false) throws -> PeerPrivateKey {
+    public static func key(_ seed: UInt8, secp256k1: Bool = false) throws -> PeerPrivateKey {
         let bytes = [UInt8](repeating: seed, count: 32)
         guard let key = secp256k1 ? PeerPrivateKey.secp256k1(bytes) : .ed25519(seed: bytes) else { throw TestFailure() }
         return key
     }
 
-    static func start(
+    public static func start(
         _ key: PeerPrivateKey, change: (inout HostConfiguration) -> Void = { _ in }
     ) async throws -> TestHost {
         var configuration = HostConfiguration()
@@ -110,4 +110,5 @@ struct TestHost: Sendable {
     }
 }
 
-struct TestFailure: Error {}
+/// Something that a test takes for granted is not so.
+public struct TestFailure: Error {}
