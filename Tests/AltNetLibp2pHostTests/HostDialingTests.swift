@@ -4,6 +4,7 @@ import AltNetBase
 import AltNetDialing
 import AltNetLibp2pHost
 import AltNetPeerRecords
+import Libp2pTestSupport
 import Testing
 
 @Suite("Libp2pHost: dialling", .timeLimit(.minutes(1)))

@@ -56,8 +56,10 @@ private final class FakeNetwork: Sendable {
     func answer(_ address: String) {
         let link = Link(address)
         let continuation = self.state.withLock { state in
-            state.made.append(link)
-            return state.waiting.removeValue(forKey: address)
+            let continuation = state.waiting.removeValue(forKey: address)
+            // Nobody waits when the attempt has just been broken off.
+            if continuation != nil { state.made.append(link) }
+            return continuation
         }
         continuation?.resume(returning: link)
     }
