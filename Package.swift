@@ -42,6 +42,7 @@ let package = Package(
         .executable(name: "altnetd", targets: ["altnetd"]),
         .executable(name: "altnet", targets: ["altnet"]),
         .executable(name: "altnet-bitcoin", targets: ["altnet-bitcoin"]),
+        .executable(name: "altnet-libp2p", targets: ["altnet-libp2p"]),
         .executable(name: "altnet-lightning", targets: ["altnet-lightning"]),
         .library(name: "AltNetBitcoin", targets: ["AltNetBitcoin"]),
         .library(name: "AltNetHeaderChain", targets: ["AltNetHeaderChain"]),
@@ -89,7 +90,9 @@ let package = Package(
             dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning", crypto, cryptoExtras]),
         .target(
             name: "AltNetPeerRecords",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", crypto, cryptoExtras]),
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", crypto, cryptoExtras,
+            ]),
         .target(name: "AltNetDialing", dependencies: ["AltNetBase", "AltNetPeerRecords"]),
         .target(name: "AltNetLibp2p", dependencies: ["AltNetBase", "AltNetPeerRecords", crypto]),
         .target(name: "AltNetKademlia", dependencies: ["AltNetBase", "AltNetPeerRecords", crypto]),
@@ -140,7 +143,7 @@ let package = Package(
             name: "AltNetLibp2pHost",
             dependencies: [
                 "AltNetBase", "AltNetDialing", "AltNetKademlia", "AltNetLibp2p", "AltNetPeerRecords",
-                "AltNetTransport", logging, nioCore, nioPosix,
+                "AltNetPeerStore", "AltNetTransport", logging, nioCore, nioPosix,
             ]),
         .target(
             name: "AltNetTorControl",
@@ -165,7 +168,7 @@ let package = Package(
         .target(
             name: "AltNetDriverProtocol",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetObjects", grpcCore, grpcProtobuf, protobuf,
+                "AltNetBase", "AltNetBitcoin", "AltNetObjects", "AltNetPeerRecords", grpcCore, grpcProtobuf, protobuf,
             ]),
         .target(
             name: "AltNetDriverKit",
@@ -180,7 +183,8 @@ let package = Package(
         .target(
             name: "AltNetDriverHost",
             dependencies: [
-                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", grpcCore, grpcTransport, logging, subprocess,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetObjects", "AltNetPeerRecords", grpcCore, grpcTransport,
+                logging, subprocess,
                 systemPackage,
             ]),
         // The operator's own Lightning node.
@@ -207,6 +211,13 @@ let package = Package(
             ]),
 
         .target(
+            name: "AltNetLibp2pDriver",
+            dependencies: [
+                "AltNetBase", "AltNetDialing", "AltNetDriverKit", "AltNetDriverProtocol", "AltNetLibp2p",
+                "AltNetLibp2pHost", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTransport", logging,
+            ]),
+
+        .target(
             name: "AltNetLND",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", crypto,
@@ -217,7 +228,8 @@ let package = Package(
         .target(
             name: "AltNetConfiguration",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetObjects", "AltNetWatchdog", configuration, toml,
+                "AltNetBase", "AltNetBitcoin", "AltNetDialing", "AltNetObjects", "AltNetPeerRecords", "AltNetWatchdog",
+                configuration, toml,
             ]),
         .target(
             name: "AltNetControl",
@@ -239,7 +251,8 @@ let package = Package(
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
-                "AltNetObjects", "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore",
+                "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
                 httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .systemLibrary(name: "CTimex"),
@@ -247,8 +260,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode", "AltNetOrchestrator", "AltNetReplay",
-                "AltNetStore", "AltNetWatchdog", "CTimex",
+                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetNode", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
@@ -256,13 +269,14 @@ let package = Package(
         .executableTarget(name: "altnetd", dependencies: ["AltNetCommands", argumentParser]),
         .executableTarget(name: "altnet", dependencies: ["AltNetCommands", argumentParser]),
         .executableTarget(name: "altnet-bitcoin", dependencies: ["AltNetBase", "AltNetBitcoinDriver"]),
+        .executableTarget(name: "altnet-libp2p", dependencies: ["AltNetBase", "AltNetLibp2pDriver"]),
         .executableTarget(name: "altnet-lightning", dependencies: ["AltNetBase", "AltNetLightningDriver"]),
         .executableTarget(
             name: "altnet-bench",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys",
-                "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetStore",
-                "AltNetTestKit", "CSecp256k1", crypto,
+                "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetPeerRecords",
+                "AltNetPeerStore", "AltNetStore", "AltNetTestKit", "CSecp256k1", crypto,
             ]),
 
         // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests
@@ -295,7 +309,7 @@ let package = Package(
             exclude: ["Vectors"]),
         .testTarget(
             name: "AltNetPeerRecordsTests",
-            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetPeerRecords"]),
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetPeerRecords"]),
         .testTarget(
             name: "AltNetDialingTests", dependencies: ["AltNetBase", "AltNetDialing", "AltNetPeerRecords"]),
         .testTarget(
@@ -304,7 +318,12 @@ let package = Package(
             name: "AltNetKademliaTests", dependencies: ["AltNetBase", "AltNetKademlia", "AltNetPeerRecords"]),
         .testTarget(
             name: "AltNetPeerStoreTests",
-            dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", grdb]),
+            dependencies: [
+                "AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "peer-store-writer", grdb,
+            ]),
+        .executableTarget(
+            name: "peer-store-writer", dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore"],
+            path: "Tests/PeerStoreWriter"),
         .target(
             name: "Libp2pTestSupport",
             dependencies: ["AltNetBase", "AltNetLibp2pHost", "AltNetPeerRecords", "AltNetTestKit", logging],
@@ -430,8 +449,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-lightning",
-                "altnetd", "echo-plugin",
+                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
+                "altnet-lightning", "altnetd", "echo-plugin",
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -19,6 +19,21 @@ public enum NetworkGroup {
         return name == "localhost" || name.isEmpty ? "local" : name
     }
 
+    /// The group of the 4 bytes of an IPv4 address.
+    public static func of(ipv4 bytes: some Collection<UInt8>) -> String {
+        Self.group(ipv4: Array(bytes))
+    }
+
+    /// The group of the 16 bytes of an IPv6 address.
+    public static func of(ipv6 bytes: some Collection<UInt8>) -> String {
+        let bytes = Array(bytes)
+        // An IPv4 address in IPv6's clothes.
+        if bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]) {
+            return Self.group(ipv4: Array(bytes.suffix(4)))
+        }
+        return Self.group(UInt16(bytes[0]) << 8 | UInt16(bytes[1]), UInt16(bytes[2]) << 8 | UInt16(bytes[3]))
+    }
+
     private static func host(of address: String) -> String {
         if address.hasPrefix("["), let end = address.firstIndex(of: "]") {
             return String(address[address.index(after: address.startIndex)..<end])
@@ -49,10 +64,15 @@ public enum NetworkGroup {
         }
         let front = host.split(separator: ":", omittingEmptySubsequences: false).prefix(while: { !$0.isEmpty })
         let words = front.prefix(2).map { UInt16($0, radix: 16) ?? 0 } + [0, 0]
-        switch words[0] {
+        return Self.group(words[0], words[1])
+    }
+
+    /// Of the first two words of an IPv6 address.
+    private static func group(_ first: UInt16, _ second: UInt16) -> String {
+        switch first {
         case 0, 0xfe80...0xfebf, 0xfd00...0xfdff: return "local"
         case 0xfc00...0xfcff: return "cjdns"
-        default: return "\(String(words[0], radix: 16)):\(String(words[1], radix: 16))"
+        default: return "\(String(first, radix: 16)):\(String(second, radix: 16))"
         }
     }
 }

@@ -58,7 +58,7 @@ extension BitcoinPeerSession {
             self.askForBlock(id: id, hash, now: now)
         case .addresses(let limit):
             self.askForAddresses(id: id, limit: limit, now: now)
-        case .filterHeaders, .filters, .transaction:
+        case .filterHeaders, .filters, .transaction, .peerRecords:
             self.refuse(id, .unsupported)
         }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetBase
 internal import Glibc
 
 /// Reads a whole file of bounded size.
@@ -11,8 +12,9 @@ enum InputFile {
 
     private static let piece = 1 << 20
 
+    /// - Parameter path: `-` for standard input.
     static func read(_ path: String, atMost limit: Int) throws -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = open(path == "-" ? "/dev/stdin" : path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Self.problem(path) }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
@@ -31,5 +33,22 @@ enum InputFile {
 
     private static func problem(_ path: String) -> Problem {
         Problem(description: "cannot read \(path): \(String(cString: strerror(errno)))")
+    }
+}
+
+extension InputFile {
+    /// The most bytes of a record's file: a sealed record in hexadecimal digits, and blanks.
+    private static let maximumRecordFile = 65_536
+
+    /// A sealed record: its bytes, or hexadecimal digits.
+    static func record(_ path: String) throws -> [UInt8] {
+        let bytes: [UInt8]
+        do {
+            bytes = try Self.read(path, atMost: Self.maximumRecordFile)
+        } catch let problem as Problem {
+            throw Failure.exit(problem.description)
+        }
+        let digits = bytes.filter { ![0x20, 0x09, 0x0a, 0x0d].contains($0) }
+        return Hex.decode(String(decoding: digits, as: UTF8.self)) ?? bytes
     }
 }

@@ -88,6 +88,7 @@ extension DaemonConfiguration {
             policy: try settings.policy(),
             http: try settings.http(network),
             splice: try settings.splice(ports: schema.ports),
+            peers: try settings.peers(),
             alerts: try settings.alerts(schema.alerts),
             drivers: []
         )

@@ -30,6 +30,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
     public var http: HTTP
     /// Connections of the node that travel over links.
     public var splice: Splice
+    /// The store of peers.
+    public var peers: Peers
     /// Who is told of incidents, in the order of their names.
     public var alerts: [Alert]
     /// The drivers, in the order of their names; those that are not enabled too.
@@ -49,6 +51,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
         policy: PolicySettings = PolicySettings(),
         http: HTTP? = nil,
         splice: Splice = Splice(),
+        peers: Peers = Peers(),
         alerts: [Alert] = [],
         drivers: [Driver]? = nil
     ) {
@@ -63,6 +66,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
         self.policy = policy
         self.http = http ?? HTTP(network: network)
         self.splice = splice
+        self.peers = peers
         self.alerts = alerts
         self.drivers = drivers ?? Driver.defaults(network: network)
     }

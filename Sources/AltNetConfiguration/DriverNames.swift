@@ -5,7 +5,9 @@ internal import Configuration
 /// Which drivers there are, and where they come from: needed before it is known which keys a configuration may have.
 enum DriverNames {
     /// The drivers that need no program to be named.
-    static let builtIn = ["bitcoin", "lightning"]
+    static let builtIn = ["bitcoin", "libp2p", "lightning"]
+    /// Those that run when the configuration names none.
+    static let byDefault = ["bitcoin", "lightning"]
     /// Each driver is a process; more than these are a mistake.
     static let maximumCount = 64
     /// The longest name of a driver: it is part of file names and log lines.
@@ -37,7 +39,7 @@ enum DriverNames {
         }
         for (name, origin) in Self.namedByEnvironment(environment, besides: origins) { origins[name] = origin }
         if origins.isEmpty {
-            for name in Self.builtIn { origins[name] = .program(Self.defaultProgram(of: name)) }
+            for name in Self.byDefault { origins[name] = .program(Self.defaultProgram(of: name)) }
         }
         guard origins.count <= Self.maximumCount else {
             throw ConfigurationError(

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetDialing
 internal import AltNetObjects
+internal import AltNetPeerRecords
 internal import Configuration
 
 extension Settings {
@@ -29,6 +31,7 @@ extension Settings {
             switch origin.kind {
             case .bitcoin: try self.bitcoinSettings(table, ownNode: name == "bitcoin" ? ownNode : nil)
             case .lightning: try self.lightningSettings(table)
+            case .libp2p: try self.libp2pSettings(table)
             case .other: self.freeSettings(table.appending("settings"), schema)
             }
         return DaemonConfiguration.Driver(
@@ -121,6 +124,56 @@ extension Settings {
             settings["message_rate"] = .number(try self.number(rate, default: 1, in: 1...1000))
         }
         return try settings.merging(self.alternativeSettings(table)) { $1 }
+    }
+
+    private func libp2pSettings(
+        _ table: SettingPath
+    ) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
+        var settings: [String: DaemonConfiguration.DriverSetting] = [:]
+        for name in ["connect", "listen", "announce"] {
+            let path = table.appending(name)
+            guard let texts = self.texts(path), !texts.isEmpty else { continue }
+            for text in texts {
+                let address: Multiaddress
+                do throws(MultiaddressError) {
+                    address = try Multiaddress(text: text)
+                } catch {
+                    throw self.invalid(path, "has \(Readable.quoted(text)): \(error)")
+                }
+                guard name != "connect" || address.peerID != nil else {
+                    throw self.invalid(path, "must end with /p2p/ and a peer id, unlike \(Readable.quoted(text))")
+                }
+            }
+            settings[name] = .texts(texts)
+        }
+        let proxy = table.appending("proxy")
+        if let address = self.text(proxy) {
+            guard HostAndPort.isValid(address) else { throw self.notOfForm("host:port", proxy, address) }
+            settings["proxy"] = .text(address)
+        }
+        if let file = try self.filePath(table.appending("key_file")) { settings["key_file"] = .text(file) }
+        let dial = table.appending("dial")
+        if let stages = self.texts(dial), !stages.isEmpty {
+            do throws(DialPolicyError) {
+                _ = try DialPolicy(setting: stages)
+            } catch {
+                throw self.invalid(dial, error.description)
+            }
+            settings["dial"] = .texts(stages)
+        }
+        let dht = table.appending("dht")
+        if let mode = self.text(dht) {
+            let modes = ["client", "server", "off"]
+            guard modes.contains(mode) else { throw self.notAmong(modes, dht, mode) }
+            settings["dht"] = .text(mode)
+        }
+        let name = table.appending("dht_protocol")
+        if let text = self.text(name) {
+            guard text.hasPrefix("/"), text.utf8.count <= 100, text.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
+            else { throw self.invalid(name, "must begin with / and have at most 100 printable characters") }
+            settings["dht_protocol"] = .text(text)
+        }
+        return settings
     }
 
     /// The settings of alternative addresses. No sentence shows an address: it would end up in a log.

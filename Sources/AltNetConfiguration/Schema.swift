@@ -79,13 +79,14 @@ enum DriverOrigin: Hashable, Sendable {
 
 /// Which settings a driver's program takes.
 enum DriverProgram: Hashable, Sendable {
-    case bitcoin, lightning, other
+    case bitcoin, lightning, libp2p, other
 
     /// Judges a program by its file name.
     init(program: String) {
         switch program.split(separator: "/").last {
         case "altnet-bitcoin": self = .bitcoin
         case "altnet-lightning": self = .lightning
+        case "altnet-libp2p": self = .libp2p
         default: self = .other
         }
     }
@@ -102,6 +103,11 @@ enum DriverProgram: Hashable, Sendable {
                 "alt_addr_peers": .texts, "alt_listen": .texts,
                 "alt_announce": .texts, "alt_addr_private": .flag, "alt_addr_log": .flag, "tor_control": .text,
                 "tor_control_password_file": .text,
+            ]
+        case .libp2p:
+            [
+                "connect": .texts, "listen": .texts, "announce": .texts, "proxy": .text, "key_file": .text,
+                "dial": .texts, "dht": .text, "dht_protocol": .text,
             ]
         case .other: [:]
         }
@@ -152,6 +158,13 @@ struct Schema: Sendable {
         self.add(SettingPath("policy"), ["dry_run": .flag, "spare_links": .texts])
         for kind in Incident.Kind.allCases { self.kinds[SettingPath("policy", kind.rawValue)] = .texts }
         self.add(SettingPath("http"), ["listen": .text, "metrics_without_token": .flag])
+        self.add(
+            SettingPath("peers"),
+            [
+                "capacity": .number, "share_record": .text, "keep_private_ranges": .flag,
+                "keep_unknown_transports": .flag,
+            ]
+        )
         self.add(SettingPath("splice"), ["accept": .text])
         self.add(Self.splicedPorts, [:])
         for name in ports {

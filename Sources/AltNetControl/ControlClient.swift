@@ -91,6 +91,28 @@ public struct ControlClient: Sendable {
         try Self.decode(try await self.send(.POST, "/v1/logins", body: try Self.encode(LoginRequest(scope: scope))))
     }
 
+    /// Peers after one of them, in the order of their ids.
+    public func peers(after: String?, limit: Int) async throws(ControlError) -> PeerListReport {
+        let start = after.map { "&after=\(Self.escaped($0))" } ?? ""
+        return try await self.get("/v1/peers?limit=\(limit)\(start)")
+    }
+
+    public func peer(_ id: String) async throws(ControlError) -> PeerReport {
+        try await self.get("/v1/peers/\(Self.escaped(id))")
+    }
+
+    /// Adds to the peer store; one report for each addition.
+    public func addPeers(_ additions: [PeerAddition]) async throws(ControlError) -> [PeerAdditionReport] {
+        try Self.decode(
+            try await self.send(.POST, "/v1/peers", body: try Self.encode(PeerAdditions(additions))))
+    }
+
+    /// Forgets a peer, or one address of it.
+    public func forgetPeer(_ id: String, address: String?) async throws(ControlError) {
+        let query = address.map { "?address=\(Self.escaped($0))" } ?? ""
+        _ = try await self.send(.DELETE, "/v1/peers/\(Self.escaped(id))\(query)")
+    }
+
     public func attach(_ request: AttachRequest) async throws(ControlError) -> DriverReport {
         try Self.decode(try await self.send(.POST, "/v1/drivers", body: try Self.encode(request)))
     }

@@ -17,6 +17,10 @@ public enum ControlInterface {
     public static let maximumAlerts = 1_000
     /// The most blocks in one answer: two weeks, which is as long as it is remembered who proved them.
     public static let maximumBlocks = 2_016
+    /// The most peers in one answer: with a full record and all addresses each, three megabytes.
+    public static let maximumPeers = 100
+    /// The most additions to the peer store in one request.
+    public static let maximumPeerAdditions = 100
 }
 
 /// A moment, in JSON as RFC 3339 text in UTC with milliseconds.

@@ -3,6 +3,7 @@
 internal import AltNetBase
 internal import AltNetDriverProtocol
 internal import AltNetObjects
+internal import AltNetPeerRecords
 
 /// One attachment of a driver, as a value: which links are open, what is unanswered, what it may carry.
 ///
@@ -44,6 +45,9 @@ struct DriverSession: Sendable {
     private var links: [DriverLink: Link] = [:]
     /// Operations without a result.
     private var operations: Set<UInt64> = []
+    /// News and questions about peers without an answer.
+    private var openNews: Set<UInt64> = []
+    private var openQuestions: Set<UInt64> = []
 
     /// - Parameter traffic: the kinds of object that the operator lets this driver carry.
     init(capabilities: DriverCapabilities, traffic: Set<ObjectKind>) {
@@ -104,7 +108,26 @@ struct DriverSession: Sendable {
             }
         case .operationResult(let id, _):
             return self.operations.remove(id) == nil ? .drop : .pass
+        case .peerNews(let id, _): return try self.open(id, in: \.openNews)
+        case .peerQuestion(let id, _): return try self.open(id, in: \.openQuestions)
         }
+    }
+
+    /// Takes note of news or of a question about peers.
+    private mutating func open(
+        _ id: UInt64, in numbers: WritableKeyPath<DriverSession, Set<UInt64>>
+    ) throws(DriverProtocolError) -> Verdict {
+        guard self.capabilities.peers else {
+            throw DriverProtocolError("news or a question about peers, which the capabilities do not name")
+        }
+        guard self[keyPath: numbers].count < PeerMessageRules.maximumOpen else {
+            throw DriverProtocolError(
+                "more than \(PeerMessageRules.maximumOpen) messages about peers without an answer")
+        }
+        guard self[keyPath: numbers].insert(id).inserted else {
+            throw DriverProtocolError("message \(id) about peers is open already")
+        }
+        return .pass
     }
 
     /// Judges what is to be said to the driver.
@@ -137,6 +160,8 @@ struct DriverSession: Sendable {
             guard self.operations.count < OperationRules.maximumOpen else { return .refuseOperation(.tooMany) }
             self.operations.insert(id)
             return .pass
+        case .peerOutcomes(let id, _): return self.openNews.remove(id) == nil ? .drop : .pass
+        case .peerAnswer(let id, _): return self.openQuestions.remove(id) == nil ? .drop : .pass
         }
     }
 
@@ -181,6 +206,9 @@ extension DriverEvent {
         case .announcement(_, .addresses(let addresses)): addresses.count * 48
         case .stream(_, _, .data(let bytes)): 128 + bytes.count
         case .operationResult(_, .success(let bytes)): 128 + bytes.count
+        case .announcement(_, .peerRecord(let record)): 128 + record.count
+        case .peerNews(_, let news): news.reduce(128) { $0 + $1.weight }
+        case .peerQuestion(_, let question): 128 + 48 * question.peers.count
         default: 128
         }
     }
@@ -195,7 +223,23 @@ extension DriverCommand {
         case .announcement(_, .transaction(let bytes)): bytes.count
         case .stream(_, _, .data(let bytes)): 128 + bytes.count
         case .operation(_, _, let body): 128 + body.count
+        case .announcement(_, .peerRecord(let record)): 128 + record.count
+        case .peerAnswer(_, .known(let peers)):
+            peers.reduce(128) { $0 + ($1.record?.envelope.count ?? 0) + 128 * $1.addresses.count }
+        case .peerAnswer(_, .handouts(let handouts)):
+            handouts.reduce(128) { $0 + ($1.envelope?.count ?? 0) + 64 * $1.addresses.count }
         default: 128
+        }
+    }
+}
+
+extension PeerNews {
+    /// About how many bytes it takes.
+    fileprivate var weight: Int {
+        switch self {
+        case .record(let envelope, _, _, _, _): 128 + envelope.count
+        case .addresses(_, let addresses, _, _, _, _): addresses.reduce(128) { $0 + 16 + $1.bytes.count }
+        case .connected, .failed: 128
         }
     }
 }

@@ -13,7 +13,8 @@ extension DriverCapabilities {
             bandwidth: try Self.known(message.bandwidth.rawValue, Bandwidth.allCases, "bandwidth"),
             cost: try Self.known(message.cost.rawValue, Cost.allCases, "cost"),
             exposure: try Self.known(message.exposure),
-            streams: message.streams, operations: try OperationRules.checked(names: message.operations))
+            streams: message.streams, operations: try OperationRules.checked(names: message.operations),
+            peers: message.peers)
     }
 
     var protobuf: Altnet_Driver_V1_Capabilities {
@@ -28,6 +29,7 @@ extension DriverCapabilities {
             $0.exposure = self.exposure.protobuf
             $0.streams = self.streams
             $0.operations = self.operations
+            $0.peers = self.peers
         }
     }
 
@@ -95,6 +97,7 @@ extension ObjectKind {
         case .transactions: .transactions
         case .addresses: .addresses
         case .tips: .tips
+        case .peerRecords: .peerRecords
         }
     }
 }

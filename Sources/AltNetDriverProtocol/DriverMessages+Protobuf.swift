@@ -3,6 +3,7 @@
 internal import AltNetBase
 internal import AltNetBitcoin
 internal import AltNetObjects
+internal import AltNetPeerRecords
 internal import FoundationEssentials
 internal import SwiftProtobuf
 
@@ -64,6 +65,8 @@ extension DriverEvent {
                 try DriverLink(checked: stream.link), try StreamID(stream), try StreamMessage(stream))
         case .operationResult(let result):
             self = .operationResult(id: result.id, try OperationOutcome(result))
+        case .peerNews(let news): self = .peerNews(id: news.id, try PeerNews.checked(news))
+        case .peerQuestion(let question): self = .peerQuestion(id: question.id, try PeerQuestion(question))
         case nil:
             throw DriverProtocolError("a message without content, or of a kind that this version does not know")
         }
@@ -104,6 +107,12 @@ extension DriverEvent {
             case .pong(let number): $0.pong = .with { $0.number = number }
             case .stream(let link, let id, let message): $0.stream = message.protobuf(link, id)
             case .operationResult(let id, let outcome): $0.operationResult = outcome.protobuf(id)
+            case .peerNews(let id, let news):
+                $0.peerNews = .with {
+                    $0.id = id
+                    $0.items = news.map(\.protobuf)
+                }
+            case .peerQuestion(let id, let question): $0.peerQuestion = question.protobuf(id)
             }
         }
     }
@@ -134,6 +143,11 @@ extension DriverCommand {
                 try DriverLink(checked: stream.link), try StreamID(stream), try StreamMessage(stream))
         case .operation(let operation):
             self = .operation(id: operation.id, name: operation.name, body: [UInt8](operation.body))
+        case .peerOutcomes(let outcomes):
+            self = .peerOutcomes(
+                id: outcomes.id,
+                try outcomes.outcomes.checkedMap { outcome throws(DriverProtocolError) in try NewsOutcome(outcome) })
+        case .peerAnswer(let answer): self = .peerAnswer(id: answer.id, try PeerAnswer(answer))
         case nil: throw DriverProtocolError("a message without content, or of a kind that this version does not know")
         }
     }
@@ -161,6 +175,12 @@ extension DriverCommand {
                     $0.name = name
                     $0.body = Data(body)
                 }
+            case .peerOutcomes(let id, let outcomes):
+                $0.peerOutcomes = .with {
+                    $0.id = id
+                    $0.outcomes = outcomes.map(\.protobuf)
+                }
+            case .peerAnswer(let id, let answer): $0.peerAnswer = answer.protobuf(id)
             }
         }
     }

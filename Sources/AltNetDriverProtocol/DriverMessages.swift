@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetObjects
+public import AltNetPeerRecords
 
 /// The numbers and bounds of the driver protocol; `Protos/altnet/driver/v1/driver.proto` is its description.
 public enum DriverProtocol {
@@ -100,11 +101,13 @@ public struct DriverCapabilities: Hashable, Sendable {
     public var streams: Bool
     /// The names of what the operator can ask of the driver itself; see ``OperationRules``.
     public var operations: [String]
+    /// Whether it tells of peers and asks about them.
+    public var peers: Bool
 
     public init(
         requests: Set<ObjectKind>, serves: Set<ObjectKind>, announces: Set<ObjectKind>, direction: Direction,
         latency: Latency, bandwidth: Bandwidth, cost: Cost, exposure: Exposure, streams: Bool = false,
-        operations: [String] = []
+        operations: [String] = [], peers: Bool = false
     ) {
         self.requests = requests
         self.serves = serves
@@ -116,6 +119,7 @@ public struct DriverCapabilities: Hashable, Sendable {
         self.exposure = exposure
         self.streams = streams
         self.operations = operations
+        self.peers = peers
     }
 }
 
@@ -176,6 +180,10 @@ public enum DriverEvent: Hashable, Sendable {
     case stream(DriverLink, StreamID, StreamMessage)
     /// What became of an operation.
     case operationResult(id: UInt64, OperationOutcome)
+    /// What the driver heard about peers; answered by ``DriverCommand/peerOutcomes(id:_:)`` with the same number.
+    case peerNews(id: UInt64, [PeerNews])
+    /// What the driver wants to know about peers; answered by ``DriverCommand/peerAnswer(id:_:)``.
+    case peerQuestion(id: UInt64, PeerQuestion)
 }
 
 /// What the orchestrator says to a driver.
@@ -193,6 +201,9 @@ public enum DriverCommand: Hashable, Sendable {
     /// The operator asks the driver to do what `name` says; `body` is a JSON object. Answered by
     /// ``DriverEvent/operationResult(id:_:)`` with the same number.
     case operation(id: UInt64, name: String, body: [UInt8])
+    /// What became of the driver's news, item by item.
+    case peerOutcomes(id: UInt64, [NewsOutcome])
+    case peerAnswer(id: UInt64, PeerAnswer)
 }
 
 /// A message of the other side that breaks the protocol: which rule, in words.

@@ -32,6 +32,12 @@ extension ObjectRequest {
         case .block(let hash): self = .block(try BlockHash(checked: hash))
         case .transaction(let identifier): self = .transaction(try BlockHash(checked: identifier))
         case .addresses(let limit): self = .addresses(limit: limit)
+        case .peerRecords(let request):
+            guard request.peers.count <= Self.maximumPeerRecords,
+                (1...UInt32(Self.maximumPeerRecords)).contains(request.limit),
+                request.peers.allSatisfy({ (1...Self.maximumPeerIDSize).contains($0.count) })
+            else { throw DriverProtocolError("a request for peer records out of its bounds") }
+            self = .peerRecords(of: request.peers.map { [UInt8]($0) }, limit: request.limit)
         case nil: throw DriverProtocolError("a request for nothing that this version knows")
         }
     }
@@ -64,6 +70,11 @@ extension ObjectRequest {
             case .block(let hash): $0.block = Data(hash.bytes)
             case .transaction(let identifier): $0.transaction = Data(identifier.bytes)
             case .addresses(let limit): $0.addresses = limit
+            case .peerRecords(let peers, let limit):
+                $0.peerRecords = .with {
+                    $0.peers = peers.map { Data($0) }
+                    $0.limit = limit
+                }
             }
         }
     }
@@ -138,6 +149,11 @@ extension ObjectAnnouncement {
             }
             self = .transaction([UInt8](transaction))
         case .addresses(let addresses): self = .addresses(try addresses.checked())
+        case .peerRecord(let record):
+            guard (1...ObjectRequest.maximumPeerRecordSize).contains(record.count) else {
+                throw DriverProtocolError("a peer record of \(record.count) bytes")
+            }
+            self = .peerRecord([UInt8](record))
         case nil: throw DriverProtocolError("an announcement of nothing that this version knows")
         }
     }
@@ -153,6 +169,7 @@ extension ObjectAnnouncement {
                 }
             case .transaction(let transaction): $0.transaction = Data(transaction)
             case .addresses(let addresses): $0.addresses = Altnet_Driver_V1_Addresses(addresses)
+            case .peerRecord(let record): $0.peerRecord = Data(record)
             }
         }
     }

@@ -22,6 +22,11 @@ public struct CurvePoint: Sendable {
         self.point = point
     }
 
+    /// Whether bytes are an ECDSA signature, in DER, of this point's key over the SHA-256 of a message.
+    public func isValid(signature: [UInt8], for message: [UInt8]) -> Bool {
+        Secp256k1.shared.isValid(signature: signature, of: Array(SHA256.hash(data: message)), by: self.point)
+    }
+
     /// This point times a number of 32 bytes, most significant first; `nil` for zero and for numbers that are not
     /// below the curve's order, which of hashes is one in 2^128.
     ///

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
-internal import Crypto
 
 /// A Lightning node's identity: its public key on secp256k1 in compressed form (BOLT 8).
 public struct NodeID: Hashable, Sendable, CustomStringConvertible {
@@ -37,8 +36,6 @@ public struct NodeID: Hashable, Sendable, CustomStringConvertible {
 extension NodeID {
     /// Whether bytes are this key's ECDSA signature, in DER, over the SHA-256 of a message.
     public func isValid(signature: [UInt8], for message: some Sequence<UInt8>) -> Bool {
-        guard let point = Secp256k1.shared.parse(self.bytes) else { return false }
-        return Secp256k1.shared.isValid(
-            signature: signature, of: Array(SHA256.hash(data: Array(message))), by: point)
+        CurvePoint(self)?.isValid(signature: signature, for: Array(message)) ?? false
     }
 }

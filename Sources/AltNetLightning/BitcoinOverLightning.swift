@@ -71,6 +71,8 @@ extension ObjectKind {
         case .transactions: 5
         case .addresses: 6
         case .tips: 7
+        // Bit 8 of the served objects says that streams are taken.
+        case .peerRecords: 9
         }
     }
 

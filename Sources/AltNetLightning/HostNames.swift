@@ -29,7 +29,7 @@ enum HostName {
 }
 
 /// Onion services of version 3: `publicKey ‖ checksum ‖ version` in base 32 (Tor's rend-spec-v3, section 6).
-enum OnionAddress {
+public enum OnionAddress {
     /// Public key, checksum and version, in bytes.
     static let size = 35
     private static let version: UInt8 = 3
@@ -47,7 +47,7 @@ enum OnionAddress {
     }
 
     /// The key behind a name in lower case; `nil` when the name is of another kind.
-    static func publicKey(name: String) throws(LightningAddressError) -> [UInt8]? {
+    public static func publicKey(name: String) throws(LightningAddressError) -> [UInt8]? {
         guard name.hasSuffix(".onion") else { return nil }
         let label = name.dropLast(6)
         // 80 bits: version 2.
@@ -56,7 +56,8 @@ enum OnionAddress {
         return try Self.publicKey(of: bytes)
     }
 
-    static func name(of publicKey: [UInt8]) -> String {
+    /// The name of the service with a public key of 32 bytes, with `.onion` at its end.
+    public static func name(of publicKey: [UInt8]) -> String {
         Base32.encode(Self.bytes(of: publicKey)) + ".onion"
     }
 

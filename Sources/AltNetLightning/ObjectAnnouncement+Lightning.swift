@@ -18,6 +18,9 @@ extension ObjectAnnouncement {
         case .addresses(let addresses):
             body.append(addresses.prefix(BitcoinOverLightning.maximumAddresses))
             guard body.count > 1 else { return nil }
+        case .peerRecord(let record):
+            guard (1...ObjectRequest.maximumPeerRecordSize).contains(record.count) else { return nil }
+            body += record
         }
         return body.count <= BitcoinOverLightning.maximumAnnouncementLength ? body : nil
     }
@@ -39,6 +42,11 @@ extension ObjectAnnouncement {
                 self = .transaction(Array(reader.rest()))
             case .addresses:
                 self = .addresses(try reader.addresses())
+            case .peerRecords:
+                guard (1...ObjectRequest.maximumPeerRecordSize).contains(reader.count) else {
+                    throw .tooLong(length: UInt64(reader.count), limit: ObjectRequest.maximumPeerRecordSize)
+                }
+                self = .peerRecord(Array(reader.rest()))
             case .headers, .filterHeaders, .filters, .blocks, nil:
                 return nil
             }

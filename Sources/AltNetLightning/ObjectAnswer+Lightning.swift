@@ -120,6 +120,8 @@ extension ObjectAnswer {
             return (1, BlockHeader.size...BitcoinOverLightning.maximumObjectLength)
         case .transactions:
             return (1, BitcoinOverLightning.minimumTransaction...BitcoinOverLightning.maximumObjectLength)
+        case .peerRecords:
+            return (ObjectRequest.maximumPeerRecords, 1...ObjectRequest.maximumPeerRecordSize)
         case .headers, .addresses, .tips:
             return (0, 0...0)
         }

@@ -19,6 +19,14 @@ extension ObjectRequest {
         case .addresses(let limit):
             (1...UInt32(BitcoinOverLightning.maximumAddresses)).contains(limit)
                 ? nil : "a request is for 1 to \(BitcoinOverLightning.maximumAddresses) addresses, not \(limit)"
+        case .peerRecords(let peers, let limit):
+            if !(1...UInt32(Self.maximumPeerRecords)).contains(limit) || peers.count > Self.maximumPeerRecords {
+                "a request is for 1 to \(Self.maximumPeerRecords) peer records"
+            } else if !peers.allSatisfy({ (1...Self.maximumPeerIDSize).contains($0.count) }) {
+                "a peer id has 1 to \(Self.maximumPeerIDSize) bytes"
+            } else {
+                nil
+            }
         case .filterHeaders, .filters, .block, .transaction:
             nil
         }
@@ -41,6 +49,12 @@ extension ObjectRequest {
             body += hash.bytes
         case .addresses(let limit):
             body.appendBigEndian(limit)
+        case .peerRecords(let peers, let limit):
+            body.append(UInt8(clamping: limit))
+            for peer in peers {
+                body.append(UInt8(clamping: peer.count))
+                body += peer
+            }
         }
         return body
     }
@@ -71,6 +85,13 @@ extension ObjectRequest {
                 self = .transaction(try reader.hash())
             case .addresses:
                 self = .addresses(limit: try reader.bigEndian())
+            case .peerRecords:
+                let limit: UInt8 = try reader.bigEndian()
+                var peers: [[UInt8]] = []
+                while !reader.isAtEnd, peers.count <= Self.maximumPeerRecords {
+                    peers.append(Array(try reader.bytes(Int(try reader.bigEndian(UInt8.self)))))
+                }
+                self = .peerRecords(of: peers, limit: UInt32(limit))
             case .tips:
                 return nil
             }
@@ -93,6 +114,9 @@ extension ObjectRequest {
         case .addresses(let limit):
             // Fields of fixed size, and the longest address.
             1 + min(Int(limit), BitcoinOverLightning.maximumAddresses) * (17 + NodeAddress.maximumAddressLength)
+        case .peerRecords(_, let limit):
+            // Each with its length.
+            1 + min(Int(limit), Self.maximumPeerRecords) * (3 + Self.maximumPeerRecordSize)
         }
     }
 }

@@ -85,11 +85,12 @@ struct LightningMedium: StreamMedium {
             features.insert(OnionMessage.featureBit)
         }
         self.configuration = LightningSession.Configuration(
-            privateKey: key, network: options.network, features: features, serves: [.headers, .tips],
+            privateKey: key, network: options.network, features: features,
+            serves: options.serves.intersection([.headers, .peerRecords]).union([.headers, .tips]),
             takesStreams: streams)
         self.capabilities = DriverCapabilities(
             requests: Set(ObjectKind.allCases).subtracting([.tips]), serves: options.serves,
-            announces: [.tips, .transactions, .addresses], direction: .both,
+            announces: [.tips, .transactions, .addresses, .peerRecords], direction: .both,
             latency: options.isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
             exposure: exposure, streams: streams,
             operations: AlternativeAddressOperations.names + (options.messages ? MessageOperations.names : []))

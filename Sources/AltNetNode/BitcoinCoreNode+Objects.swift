@@ -26,7 +26,7 @@ extension BitcoinCoreNode {
                 return .objects(.blocks, [try await self.inTurn { try await self.block(hash) }])
             case .transaction(let id):
                 return .objects(.transactions, [try await self.inTurn { try await self.transaction(id) }])
-            case .filterHeaders, .filters, .addresses: return .refused(.unsupported)
+            case .filterHeaders, .filters, .addresses, .peerRecords: return .refused(.unsupported)
             }
         } catch {
             return .refused(self.refusal(error))

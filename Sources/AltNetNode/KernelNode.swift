@@ -200,7 +200,7 @@ public final class KernelNode: NodeInterface {
                 let block = try await self.onChain { (chain: KernelChain) throws(NodeError) in chain.block(hash) }
                 guard let block else { return .refused(.notFound) }
                 return .objects(.blocks, [block])
-            case .transaction, .filterHeaders, .filters, .addresses: return .refused(.unsupported)
+            case .transaction, .filterHeaders, .filters, .addresses, .peerRecords: return .refused(.unsupported)
             }
         } catch {
             return .refused(.unavailable)

@@ -2,9 +2,10 @@
 
 public import AltNetBitcoin
 
-/// The kinds of Bitcoin object that travel through AltNet, whatever the medium.
+/// The kinds of Bitcoin object that travel through AltNet, whatever the medium; and signed records of peers, which travel
+/// with them.
 public enum ObjectKind: String, CaseIterable, Hashable, Sendable, Codable {
-    case headers, filterHeaders, filters, blocks, transactions, addresses, tips
+    case headers, filterHeaders, filters, blocks, transactions, addresses, tips, peerRecords
 }
 
 /// What one side of a link asks of the other. A request says what is wanted, never how it should travel.
@@ -24,7 +25,15 @@ public enum ObjectRequest: Hashable, Sendable {
     case transaction(BlockHash)
     /// Addresses of other nodes, at most `limit`.
     case addresses(limit: UInt32)
+    /// Sealed peer records, at most `limit`: of the peers named by their multihashes, or of any where none is named.
+    case peerRecords(of: [[UInt8]], limit: UInt32)
 
+    /// The most peer records in one request and in one answer: what fits a few Lightning messages.
+    public static let maximumPeerRecords = 32
+    /// The longest peer id, in bytes.
+    public static let maximumPeerIDSize = 44
+    /// The longest sealed record, in bytes.
+    public static let maximumPeerRecordSize = 8_192
     /// The most hashes in a locator: Bitcoin Core's MAX_LOCATOR_SZ.
     public static let maximumLocatorLength = 101
     /// The most headers in one answer between AltNet nodes: 640 KiB, small beside a block and large enough that the
@@ -39,6 +48,7 @@ public enum ObjectRequest: Hashable, Sendable {
         case .block: .blocks
         case .transaction: .transactions
         case .addresses: .addresses
+        case .peerRecords: .peerRecords
         }
     }
 }
@@ -76,12 +86,15 @@ public enum ObjectAnnouncement: Hashable, Sendable {
     case transaction([UInt8])
     /// Addresses of nodes that the sender heard of.
     case addresses([NodeAddress])
+    /// A peer's sealed record; nobody has checked it yet.
+    case peerRecord([UInt8])
 
     public var kind: ObjectKind {
         switch self {
         case .tip: .tips
         case .transaction: .transactions
         case .addresses: .addresses
+        case .peerRecord: .peerRecords
         }
     }
 }

@@ -11,6 +11,7 @@ public import AltNetHeaderChain
 internal import AltNetHeaderSync
 internal import AltNetNode
 internal import AltNetObjects
+internal import AltNetPeerStore
 internal import AltNetStore
 internal import AltNetWatchdog
 internal import AltNetWeb
@@ -38,6 +39,7 @@ public struct Daemon: Service, CustomStringConvertible {
     let runtimeDirectory: DataDirectory
     let orchestrator: Orchestrator
     let splicer: Splicer
+    let peers: PeerService
     let alerts: AlertDispatcher
     let host: DriverHost
     private let fatal: AsyncStream<StoreError>
@@ -68,6 +70,11 @@ public struct Daemon: Service, CustomStringConvertible {
         let events = EventHub()
         let alerts = try Self.openAlerts(configuration, in: self.directory, events: events, logger: logger)
         self.alerts = alerts
+        do {
+            self.peers = try PeerService(configuration.peers, directory: self.directory.path, logger: logger)
+        } catch {
+            throw Failure(error.description)
+        }
         let splicer = Splicer(configuration.splice, logger: logger)
         self.splicer = splicer
         let began = MonotonicInstant.system
@@ -110,8 +117,10 @@ public struct Daemon: Service, CustomStringConvertible {
         self.host = DriverHost(
             socketPath: configuration.driversSocket, network: configuration.network.rawValue,
             // Blocks are the node's.
-            serves: node == nil ? [.headers] : [.headers, .blocks], software: "altnetd \(AltNetVersion.current)",
-            delegate: SpliceRouter(orchestrator: self.orchestrator, splicer: self.splicer), logger: logger)
+            serves: node == nil ? [.headers, .peerRecords] : [.headers, .blocks, .peerRecords],
+            software: "altnetd \(AltNetVersion.current)",
+            delegate: SpliceRouter(orchestrator: self.orchestrator, splicer: self.splicer, peers: self.peers),
+            logger: logger)
     }
 
     /// A short name: the life cycle's log messages hold it, and the configuration is nothing for a log.
@@ -120,6 +129,7 @@ public struct Daemon: Service, CustomStringConvertible {
     public func run() async throws {
         await self.orchestrator.setHost(self.host)
         await self.splicer.start(host: self.host)
+        await self.peers.setHost(self.host)
         let delivery = Task { await self.alerts.run() }
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -134,6 +144,7 @@ public struct Daemon: Service, CustomStringConvertible {
                     // Without a node, or when it is followed no longer because we stop, the others go on.
                     for await _ in AsyncStream<Never>(Never.self, { _ in }) {}
                 }
+                group.addTask { await self.peers.run() }
                 group.addTask {
                     for await error in self.fatal { throw error }
                 }

@@ -113,7 +113,7 @@ extension Orchestrator {
         switch request {
         case .block: break
         // Of a transaction the node may know more than it tells strangers: whether it is its own.
-        case .headers, .transaction, .filters, .filterHeaders, .addresses: return .refused(.unsupported)
+        case .headers, .transaction, .filters, .filterHeaders, .addresses, .peerRecords: return .refused(.unsupported)
         }
         guard let node = self.parts.node, self.node.state?.reach == .reachable else { return .refused(.notFound) }
         guard self.node.reads < NodeWatch.maximumReads else { return .refused(.busy) }

@@ -44,8 +44,6 @@ public struct Multiaddress: Hashable, Sendable, CustomStringConvertible {
     /// The most parts: a relayed WebTransport address with two certificate hashes has ten.
     public static let maximumComponents = 20
 
-    private static let unknownPrefix = "unknown-0x"
-
     /// One protocol and its value.
     public struct Component: Hashable, Sendable {
         public let code: UInt64
@@ -64,12 +62,6 @@ public struct Multiaddress: Hashable, Sendable, CustomStringConvertible {
             self.code = code
             self.value = value
         }
-
-        fileprivate func append(to bytes: inout [UInt8]) {
-            UnsignedVarint.append(self.code, to: &bytes)
-            if self.protocol?.size == .prefixed { UnsignedVarint.append(UInt64(self.value.count), to: &bytes) }
-            bytes.append(contentsOf: self.value)
-        }
     }
 
     /// The wire form.
@@ -78,26 +70,53 @@ public struct Multiaddress: Hashable, Sendable, CustomStringConvertible {
     /// Takes the wire form.
     public init(bytes: some Collection<UInt8>) throws(MultiaddressError) {
         guard bytes.count <= Self.maximumSize else { throw .tooLong(bytes.count) }
-        let bytes = Array(bytes)
-        try Self.check(try Self.components(of: bytes))
+        try self.init(checking: Array(bytes))
+    }
+
+    /// For our own store: bytes that were checked before they were written down. Anything else breaks what an address
+    /// promises.
+    package init(checkedBefore bytes: [UInt8]) {
         self.bytes = bytes
     }
 
     public init(_ components: [Component]) throws(MultiaddressError) {
+        guard components.count <= Self.maximumComponents else { throw .tooDeep }
         var bytes: [UInt8] = []
-        for component in components { component.append(to: &bytes) }
-        try self.init(bytes: bytes)
+        for component in components {
+            UnsignedVarint.append(component.code, to: &bytes)
+            switch MultiaddressProtocol.form(of: component.code)?.size {
+            case .fixed(let size):
+                // Of another size, it would be read as the beginning or the end of another part.
+                guard component.value.count == size else { throw .badValue(component.protocol?.name ?? "") }
+            case .prefixed: UnsignedVarint.append(UInt64(component.value.count), to: &bytes)
+            case nil: break
+            }
+            bytes.append(contentsOf: component.value)
+        }
+        guard bytes.count <= Self.maximumSize else { throw .tooLong(bytes.count) }
+        try self.init(checking: bytes)
     }
 
-    /// Bytes that are known to be an address.
-    private init(valid components: some Sequence<Component>) {
-        var bytes: [UInt8] = []
-        for component in components { component.append(to: &bytes) }
+    private init(checking bytes: [UInt8]) throws(MultiaddressError) {
+        try Self.check(bytes)
         self.bytes = bytes
     }
 
+    /// Bytes that are known to be an address.
+    private init(valid bytes: ArraySlice<UInt8>) {
+        self.bytes = Array(bytes)
+    }
+
+    /// The parts, outermost first, where they lie in the bytes.
+    var parts: Parts { Parts(self.bytes) }
+
     /// The parts, outermost first.
-    public var components: [Component] { (try? Self.components(of: self.bytes)) ?? [] }
+    public var components: [Component] {
+        var components: [Component] = []
+        var parts = self.parts
+        while let part = parts.following() { components.append(Component(code: part.code, value: Array(part.value))) }
+        return components
+    }
 
     /// This address, and behind it another one.
     public func appending(_ other: Multiaddress) throws(MultiaddressError) -> Multiaddress {
@@ -106,134 +125,141 @@ public struct Multiaddress: Hashable, Sendable, CustomStringConvertible {
 
     /// This address, and behind it a peer.
     public func appending(_ peer: PeerID) throws(MultiaddressError) -> Multiaddress {
-        try Multiaddress(self.components + [Component(.p2p, peer.bytes)])
+        var bytes = self.bytes
+        UnsignedVarint.append(Code.p2p, to: &bytes)
+        UnsignedVarint.append(UInt64(peer.bytes.count), to: &bytes)
+        return try Multiaddress(bytes: bytes + peer.bytes)
     }
 
     /// The peer that the address ends with.
     public var peerID: PeerID? {
-        guard let last = self.components.last, last.protocol == .p2p else { return nil }
-        return try? PeerID(bytes: last.value)
+        self.lastPart.flatMap { $0.code == Code.p2p ? try? PeerID(bytes: $0.value) : nil }
     }
 
     /// The address without the peer that it ends with; the same if there is none, or nothing else.
     public var withoutPeerID: Multiaddress {
-        let components = self.components
-        guard components.count > 1, components.last?.protocol == .p2p else { return self }
-        return Multiaddress(valid: components.dropLast())
+        guard let last = self.lastPart, last.code == Code.p2p, last.start > 0 else { return self }
+        return Multiaddress(valid: self.bytes[..<last.start])
     }
 
     /// Whether the address leads over another peer.
-    public var isRelayed: Bool { self.components.contains { $0.protocol == .p2pCircuit } }
-
-    // MARK: - Bytes
-
-    private static func components(of bytes: [UInt8]) throws(MultiaddressError) -> [Component] {
-        var reader = ByteReader(bytes)
-        var components: [Component] = []
-        while !reader.isAtEnd {
-            guard components.count < Self.maximumComponents else { throw .tooDeep }
-            let code = try Self.varint(&reader)
-            guard let known = MultiaddressProtocol.of(code: code) else {
-                components.append(Component(code: code, value: Array(reader.rest())))
-                break
-            }
-            let count: UInt64
-            switch known.size {
-            case .fixed(let size): count = UInt64(size)
-            case .prefixed: count = try Self.varint(&reader)
-            }
-            guard count <= reader.count, let value = try? reader.bytes(Int(count)) else { throw .truncated }
-            components.append(Component(code: code, value: Array(value)))
+    public var isRelayed: Bool {
+        var parts = self.parts
+        while let part = parts.following() {
+            if part.code == Code.p2pCircuit { return true }
         }
-        return components
+        return false
     }
 
-    private static func varint(_ reader: inout ByteReader) throws(MultiaddressError) -> UInt64 {
-        do {
-            return try UnsignedVarint.read(from: &reader)
-        } catch {
-            throw error == .truncated ? .truncated : .varint(error)
-        }
+    private var lastPart: Part? {
+        var parts = self.parts
+        var last: Part?
+        while let part = parts.following() { last = part }
+        return last
     }
 
-    private static func check(_ components: [Component]) throws(MultiaddressError) {
-        guard !components.isEmpty else { throw .empty }
-        var peers: Set<[UInt8]> = []
+    private static func check(_ bytes: [UInt8]) throws(MultiaddressError) {
+        guard !bytes.isEmpty else { throw .empty }
+        var parts = Parts(bytes)
+        var count = 0
+        var peers: [ArraySlice<UInt8>] = []
         var relays = 0
-        for component in components {
-            guard let known = component.protocol else { break }
-            try known.check(component.value)
-            switch known {
-            case .p2p: guard peers.insert(component.value).inserted else { throw .cyclic }
-            case .p2pCircuit:
+        while let part = try parts.next() {
+            count += 1
+            guard count <= Self.maximumComponents else { throw .tooDeep }
+            guard let form = part.form else { continue }
+            guard form.accepts(part.value) else {
+                throw .badValue(MultiaddressProtocol.of(code: part.code)?.name ?? "")
+            }
+            switch part.code {
+            case Code.p2p:
+                guard !peers.contains(part.value) else { throw .cyclic }
+                peers.append(part.value)
+            case Code.p2pCircuit:
                 relays += 1
                 guard relays == 1 else { throw .cyclic }
             default: break
             }
         }
     }
+}
 
-    // MARK: - Text
-
-    /// Reads `/protocol/value/…`; a slash at the end is allowed.
-    public init(text: String) throws(MultiaddressError) {
-        // Texts are at most this much longer than bytes: three characters for an escaped one, and the names.
-        guard text.utf8.count <= 4 * Self.maximumSize else { throw .tooLong(text.utf8.count) }
-        guard text.hasPrefix("/") else { throw text.isEmpty ? .empty : .badText }
-        var rest = text.dropFirst()
-        while rest.hasSuffix("/") { rest = rest.dropLast() }
-        var components: [Component] = []
-        while !rest.isEmpty {
-            guard components.count < Self.maximumComponents else { throw .tooDeep }
-            components.append(try Self.component(&rest))
-        }
-        try self.init(components)
+extension Multiaddress {
+    /// The codes that decide something, as constants: they are compared very often.
+    enum Code {
+        static let ip4: UInt64 = 4
+        static let tcp: UInt64 = 6
+        static let ip6: UInt64 = 41
+        static let ip6zone: UInt64 = 42
+        static let dns: UInt64 = 53
+        static let dns4: UInt64 = 54
+        static let dns6: UInt64 = 55
+        static let dnsaddr: UInt64 = 56
+        static let udp: UInt64 = 273
+        static let p2pCircuit: UInt64 = 290
+        static let p2p: UInt64 = 421
+        static let onion3: UInt64 = 445
+        static let garlic64: UInt64 = 446
+        static let garlic32: UInt64 = 447
+        static let tls: UInt64 = 448
+        static let sni: UInt64 = 449
+        static let quicV1: UInt64 = 461
+        static let ws: UInt64 = 477
+        static let wss: UInt64 = 478
     }
 
-    private static func component(_ rest: inout Substring) throws(MultiaddressError) -> Component {
-        let name = Self.word(&rest)
-        if name.hasPrefix(Self.unknownPrefix) {
-            guard let code = UInt64(name.dropFirst(Self.unknownPrefix.count), radix: 16), code <= UInt64.max >> 1,
-                MultiaddressProtocol.of(code: code) == nil, let value = Hex.decode(rest)
-            else { throw .badText }
-            rest = ""
-            return Component(code: code, value: value)
-        }
-        guard let known = MultiaddressProtocol.of(name: name) else { throw .unknownProtocol(String(name)) }
-        switch known.form {
-        case .nothing: return Component(known)
-        case .path:
-            // A path has slashes of its own, so it takes the rest.
-            let path = "/" + rest
-            rest = ""
-            return Component(known, try known.value(of: path[...]))
-        default:
-            guard !rest.isEmpty else { throw .badText }
-            return Component(known, try known.value(of: Self.word(&rest)))
-        }
+    /// One protocol and its value, where it lies in the address.
+    struct Part {
+        let code: UInt64
+        /// `nil` when the code is not understood: the value is then everything that follows.
+        let form: MultiaddressProtocol.Form?
+        /// Where the code begins.
+        let start: Int
+        /// Without its length.
+        let value: ArraySlice<UInt8>
     }
 
-    private static func word(_ rest: inout Substring) -> Substring {
-        let word = rest.prefix { $0 != "/" }
-        rest = rest.dropFirst(word.count).dropFirst()
-        return word
-    }
+    /// Takes an address apart without copying.
+    struct Parts {
+        private let bytes: ArraySlice<UInt8>
+        private var index = 0
 
-    public var description: String {
-        var text = ""
-        for component in self.components {
-            guard let known = component.protocol else {
-                text += "/\(Self.unknownPrefix)\(String(component.code, radix: 16))"
-                if !component.value.isEmpty { text += "/\(Hex.encode(component.value))" }
-                break
+        init(_ bytes: [UInt8]) {
+            self.bytes = bytes[...]
+        }
+
+        var isAtEnd: Bool { self.index == self.bytes.endIndex }
+
+        mutating func next() throws(MultiaddressError) -> Part? {
+            guard !self.isAtEnd else { return nil }
+            let start = self.index
+            let code = try self.varint()
+            guard let form = MultiaddressProtocol.form(of: code) else {
+                defer { self.index = self.bytes.endIndex }
+                return Part(code: code, form: nil, start: start, value: self.bytes[self.index...])
             }
-            text += "/\(known.name)"
-            switch known.form {
-            case .nothing: break
-            case .path: text += known.text(of: component.value)
-            default: text += "/\(known.text(of: component.value))"
+            let count: UInt64
+            switch form.size {
+            case .fixed(let size): count = UInt64(size)
+            case .prefixed: count = try self.varint()
+            }
+            guard count <= UInt64(self.bytes.endIndex - self.index) else { throw .truncated }
+            let valueStart = self.index
+            self.index += Int(count)
+            return Part(code: code, form: form, start: start, value: self.bytes[valueStart..<self.index])
+        }
+
+        /// The same in an address that exists, which is well-formed.
+        mutating func following() -> Part? {
+            (try? self.next()) ?? nil
+        }
+
+        private mutating func varint() throws(MultiaddressError) -> UInt64 {
+            do {
+                return try UnsignedVarint.read(self.bytes, at: &self.index)
+            } catch {
+                throw error == .truncated ? .truncated : .varint(error)
             }
         }
-        return text
     }
 }

@@ -11,31 +11,36 @@ public struct MultiaddressProtocol: Hashable, Sendable {
 
     /// What the bytes of a value are, and how they are written as text.
     enum Form: Hashable, Sendable {
-        case nothing, ip4, ip6, port, cidr, name, peerID, onion, onion3, garlic32, garlic64, path, escaped, multibase
+        case nothing, ip4, ip6, port, cidr, name, peerID, onion, onion3, garlic32, garlic64, path, escaped, hash
+
+        var size: Size {
+            switch self {
+            case .nothing: .fixed(0)
+            case .ip4: .fixed(4)
+            case .ip6: .fixed(16)
+            case .port: .fixed(2)
+            case .cidr: .fixed(1)
+            case .onion: .fixed(12)
+            case .onion3: .fixed(37)
+            case .name, .peerID, .garlic32, .garlic64, .path, .escaped, .hash: .prefixed
+            }
+        }
     }
 
     public let code: UInt64
     public let name: String
     let form: Form
 
-    var size: Size {
-        switch self.form {
-        case .nothing: .fixed(0)
-        case .ip4: .fixed(4)
-        case .ip6: .fixed(16)
-        case .port: .fixed(2)
-        case .cidr: .fixed(1)
-        case .onion: .fixed(12)
-        case .onion3: .fixed(37)
-        case .name, .peerID, .garlic32, .garlic64, .path, .escaped, .multibase: .prefixed
-        }
-    }
-
     private init(_ code: UInt64, _ name: String, _ form: Form = .nothing) {
         self.code = code
         self.name = name
         self.form = form
     }
+
+    /// The code says everything.
+    public static func == (left: Self, right: Self) -> Bool { left.code == right.code }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(self.code) }
 
     public static let ip4 = Self(4, "ip4", .ip4)
     public static let tcp = Self(6, "tcp", .port)
@@ -64,18 +69,34 @@ public struct MultiaddressProtocol: Hashable, Sendable {
     static let all: [Self] = [
         .ip4, .tcp, .ip6, .ip6zone, .dns, .dns4, .dns6, .dnsaddr, .udp, .p2pCircuit, .unix, .p2p, .onion3, .garlic64,
         .garlic32, .tls, .sni, .quicV1, .ws, .wss, .httpPath,
-        Self(33, "dccp", .port), Self(43, "ipcidr", .cidr), Self(132, "sctp", .port), Self(280, "webrtc-direct"),
-        Self(281, "webrtc"), Self(301, "udt"), Self(302, "utp"), Self(443, "https"), Self(444, "onion", .onion),
-        Self(454, "noise"), Self(460, "quic"), Self(465, "webtransport"), Self(466, "certhash", .multibase),
+        Self(33, "dccp", .port), Self(43, "ipcidr", .cidr), Self(132, "sctp", .port), Self(275, "p2p-webrtc-star"),
+        Self(276, "p2p-webrtc-direct"), Self(277, "p2p-stardust"), Self(280, "webrtc-direct"), Self(281, "webrtc"),
+        Self(301, "udt"), Self(302, "utp"), Self(443, "https"), Self(444, "onion", .onion), Self(454, "noise"),
+        Self(460, "quic"), Self(465, "webtransport"), Self(466, "certhash", .hash), Self(479, "p2p-websocket-star"),
         Self(480, "http"),
     ]
 
-    private static let byCode = Dictionary(uniqueKeysWithValues: Self.all.map { ($0.code, $0) })
+    /// At the index of its code: addresses are taken apart very often.
+    private static let table: [Self?] = {
+        var table = [Self?](repeating: nil, count: 512)
+        for known in Self.all { table[Int(known.code)] = known }
+        return table
+    }()
+
+    private static let forms: [Form?] = Self.table.map { $0?.form }
+
     private static let byName = Dictionary(uniqueKeysWithValues: Self.all.map { ($0.name, $0) })
         .merging(["ipfs": .p2p]) { first, _ in first }
 
     /// The protocol of a code; `nil` for those that are not understood.
-    public static func of(code: UInt64) -> Self? { Self.byCode[code] }
+    public static func of(code: UInt64) -> Self? {
+        code < UInt64(Self.table.count) ? Self.table[Int(code)] : nil
+    }
+
+    /// The form of a code's value; `nil` for those that are not understood.
+    static func form(of code: UInt64) -> Form? {
+        code < UInt64(Self.forms.count) ? Self.forms[Int(code)] : nil
+    }
 
     /// The protocol of a name; `ipfs` is the former name of `p2p`.
     public static func of(name: some StringProtocol) -> Self? { Self.byName[String(name)] }

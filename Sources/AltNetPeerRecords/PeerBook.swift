@@ -3,21 +3,44 @@
 public import AltNetBase
 
 /// Something that was heard about a peer.
+///
+/// `toldBy` says from where in the network it came. The store gives every corner of the network its share of the room,
+/// so that nobody can push out what others told: hosts MUST name it wherever they know who spoke to them.
 public enum PeerNews: Hashable, Sendable {
     /// A sealed record from anybody, as it came: it is verified before it is looked at.
     ///
     /// - `source`: who brought it. ``AddressSources/certified`` is added by the store.
     /// - `about`: the only peer that it may be about. Identify MUST name the peer at the other end.
     /// - `learnedOn`: where we were; needed for addresses of private ranges only.
-    case record(envelope: [UInt8], source: AddressSources, about: PeerID? = nil, learnedOn: LocalNetwork? = nil)
+    case record(
+        envelope: [UInt8], source: AddressSources, about: PeerID? = nil, learnedOn: LocalNetwork? = nil,
+        toldBy: NewsOrigin? = nil)
     /// Addresses that nobody signed. Those of ``AddressSources/user`` never expire, whatever `lifetime` says.
     case addresses(
-        PeerID, [Multiaddress], source: AddressSources, lifetime: Duration, learnedOn: LocalNetwork? = nil)
+        PeerID, [Multiaddress], source: AddressSources, lifetime: Duration, learnedOn: LocalNetwork? = nil,
+        toldBy: NewsOrigin? = nil)
     /// We reached the peer at the address and it proved who it is. `latency`: from the first byte to that proof. Not for
     /// connections that the peer opened: their remote port means nothing.
     case connected(PeerID, Multiaddress, latency: Duration, on: LocalNetwork? = nil)
     /// We did not reach the peer at the address.
     case failed(PeerID, Multiaddress, on: LocalNetwork? = nil)
+}
+
+/// Where in the network somebody is who tells us news: the network group of the address at which we talk to them
+/// (`Multiaddress.networkGroup`), since addresses of one group cost an attacker little more than a single one.
+public struct NewsOrigin: Hashable, Sendable, CustomStringConvertible {
+    /// The longest group in bytes: longer host names are cut.
+    public static let maximumSize = 64
+
+    public let networkGroup: String
+
+    public init(networkGroup: String) {
+        self.networkGroup =
+            networkGroup.utf8.count <= Self.maximumSize
+            ? networkGroup : String(decoding: networkGroup.utf8.prefix(Self.maximumSize), as: UTF8.self)
+    }
+
+    public var description: String { self.networkGroup }
 }
 
 /// What became of one piece of news.
@@ -55,6 +78,8 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
         case pastRecord
         /// Another record with the same sequence number is known.
         case sameSequence
+        /// Plain addresses without a source, or with one that only a record or a connection gives.
+        case badSource
         /// No address at all.
         case noAddress
         /// More addresses than one piece of news may hold.

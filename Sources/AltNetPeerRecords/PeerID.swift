@@ -38,6 +38,8 @@ public struct PeerID: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Longer texts are no peer ids: a hash in the longest form has about 70 characters.
     public static let maximumTextLength = 128
 
+    /// The longest id, in bytes: code and length take one byte each.
+    private static let maximumSize = Self.maximumInlineKey + 2
     private static let identity: UInt64 = 0x00
     private static let sha256: UInt64 = 0x12
     private static let libp2pKey: UInt64 = 0x72
@@ -48,18 +50,28 @@ public struct PeerID: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Takes a multihash.
     public init(bytes: some Collection<UInt8>) throws(PeerIDError) {
         guard !bytes.isEmpty else { throw .empty }
-        // Code and length take one byte each.
-        guard bytes.count <= Self.maximumInlineKey + 2 else { throw .tooLong(bytes.count) }
-        var reader = ByteReader(Array(bytes))
-        guard let code = try? UnsignedVarint.read(from: &reader), let size = try? UnsignedVarint.read(from: &reader),
-            size == reader.count
+        guard bytes.count <= Self.maximumSize else { throw .tooLong(bytes.count) }
+        let bytes = Array(bytes)
+        try Self.check(bytes[...])
+        self.bytes = bytes
+    }
+
+    /// Whether bytes are a peer id.
+    static func isValid(_ bytes: ArraySlice<UInt8>) -> Bool {
+        guard bytes.count <= Self.maximumSize else { return false }
+        return (try? Self.check(bytes)) != nil
+    }
+
+    private static func check(_ bytes: ArraySlice<UInt8>) throws(PeerIDError) {
+        var index = bytes.startIndex
+        guard let code = try? UnsignedVarint.read(bytes, at: &index),
+            let size = try? UnsignedVarint.read(bytes, at: &index), size == UInt64(bytes.endIndex - index)
         else { throw .badMultihash }
         switch code {
         case Self.identity: guard size > 0 else { throw .badMultihash }
         case Self.sha256: guard size == 32 else { throw .badMultihash }
         default: throw .hashFunction(code)
         }
-        self.bytes = Array(bytes)
     }
 
     /// The id of whoever holds the private key.
@@ -72,26 +84,16 @@ public struct PeerID: Hashable, Comparable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Reads either text form: base 58 (`12D3…`, `16Uiu2…`, `Qm…`), or a CID of version 1 in multibase `b`, `z` or `k`.
+    /// Reads either text form: base 58 (`12D3…`, `16Uiu2…`, `Qm…`), or a CID of version 1 in any usual multibase.
     public init(text: String) throws(PeerIDError) {
         guard !text.isEmpty else { throw .empty }
         guard text.utf8.count <= Self.maximumTextLength else { throw .tooLong(text.utf8.count) }
         if text.hasPrefix("1") || text.hasPrefix("Qm") {
-            guard let bytes = PositionalText.base58.decode(text) else { throw .badText }
+            guard let bytes = PositionalText.base58.decode(text.utf8) else { throw .badText }
             try self.init(bytes: bytes)
             return
         }
-        let digits = text.dropFirst()
-        let decoded: [UInt8]? =
-            switch text.first {
-            case "b": Base32.decode(digits)
-            case "B": digits.contains(where: \.isLowercase) ? nil : Base32.decode(digits.lowercased())
-            case "k": PositionalText.base36.decode(digits)
-            case "K": digits.contains(where: \.isLowercase) ? nil : PositionalText.base36.decode(digits.lowercased())
-            case "z": PositionalText.base58.decode(digits)
-            default: nil
-            }
-        guard let decoded else { throw .badText }
+        guard let decoded = Multibase.decode(Array(text.utf8)) else { throw .badText }
         var reader = ByteReader(decoded)
         guard let version = try? UnsignedVarint.read(from: &reader), version == 1,
             let codec = try? UnsignedVarint.read(from: &reader)

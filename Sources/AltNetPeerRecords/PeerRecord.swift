@@ -36,22 +36,27 @@ public struct PeerRecord: Hashable, Sendable {
     public enum Naming: Hashable, Sendable, CaseIterable {
         /// What all implementations use: domain `libp2p-peer-record`, payload type 03 01.
         case current
-        /// What RFC 0003 writes and early implementations used.
+        /// What RFC 0003 writes, and rust-libp2p unless told otherwise: domain `libp2p-routing-state`. The example in RFC
+        /// 0002, `libp2p-routing-record`, was a domain of early implementations; it is read as well.
         case olderRFC
 
-        var domain: String {
+        /// The one to sign for comes first.
+        var domains: [String] {
             switch self {
-            case .current: "libp2p-peer-record"
-            case .olderRFC: "libp2p-routing-state"
+            case .current: ["libp2p-peer-record"]
+            case .olderRFC: ["libp2p-routing-state", "libp2p-routing-record"]
             }
         }
 
         var payloadType: [UInt8] {
             switch self {
-            case .current: [0x03, 0x01]
-            case .olderRFC: Array("/libp2p/routing-state-record".utf8)
+            case .current: Self.currentType
+            case .olderRFC: Self.olderType
             }
         }
+
+        private static let currentType: [UInt8] = [0x03, 0x01]
+        private static let olderType = Array("/libp2p/routing-state-record".utf8)
     }
 
     public let peer: PeerID
@@ -73,7 +78,7 @@ public struct PeerRecord: Hashable, Sendable {
         guard self.addresses.count <= Self.maximumAddresses else { throw .tooManyAddresses(self.addresses.count) }
         do {
             let envelope = try SignedEnvelope(
-                sealing: self.encoded, type: naming.payloadType, domain: naming.domain, key: key)
+                sealing: self.encoded, type: naming.payloadType, domain: naming.domains[0], key: key)
             return CertifiedPeerRecord(self, envelope: envelope.bytes)
         } catch {
             throw .envelope(error)
@@ -82,7 +87,7 @@ public struct PeerRecord: Hashable, Sendable {
 
     /// The payload: RFC 0003's `PeerRecord` message.
     public var encoded: [UInt8] {
-        var writer = ProtobufWriter()
+        var writer = ProtobufWriter(capacity: 64 + 32 * self.addresses.count)
         writer.bytes(1, self.peer.bytes)
         // Protocol Buffers 3 leaves zeros out.
         if self.sequence > 0 { writer.varint(2, self.sequence) }
@@ -94,62 +99,69 @@ public struct PeerRecord: Hashable, Sendable {
         return writer.encoded
     }
 
-    /// Reads a payload. Only what a genuine envelope held may come here.
-    init(decoding payload: [UInt8]) throws(PeerRecordError) {
+    /// Reads a payload. Nobody signed it unless a ``SignedEnvelope`` held it.
+    public init(decoding payload: some Collection<UInt8>) throws(PeerRecordError) {
         var peer: PeerID?
         var sequence: UInt64?
         var addresses: [Multiaddress] = []
-        do {
-            var reader = ProtobufReader(payload)
-            while let (field, value) = try reader.next() {
-                switch field {
-                case 1:
-                    guard let bytes = value.bytes, peer == nil else { throw PeerRecordError.badField(field) }
+        var reader = ProtobufReader(Array(payload)[...])
+        while let (field, value) = try Self.next(&reader) {
+            switch field {
+            case 1:
+                guard let bytes = value.bytes, peer == nil else { throw .badField(field) }
+                do {
                     peer = try PeerID(bytes: bytes)
-                case 2:
-                    guard let number = value.number, sequence == nil else { throw PeerRecordError.badField(field) }
-                    sequence = number
-                case 3:
-                    guard let bytes = value.bytes else { throw PeerRecordError.badField(field) }
-                    guard addresses.count < Self.maximumAddresses else {
-                        throw PeerRecordError.tooManyAddresses(addresses.count + 1)
-                    }
-                    addresses.append(try Self.address(bytes))
-                default: break
+                } catch {
+                    throw .peerID(error)
                 }
+            case 2:
+                guard let number = value.number, sequence == nil else { throw .badField(field) }
+                sequence = number
+            case 3:
+                guard let bytes = value.bytes else { throw .badField(field) }
+                guard let address = try Self.address(bytes) else { break }
+                guard addresses.count < Self.maximumAddresses else { throw .tooManyAddresses(addresses.count + 1) }
+                addresses.append(address)
+            // The peer signed it, and others will know what it means.
+            default: break
             }
-        } catch let error as PeerRecordError {
-            throw error
-        } catch let error as ProtobufError {
-            throw .malformed(error)
-        } catch let error as PeerIDError {
-            throw .peerID(error)
-        } catch let error as MultiaddressError {
-            throw .address(error)
-        } catch {
-            throw .missing("contents")
         }
         guard let peer else { throw .missing("peer id") }
         self.init(peer: peer, sequence: sequence ?? 0, addresses: addresses)
     }
 
-    private static func address(_ information: ArraySlice<UInt8>) throws -> Multiaddress {
+    /// The address of an `AddressInfo`; `nil` if it is empty. Older go-libp2p wrote such, among good ones.
+    private static func address(_ information: ArraySlice<UInt8>) throws(PeerRecordError) -> Multiaddress? {
         var reader = ProtobufReader(information)
-        var address: Multiaddress?
-        while let (field, value) = try reader.next() {
+        var found: ArraySlice<UInt8>?
+        while let (field, value) = try Self.next(&reader) {
             guard field == 1 else { continue }
-            guard let bytes = value.bytes, address == nil else { throw PeerRecordError.badField(3) }
-            address = try Multiaddress(bytes: bytes)
+            guard let bytes = value.bytes, found == nil else { throw .badField(3) }
+            found = bytes
         }
-        guard let address else { throw PeerRecordError.missing("address") }
-        return address
+        guard let found, !found.isEmpty else { return nil }
+        do {
+            return try Multiaddress(bytes: found)
+        } catch {
+            throw .address(error)
+        }
+    }
+
+    private static func next(
+        _ reader: inout ProtobufReader
+    ) throws(PeerRecordError) -> (field: Int, value: ProtobufValue)? {
+        do {
+            return try reader.next()
+        } catch {
+            throw .malformed(error)
+        }
     }
 }
 
 /// A record that its own peer signed, and the envelope that proves it to others.
 public struct CertifiedPeerRecord: Hashable, Sendable {
     public let record: PeerRecord
-    /// What is stored and handed on, byte for byte.
+    /// What is stored and handed on. Everything that was signed is in it byte for byte, and nothing else.
     public let envelope: [UInt8]
 
     fileprivate init(_ record: PeerRecord, envelope: [UInt8]) {
@@ -165,44 +177,44 @@ public struct CertifiedPeerRecord: Hashable, Sendable {
     ) throws(PeerRecordError) {
         let opened = try Self.open(envelope, namings: namings)
         let record = try PeerRecord(decoding: opened.payload)
-        guard record.peer == opened.signer else { throw .otherPeer(record: record.peer, signer: opened.signer) }
-        self.init(record, envelope: Array(envelope))
+        let signer = opened.signer
+        guard record.peer == signer else { throw .otherPeer(record: record.peer, signer: signer) }
+        self.init(record, envelope: opened.bytes)
     }
 
     /// For stores: a record that was verified before it was written down.
     ///
     /// Reads it without checking the signature again; the caller MUST be sure that only this program wrote it.
     public init(verifiedBefore envelope: [UInt8]) throws(PeerRecordError) {
-        var reader = ProtobufReader(envelope)
+        let payload: ArraySlice<UInt8>
         do {
-            while let (field, value) = try reader.next() {
-                guard field == 3, let payload = value.bytes else { continue }
-                self.init(try PeerRecord(decoding: Array(payload)), envelope: envelope)
-                return
-            }
-        } catch let error as ProtobufError {
-            throw .malformed(error)
-        } catch let error as PeerRecordError {
-            throw error
+            payload = try UnverifiedEnvelope(envelope).payload
         } catch {
-            throw .missing("payload")
+            throw .envelope(error)
         }
-        throw .missing("payload")
+        self.init(try PeerRecord(decoding: payload), envelope: envelope)
     }
 
     private static func open(
-        _ envelope: some Collection<UInt8>, namings: Set<PeerRecord.Naming>
+        _ bytes: some Collection<UInt8>, namings: Set<PeerRecord.Naming>
     ) throws(PeerRecordError) -> SignedEnvelope {
-        var last = EnvelopeError.payloadType([])
-        for naming in PeerRecord.Naming.allCases where namings.contains(naming) {
-            do {
-                return try SignedEnvelope(opening: envelope, domain: naming.domain, type: naming.payloadType)
-            } catch {
-                last = error
-                // Another name may fit; a bad signature stays one.
-                guard case .payloadType = error else { break }
+        do throws(EnvelopeError) {
+            guard bytes.count <= SignedEnvelope.maximumSize else { throw .tooLong(bytes.count) }
+            let envelope = try UnverifiedEnvelope(Array(bytes))
+            guard let naming = namings.first(where: { envelope.payloadType.elementsEqual($0.payloadType) }) else {
+                throw .payloadType(Array(envelope.payloadType.prefix(32)))
             }
+            var failure = EnvelopeError.badSignature
+            for domain in naming.domains {
+                do throws(EnvelopeError) {
+                    return try SignedEnvelope(envelope, domain: domain, type: naming.payloadType)
+                } catch {
+                    failure = error
+                }
+            }
+            throw failure
+        } catch {
+            throw .envelope(error)
         }
-        throw .envelope(last)
     }
 }

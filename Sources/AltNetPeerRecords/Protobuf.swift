@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-internal import AltNetBase
-
 /// Why bytes are no Protocol Buffers message that we read.
 public enum ProtobufError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The bytes end within a field.
     case truncated
     case varint(VarintError)
     /// A field number of zero, or above 2^29 - 1.
@@ -42,21 +41,25 @@ public enum ProtobufValue: Hashable, Sendable {
 /// Reads the fields of a Protocol Buffers message one after the other, as libp2p's messages need it: no schema, no
 /// groups, and varints in their shortest form only.
 public struct ProtobufReader: Sendable {
-    private static let maximumVarintSize = 10
-
-    private var reader: ByteReader
+    private let bytes: ArraySlice<UInt8>
+    private var index: Int
 
     public init(_ bytes: ArraySlice<UInt8>) {
-        self.reader = ByteReader(bytes)
+        self.bytes = bytes
+        self.index = bytes.startIndex
+    }
+
+    public init(_ bytes: [UInt8]) {
+        self.init(bytes[...])
     }
 
     public init(_ bytes: some Collection<UInt8>) {
-        self.reader = ByteReader(Array(bytes))
+        self.init(Array(bytes)[...])
     }
 
     /// The next field, or `nil` after the last one.
     public mutating func next() throws(ProtobufError) -> (field: Int, value: ProtobufValue)? {
-        guard !self.reader.isAtEnd else { return nil }
+        guard self.index < self.bytes.endIndex else { return nil }
         let key = try self.varint()
         let field = key >> 3
         guard (1...0x1fff_ffff).contains(field) else { throw .badField }
@@ -66,25 +69,26 @@ public struct ProtobufReader: Sendable {
     private mutating func value(_ wireType: UInt8) throws(ProtobufError) -> ProtobufValue {
         switch wireType {
         case 0: return .varint(try self.varint())
-        case 1:
-            guard let number: UInt64 = try? self.reader.littleEndian() else { throw .truncated }
-            return .fixed64(number)
-        case 2:
-            let count = try self.varint()
-            guard count <= self.reader.count, let bytes = try? self.reader.bytes(Int(count)) else { throw .truncated }
-            return .bytes(bytes)
-        case 5:
-            guard let number: UInt32 = try? self.reader.littleEndian() else { throw .truncated }
-            return .fixed32(number)
+        case 1: return .fixed64(try self.take(8).reversed().reduce(0) { $0 << 8 | UInt64($1) })
+        case 2: return .bytes(try self.take(try self.varint()))
+        case 5: return .fixed32(try self.take(4).reversed().reduce(0) { $0 << 8 | UInt32($1) })
         default: throw .wireType(wireType)
         }
     }
 
+    private mutating func take(_ count: UInt64) throws(ProtobufError) -> ArraySlice<UInt8> {
+        guard count <= UInt64(self.bytes.endIndex - self.index) else { throw .truncated }
+        let start = self.index
+        self.index += Int(count)
+        return self.bytes[start..<self.index]
+    }
+
     private mutating func varint() throws(ProtobufError) -> UInt64 {
         do {
-            return try UnsignedVarint.read(from: &self.reader, maximumSize: Self.maximumVarintSize)
+            return try UnsignedVarint.read(
+                self.bytes, at: &self.index, maximumSize: UnsignedVarint.maximumProtobufSize)
         } catch {
-            throw .varint(error)
+            throw error == .truncated ? .truncated : .varint(error)
         }
     }
 }
@@ -94,6 +98,11 @@ public struct ProtobufWriter: Sendable {
     public private(set) var encoded: [UInt8] = []
 
     public init() {}
+
+    /// - Parameter capacity: about how many bytes will be written.
+    init(capacity: Int) {
+        self.encoded.reserveCapacity(capacity)
+    }
 
     /// An integer, enumeration or Boolean field.
     public mutating func varint(_ field: Int, _ value: UInt64) {
@@ -110,6 +119,6 @@ public struct ProtobufWriter: Sendable {
 
     /// A string field.
     public mutating func string(_ field: Int, _ value: String) {
-        self.bytes(field, Array(value.utf8))
+        self.bytes(field, value.utf8)
     }
 }

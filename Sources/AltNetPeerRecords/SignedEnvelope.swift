@@ -13,6 +13,8 @@ public enum EnvelopeError: Error, Hashable, Sendable, CustomStringConvertible {
     case payloadType([UInt8])
     /// Not signed by the key in it, or for another domain.
     case badSignature
+    /// Domain or payload type are empty, so that the signature would count for others too.
+    case noDomain
     /// The key cannot sign.
     case signing
 
@@ -25,6 +27,7 @@ public enum EnvelopeError: Error, Hashable, Sendable, CustomStringConvertible {
         case .key(let error): error.description
         case .payloadType: "an envelope holds something else than was asked for"
         case .badSignature: "an envelope's signature is not genuine, or was made for another purpose"
+        case .noDomain: "an envelope needs a domain and a payload type"
         case .signing: "the key could not sign"
         }
     }
@@ -35,7 +38,8 @@ public enum EnvelopeError: Error, Hashable, Sendable, CustomStringConvertible {
 /// The signature covers a domain that is not in the envelope, so that one made for one purpose counts for no other. An
 /// envelope that exists is genuine: there is no way to make one without signing or verifying.
 public struct SignedEnvelope: Hashable, Sendable {
-    /// The longest envelope, in bytes: what go-libp2p reads in one identify message. A record of 100 addresses fits.
+    /// The longest envelope, in bytes: what go-libp2p reads in one identify message. A record of 100 usual addresses
+    /// fits.
     public static let maximumSize = 8_192
 
     public let publicKey: PeerPublicKey
@@ -43,11 +47,14 @@ public struct SignedEnvelope: Hashable, Sendable {
     public let payloadType: [UInt8]
     public let payload: [UInt8]
     public let signature: [UInt8]
+    /// The wire form. Of a foreign envelope, without what nobody signed.
+    public let bytes: [UInt8]
 
     /// Signs a payload.
     public init(
         sealing payload: [UInt8], type: [UInt8], domain: String, key: PeerPrivateKey
     ) throws(EnvelopeError) {
+        guard !domain.isEmpty, !type.isEmpty else { throw .noDomain }
         guard let signature = key.signature(for: Self.signedBytes(domain, type[...], payload[...])) else {
             throw .signing
         }
@@ -55,72 +62,134 @@ public struct SignedEnvelope: Hashable, Sendable {
         self.payloadType = type
         self.payload = payload
         self.signature = signature
-        let count = self.bytes.count
-        guard count <= Self.maximumSize else { throw .tooLong(count) }
+        self.bytes = Self.encoded(key.publicKey.protobuf[...], type[...], payload[...], signature[...])
+        guard self.bytes.count <= Self.maximumSize else { throw .tooLong(self.bytes.count) }
     }
 
     /// Takes an envelope apart and verifies it for a domain and a payload type; nobody sees the payload of one that is
     /// not genuine.
     public init(opening bytes: some Collection<UInt8>, domain: String, type: [UInt8]) throws(EnvelopeError) {
         guard bytes.count <= Self.maximumSize else { throw .tooLong(bytes.count) }
-        var fields: [Int: ArraySlice<UInt8>] = [:]
-        var reader = ProtobufReader(bytes)
-        do {
-            while let (field, value) = try reader.next() {
-                // Others may come one day; the signature does not cover them, so they are not looked at.
-                guard [1, 2, 3, 5].contains(field) else { continue }
-                guard let bytes = value.bytes, fields.updateValue(bytes, forKey: field) == nil else {
-                    throw EnvelopeError.badField(field)
-                }
-            }
-        } catch let error as EnvelopeError {
-            throw error
-        } catch let error as ProtobufError {
-            throw .malformed(error)
-        } catch {
-            throw .badSignature
+        try self.init(UnverifiedEnvelope(Array(bytes)), domain: domain, type: type)
+    }
+
+    init(_ envelope: UnverifiedEnvelope, domain: String, type: [UInt8]) throws(EnvelopeError) {
+        guard envelope.payloadType.elementsEqual(type) else {
+            throw .payloadType(Array(envelope.payloadType.prefix(32)))
         }
-        guard let key = fields[1] else { throw .missing("public key") }
-        guard let signature = fields[5] else { throw .missing("signature") }
-        // Protocol Buffers 3 leaves empty fields out.
-        let (payloadType, payload) = (fields[2] ?? [], fields[3] ?? [])
-        guard payloadType.elementsEqual(type) else { throw .payloadType(Array(payloadType.prefix(32))) }
+        let (kind, data): (PeerKeyKind, [UInt8])
         do {
-            self.publicKey = try PeerPublicKey(protobuf: key)
+            (kind, data) = try envelope.keyFields()
         } catch {
             throw .key(error)
         }
-        guard self.publicKey.isValid(signature: signature, for: Self.signedBytes(domain, payloadType, payload)) else {
-            throw .badSignature
+        let signature = Array(envelope.signature)
+        let signed = Self.signedBytes(domain, envelope.payloadType, envelope.payload)
+        switch PeerPublicKey.check(signature, of: signed, by: kind, data) {
+        case .genuine: break
+        case .forged: throw .badSignature
+        case .noKey: throw .key(.badKey(kind))
         }
-        self.payloadType = Array(payloadType)
-        self.payload = Array(payload)
-        self.signature = Array(signature)
+        self.publicKey = PeerPublicKey(valid: kind, data)
+        self.payloadType = type
+        self.payload = Array(envelope.payload)
+        self.signature = signature
+        self.bytes = Self.encoded(envelope.key, envelope.payloadType, envelope.payload, envelope.signature)
     }
 
     /// Who signed.
     public var signer: PeerID { PeerID(self.publicKey) }
 
-    /// The wire form.
-    public var bytes: [UInt8] {
-        var writer = ProtobufWriter()
-        writer.bytes(1, self.publicKey.protobuf)
-        writer.bytes(2, self.payloadType)
-        writer.bytes(3, self.payload)
-        writer.bytes(5, self.signature)
+    /// RFC 0002, "Wire Format".
+    private static func encoded(
+        _ key: ArraySlice<UInt8>, _ type: ArraySlice<UInt8>, _ payload: ArraySlice<UInt8>,
+        _ signature: ArraySlice<UInt8>
+    ) -> [UInt8] {
+        var writer = ProtobufWriter(capacity: key.count + type.count + payload.count + signature.count + 16)
+        writer.bytes(1, key)
+        writer.bytes(2, type)
+        writer.bytes(3, payload)
+        writer.bytes(5, signature)
         return writer.encoded
     }
 
     /// RFC 0002, "Signature Production / Verification".
-    private static func signedBytes(_ domain: String, _ type: ArraySlice<UInt8>, _ payload: ArraySlice<UInt8>)
-        -> [UInt8]
-    {
+    private static func signedBytes(
+        _ domain: String, _ type: ArraySlice<UInt8>, _ payload: ArraySlice<UInt8>
+    ) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(domain.utf8.count + type.count + payload.count + 9)
-        for part in [Array(domain.utf8)[...], type, payload] {
+        UnsignedVarint.append(UInt64(domain.utf8.count), to: &bytes)
+        bytes.append(contentsOf: domain.utf8)
+        for part in [type, payload] {
             UnsignedVarint.append(UInt64(part.count), to: &bytes)
             bytes.append(contentsOf: part)
         }
         return bytes
+    }
+}
+
+/// The fields of an envelope of which nobody knows whether it is genuine: for opening it, and for showing an operator
+/// what it would say.
+public struct UnverifiedEnvelope: Hashable, Sendable {
+    let key: ArraySlice<UInt8>
+    /// How to interpret the payload, says whoever made the envelope.
+    public let payloadType: ArraySlice<UInt8>
+    /// What nobody may rely on.
+    public let payload: ArraySlice<UInt8>
+    public let signature: ArraySlice<UInt8>
+
+    /// Takes an envelope apart. ``SignedEnvelope/maximumSize`` holds here, too.
+    public init(_ bytes: [UInt8]) throws(EnvelopeError) {
+        guard bytes.count <= SignedEnvelope.maximumSize else { throw .tooLong(bytes.count) }
+        var key: ArraySlice<UInt8>?
+        var payloadType: ArraySlice<UInt8>?
+        var payload: ArraySlice<UInt8>?
+        var signature: ArraySlice<UInt8>?
+        var reader = ProtobufReader(bytes[...])
+        while let (field, value) = try Self.next(&reader) {
+            switch field {
+            case 1: try Self.set(&key, field, value)
+            case 2: try Self.set(&payloadType, field, value)
+            case 3: try Self.set(&payload, field, value)
+            case 5: try Self.set(&signature, field, value)
+            // Others may come one day; the signature does not cover them, so they are not looked at, and not kept.
+            default: break
+            }
+        }
+        guard let key else { throw .missing("public key") }
+        guard let signature else { throw .missing("signature") }
+        self.key = key
+        // Protocol Buffers 3 leaves empty fields out.
+        self.payloadType = payloadType ?? []
+        self.payload = payload ?? []
+        self.signature = signature
+    }
+
+    /// Whose the envelope says it is.
+    public func publicKey() throws(PeerKeyError) -> PeerPublicKey {
+        try PeerPublicKey(protobuf: self.key)
+    }
+
+    func keyFields() throws(PeerKeyError) -> (PeerKeyKind, [UInt8]) {
+        guard self.key.count <= PeerPublicKey.maximumSize else { throw .tooLong(self.key.count) }
+        return try PeerPublicKey.fields(of: self.key)
+    }
+
+    private static func next(
+        _ reader: inout ProtobufReader
+    ) throws(EnvelopeError) -> (field: Int, value: ProtobufValue)? {
+        do {
+            return try reader.next()
+        } catch {
+            throw .malformed(error)
+        }
+    }
+
+    private static func set(
+        _ bytes: inout ArraySlice<UInt8>?, _ field: Int, _ value: ProtobufValue
+    ) throws(EnvelopeError) {
+        guard bytes == nil, let found = value.bytes else { throw .badField(field) }
+        bytes = found
     }
 }

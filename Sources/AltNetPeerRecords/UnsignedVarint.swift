@@ -10,7 +10,7 @@ public enum VarintError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .truncated: "the bytes end within a varint"
         case .notMinimal: "a varint is not written in its shortest form"
-        case .tooLong: "a varint has more than \(UnsignedVarint.maximumSize) bytes"
+        case .tooLong: "a varint is longer than its kind may be"
         }
     }
 }
@@ -19,6 +19,8 @@ public enum VarintError: Error, Hashable, Sendable, CustomStringConvertible {
 public enum UnsignedVarint {
     /// The specification's limit for now, in bytes: numbers up to 2^63 - 1.
     public static let maximumSize = 9
+    /// The limit of Protocol Buffers, in bytes: numbers up to 2^64 - 1. Apart from that, their varints are the same.
+    static let maximumProtobufSize = 10
 
     public static func append(_ value: UInt64, to bytes: inout [UInt8]) {
         var value = value
@@ -36,25 +38,37 @@ public enum UnsignedVarint {
     }
 
     public static func read(from reader: inout ByteReader) throws(VarintError) -> UInt64 {
-        try Self.read(from: &reader, maximumSize: Self.maximumSize)
+        let bytes = reader.remaining
+        var index = bytes.startIndex
+        let value = try Self.read(bytes, at: &index)
+        _ = try? reader.bytes(index - bytes.startIndex)
+        return value
     }
 
-    /// Protobuf's varints have up to 10 bytes; apart from that, the same.
-    static func read(from reader: inout ByteReader, maximumSize: Int) throws(VarintError) -> UInt64 {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
-        var size = 0
-        for byte in reader.remaining.prefix(maximumSize) {
-            size += 1
+    /// Reads at an index, and moves it behind the number.
+    static func read(
+        _ bytes: ArraySlice<UInt8>, at index: inout Int, maximumSize: Int = Self.maximumSize
+    ) throws(VarintError) -> UInt64 {
+        guard index < bytes.endIndex else { throw .truncated }
+        let first = bytes[index]
+        if first < 0x80 {
+            index += 1
+            return UInt64(first)
+        }
+        var value = UInt64(first & 0x7f)
+        var shift: UInt64 = 7
+        for position in (index + 1)..<(index + maximumSize) {
+            guard position < bytes.endIndex else { throw .truncated }
+            let byte = bytes[position]
             // The tenth byte has room for one bit only.
             guard shift < 63 || byte <= 1 else { throw .tooLong }
             value |= UInt64(byte & 0x7f) << shift
             shift += 7
             guard byte < 0x80 else { continue }
-            guard byte > 0 || size == 1 else { throw .notMinimal }
-            _ = try? reader.bytes(size)
+            guard byte > 0 else { throw .notMinimal }
+            index = position + 1
             return value
         }
-        throw size == maximumSize ? .tooLong : .truncated
+        throw .tooLong
     }
 }

@@ -144,6 +144,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             }
         case .operation(let id, let name, let body): await self.perform(id, name, body, orchestrator)
         case .welcome, .ping, .stop: break  // The kit deals with these.
+        case .peerOutcomes, .peerAnswer: break  // These drivers tell and ask nothing about peers.
         }
     }
 

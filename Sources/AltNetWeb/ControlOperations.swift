@@ -32,6 +32,15 @@ public protocol ControlOperations: Sendable {
     /// The evidence file of an incident, which is JSON; `nil` when there is no such incident.
     func evidence(of id: Int64) async throws(ControlRefusal) -> [UInt8]?
 
+    /// Peers after one of them, in the order of their ids.
+    func peers(after: String?, limit: Int) async throws(ControlRefusal) -> PeerListReport
+    /// What is known of a peer; `nil` when nothing is.
+    func peer(_ id: String) async throws(ControlRefusal) -> PeerReport?
+    /// Adds to the peer store; one report for each addition.
+    func addPeers(_ additions: [PeerAddition]) async throws(ControlRefusal) -> [PeerAdditionReport]
+    /// Forgets a peer, or one address of it; false when it was not known.
+    func forgetPeer(_ id: String, address: String?) async throws(ControlRefusal) -> Bool
+
     func attach(_ request: AttachRequest) async throws(ControlRefusal) -> DriverReport
     /// Returns when the driver's process is gone.
     func detach(_ driver: String) async throws(ControlRefusal)

@@ -9,7 +9,7 @@ internal import NIOCore
 
 extension Route {
     /// Everything that is served. `docs/api/openapi.json` says the same; a test compares them.
-    static let all: [Route] = questions + watchdog + changes + access + pages
+    static let all: [Route] = questions + watchdog + peers + changes + access + pages
 
     private static let questions: [Route] = [
         Route(.get, "/v1/status", .read) { asked, service in
@@ -76,6 +76,34 @@ extension Route {
                     .unavailable, "there are \(EventHub.maximumReaders) event streams already; close one")
             }
             return try EventStream.response(service.events, after: last, channel: asked.channel, pass: pass)
+        },
+    ]
+
+    private static let peers: [Route] = [
+        Route(.get, "/v1/peers", .read, query: ["after", "limit"]) { asked, service in
+            let limit = try asked.number("limit", default: 50, in: 1...UInt32(ControlInterface.maximumPeers))
+            return try Answer.json(
+                try await service.operations.peers(after: asked.query["after"], limit: Int(limit)))
+        },
+        Route(.get, "/v1/peers/{id}", .read) { asked, service in
+            guard let peer = try await service.operations.peer(asked.parameter("id")) else {
+                throw ControlRefusal(.notFound, "nothing is known of that peer")
+            }
+            return try Answer.json(peer)
+        },
+        Route(.post, "/v1/peers", .operate, body: .operation) { asked, service in
+            let additions = try asked.json(PeerAdditions.self).additions
+            guard additions.count <= ControlInterface.maximumPeerAdditions else {
+                throw ControlRefusal(
+                    .badRequest, "at most \(ControlInterface.maximumPeerAdditions) additions are taken at once")
+            }
+            return try Answer.json(try await service.operations.addPeers(additions))
+        },
+        Route(.delete, "/v1/peers/{id}", .operate, query: ["address"]) { asked, service in
+            let isKnown = try await service.operations.forgetPeer(
+                asked.parameter("id"), address: asked.query["address"])
+            guard isKnown else { throw ControlRefusal(.notFound, "that is not known anyway") }
+            return try Answer.nothing()
         },
     ]
 

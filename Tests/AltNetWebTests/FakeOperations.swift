@@ -151,6 +151,40 @@ final class FakeOperations: ControlOperations {
         id == 1 ? Array(#"{"version":1}"#.utf8) : nil
     }
 
+    static let peerID = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
+
+    static let knownPeer: PeerReport = {
+        var address = PeerAddressReport(
+            address: "/ip4/192.0.2.1/tcp/4001", sources: ["user", "certified"], firstSeen: time, lastSeen: time,
+            failures: 1)
+        address.expires = time
+        address.lastSuccess = time
+        address.lastFailure = time
+        address.latencyMilliseconds = 12.5
+        address.network = "home"
+        return PeerReport(id: peerID, sequence: "18446744073709551615", record: "0a24", addresses: [address])
+    }()
+
+    func peers(after: String?, limit: Int) async throws(ControlRefusal) -> PeerListReport {
+        PeerListReport(peers: [Self.knownPeer], total: 2, next: Self.peerID)
+    }
+
+    func peer(_ id: String) async throws(ControlRefusal) -> PeerReport? {
+        id == Self.peerID ? Self.knownPeer : nil
+    }
+
+    func addPeers(_ additions: [PeerAddition]) async throws(ControlRefusal) -> [PeerAdditionReport] {
+        try self.note("add \(additions.count) peers")
+        return additions.map {
+            PeerAdditionReport(peer: $0.peer, outcome: .refused, code: "noRoom", details: ["no room"])
+        }
+    }
+
+    func forgetPeer(_ id: String, address: String?) async throws(ControlRefusal) -> Bool {
+        try self.note("forget \(id) \(address ?? "whole")")
+        return id == Self.peerID
+    }
+
     func attach(_ request: AttachRequest) async throws(ControlRefusal) -> DriverReport {
         try self.note("attach \(request.name)")
         return Self.driver

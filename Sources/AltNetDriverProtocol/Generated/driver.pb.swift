@@ -102,6 +102,9 @@ package nonisolated enum Altnet_Driver_V1_ObjectKind: SwiftProtobuf.Enum, Swift.
 
   /// The header at the tip of a best chain.
   case tips // = 7
+
+  /// Records in which peers say, and sign, where they can be reached (libp2p's signed peer records).
+  case peerRecords // = 8
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -118,6 +121,7 @@ package nonisolated enum Altnet_Driver_V1_ObjectKind: SwiftProtobuf.Enum, Swift.
     case 5: self = .transactions
     case 6: self = .addresses
     case 7: self = .tips
+    case 8: self = .peerRecords
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -132,6 +136,7 @@ package nonisolated enum Altnet_Driver_V1_ObjectKind: SwiftProtobuf.Enum, Swift.
     case .transactions: return 5
     case .addresses: return 6
     case .tips: return 7
+    case .peerRecords: return 8
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -146,6 +151,7 @@ package nonisolated enum Altnet_Driver_V1_ObjectKind: SwiftProtobuf.Enum, Swift.
     .transactions,
     .addresses,
     .tips,
+    .peerRecords,
   ]
 
 }
@@ -634,6 +640,26 @@ package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
     set {message = .operationResult(newValue)}
   }
 
+  /// What the driver heard about peers. Only from a driver whose capabilities name peers. Answered with
+  /// ToDriver.peer_outcomes.
+  package var peerNews: Altnet_Driver_V1_PeerNews {
+    get {
+      if case .peerNews(let v)? = message {return v}
+      return Altnet_Driver_V1_PeerNews()
+    }
+    set {message = .peerNews(newValue)}
+  }
+
+  /// What the driver wants to know about peers. Only from a driver whose capabilities name peers. Answered with
+  /// ToDriver.peer_answer.
+  package var peerQuestion: Altnet_Driver_V1_PeerQuestion {
+    get {
+      if case .peerQuestion(let v)? = message {return v}
+      return Altnet_Driver_V1_PeerQuestion()
+    }
+    set {message = .peerQuestion(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -660,6 +686,12 @@ package nonisolated struct Altnet_Driver_V1_FromDriver: Sendable {
     /// The answer to ToDriver.operation, with its number. Every operation MUST be answered, with a failure if need be,
     /// within 120 seconds; then its caller is told that nothing came, and what comes later is ignored.
     case operationResult(Altnet_Driver_V1_OperationResult)
+    /// What the driver heard about peers. Only from a driver whose capabilities name peers. Answered with
+    /// ToDriver.peer_outcomes.
+    case peerNews(Altnet_Driver_V1_PeerNews)
+    /// What the driver wants to know about peers. Only from a driver whose capabilities name peers. Answered with
+    /// ToDriver.peer_answer.
+    case peerQuestion(Altnet_Driver_V1_PeerQuestion)
 
   }
 
@@ -774,6 +806,24 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
     set {message = .operation(newValue)}
   }
 
+  /// What became of FromDriver.peer_news.
+  package var peerOutcomes: Altnet_Driver_V1_PeerOutcomes {
+    get {
+      if case .peerOutcomes(let v)? = message {return v}
+      return Altnet_Driver_V1_PeerOutcomes()
+    }
+    set {message = .peerOutcomes(newValue)}
+  }
+
+  /// The answer to FromDriver.peer_question.
+  package var peerAnswer: Altnet_Driver_V1_PeerAnswer {
+    get {
+      if case .peerAnswer(let v)? = message {return v}
+      return Altnet_Driver_V1_PeerAnswer()
+    }
+    set {message = .peerAnswer(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -800,6 +850,10 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
     case stream(Altnet_Driver_V1_Stream)
     /// The operator asks the driver to do this. Only what its capabilities name.
     case operation(Altnet_Driver_V1_Operation)
+    /// What became of FromDriver.peer_news.
+    case peerOutcomes(Altnet_Driver_V1_PeerOutcomes)
+    /// The answer to FromDriver.peer_question.
+    case peerAnswer(Altnet_Driver_V1_PeerAnswer)
 
   }
 
@@ -873,6 +927,9 @@ package nonisolated struct Altnet_Driver_V1_Capabilities: Sendable {
   /// What the operator can ask of the driver itself; see Operation. At most 32 names, each of 1 to 64 of the characters
   /// a-z, 0-9, "." and "-", none of them twice.
   package var operations: [String] = []
+
+  /// Whether it tells of peers and asks about them; see PeerNews and PeerQuestion.
+  package var peers: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1150,6 +1207,14 @@ package nonisolated struct Altnet_Driver_V1_Request: Sendable {
     set {what = .addresses(newValue)}
   }
 
+  package var peerRecords: Altnet_Driver_V1_PeerRecordsRequest {
+    get {
+      if case .peerRecords(let v)? = what {return v}
+      return Altnet_Driver_V1_PeerRecordsRequest()
+    }
+    set {what = .peerRecords(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_What: Equatable, Sendable {
@@ -1162,8 +1227,26 @@ package nonisolated struct Altnet_Driver_V1_Request: Sendable {
     case transaction(Data)
     /// The most addresses wanted.
     case addresses(UInt32)
+    case peerRecords(Altnet_Driver_V1_PeerRecordsRequest)
 
   }
+
+  package init() {}
+}
+
+/// Asks for sealed peer records; the answer is Objects of kind OBJECT_KIND_PEER_RECORDS.
+package nonisolated struct Altnet_Driver_V1_PeerRecordsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Multihashes of 1 to 44 bytes, at most 32 of them; none: records of any peers.
+  package var peers: [Data] = []
+
+  /// 1 to 32.
+  package var limit: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -1420,6 +1503,15 @@ package nonisolated struct Altnet_Driver_V1_Announcement: Sendable {
     set {what = .addresses(newValue)}
   }
 
+  /// A sealed peer record of 1 to 8,192 bytes, as libp2p's signed envelopes are.
+  package var peerRecord: Data {
+    get {
+      if case .peerRecord(let v)? = what {return v}
+      return Data()
+    }
+    set {what = .peerRecord(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_What: Equatable, Sendable {
@@ -1427,6 +1519,8 @@ package nonisolated struct Altnet_Driver_V1_Announcement: Sendable {
     /// In consensus encoding.
     case transaction(Data)
     case addresses(Altnet_Driver_V1_Addresses)
+    /// A sealed peer record of 1 to 8,192 bytes, as libp2p's signed envelopes are.
+    case peerRecord(Data)
 
   }
 
@@ -1679,12 +1773,378 @@ package nonisolated struct Altnet_Driver_V1_Stop: Sendable {
   package init() {}
 }
 
+/// What a driver heard about peers. The orchestrator verifies records and keeps what counts in its peer store.
+package nonisolated struct Altnet_Driver_V1_PeerNews: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Chosen by the driver; none that is still unanswered. At most 16 are.
+  package var id: UInt64 = 0
+
+  /// At most 100.
+  package var items: [Altnet_Driver_V1_PeerNewsItem] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_PeerNewsItem: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var what: Altnet_Driver_V1_PeerNewsItem.OneOf_What? = nil
+
+  /// A sealed record, as it came.
+  package var record: Altnet_Driver_V1_PeerRecordNews {
+    get {
+      if case .record(let v)? = what {return v}
+      return Altnet_Driver_V1_PeerRecordNews()
+    }
+    set {what = .record(newValue)}
+  }
+
+  /// Addresses that nobody signed.
+  package var addresses: Altnet_Driver_V1_PeerAddressNews {
+    get {
+      if case .addresses(let v)? = what {return v}
+      return Altnet_Driver_V1_PeerAddressNews()
+    }
+    set {what = .addresses(newValue)}
+  }
+
+  /// The peer was reached at an address and proved who it is.
+  package var connected: Altnet_Driver_V1_PeerConnected {
+    get {
+      if case .connected(let v)? = what {return v}
+      return Altnet_Driver_V1_PeerConnected()
+    }
+    set {what = .connected(newValue)}
+  }
+
+  /// The peer was not reached at an address.
+  package var failed: Altnet_Driver_V1_PeerFailed {
+    get {
+      if case .failed(let v)? = what {return v}
+      return Altnet_Driver_V1_PeerFailed()
+    }
+    set {what = .failed(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_What: Equatable, Sendable {
+    /// A sealed record, as it came.
+    case record(Altnet_Driver_V1_PeerRecordNews)
+    /// Addresses that nobody signed.
+    case addresses(Altnet_Driver_V1_PeerAddressNews)
+    /// The peer was reached at an address and proved who it is.
+    case connected(Altnet_Driver_V1_PeerConnected)
+    /// The peer was not reached at an address.
+    case failed(Altnet_Driver_V1_PeerFailed)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_PeerRecordNews: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// At most 8,192 bytes.
+  package var envelope: Data = Data()
+
+  /// Bits: 1 user, 2 certified, 4 identify, 8 DHT, 16 addrv2, 32 BOLT 7, 64 alternative address, 128 hole punch, 256
+  /// link, 512 connection. Exactly one.
+  package var source: UInt32 = 0
+
+  /// The only peer that it may be about; empty: any.
+  package var about: Data = Data()
+
+  /// The network on which it was learned, where addresses of private ranges mean something: at most 64 bytes.
+  package var learnedOn: String = String()
+
+  /// From where it came: at most 64 bytes; see told_by of PeerAddressNews.
+  package var toldBy: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_PeerAddressNews: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// A multihash of at most 44 bytes.
+  package var peer: Data = Data()
+
+  /// Multiaddrs, at most 100 of at most 1,024 bytes each.
+  package var addresses: [Data] = []
+
+  package var source: UInt32 = 0
+
+  package var lifetimeSeconds: UInt64 = 0
+
+  package var learnedOn: String = String()
+
+  /// The network group of whoever told it, so that nobody can fill the store from one place: at most 64 bytes.
+  package var toldBy: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_PeerConnected: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var peer: Data = Data()
+
+  package var address: Data = Data()
+
+  package var latencyMicroseconds: UInt64 = 0
+
+  package var network: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_PeerFailed: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var peer: Data = Data()
+
+  package var address: Data = Data()
+
+  package var network: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// One outcome for each item of PeerNews, in the same order.
+package nonisolated struct Altnet_Driver_V1_PeerOutcomes: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  package var outcomes: [Altnet_Driver_V1_PeerOutcome] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_PeerOutcome: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var kind: Altnet_Driver_V1_PeerOutcome.Kind = .unspecified
+
+  /// Why it was refused: a word for programs and a sentence for people.
+  package var code: String = String()
+
+  package var detail: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Kind: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+    case stored // = 1
+
+    /// Some addresses were left out.
+    case storedInPart // = 2
+    case unchanged // = 3
+    case refused // = 4
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .stored
+      case 2: self = .storedInPart
+      case 3: self = .unchanged
+      case 4: self = .refused
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .stored: return 1
+      case .storedInPart: return 2
+      case .unchanged: return 3
+      case .refused: return 4
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Altnet_Driver_V1_PeerOutcome.Kind] = [
+      .unspecified,
+      .stored,
+      .storedInPart,
+      .unchanged,
+      .refused,
+    ]
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_PeerQuestion: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Chosen by the driver; none that is still unanswered. At most 16 are.
+  package var id: UInt64 = 0
+
+  /// Multihashes, at most 1,000.
+  package var peers: [Data] = []
+
+  /// False: all that is known. True: what may be told to somebody on the network `audience`.
+  package var handout: Bool = false
+
+  package var audience: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_PeerAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  /// Those that something is known of, in the order asked.
+  package var peers: [Altnet_Driver_V1_KnownPeer] = []
+
+  /// Why there is no answer; empty when there is one.
+  package var failure: String = String()
+
+  /// As in the question.
+  package var handout: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_KnownPeer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: Data = Data()
+
+  /// Its newest sealed record, verified; empty when there is none.
+  package var envelope: Data = Data()
+
+  package var addresses: [Altnet_Driver_V1_KnownAddress] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Altnet_Driver_V1_KnownAddress: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var address: Data = Data()
+
+  /// The fields below are set only in answers to questions that are no handout. Bits as in PeerRecordNews.source.
+  package var sources: UInt32 = 0
+
+  /// Milliseconds since 1970.
+  package var firstSeen: Int64 = 0
+
+  package var lastSeen: Int64 = 0
+
+  package var expiry: Int64 {
+    get {_expiry ?? 0}
+    set {_expiry = newValue}
+  }
+  /// Returns true if `expiry` has been explicitly set.
+  package var hasExpiry: Bool {self._expiry != nil}
+  /// Clears the value of `expiry`. Subsequent reads from it will return its default value.
+  package mutating func clearExpiry() {self._expiry = nil}
+
+  package var lastSuccess: Int64 {
+    get {_lastSuccess ?? 0}
+    set {_lastSuccess = newValue}
+  }
+  /// Returns true if `lastSuccess` has been explicitly set.
+  package var hasLastSuccess: Bool {self._lastSuccess != nil}
+  /// Clears the value of `lastSuccess`. Subsequent reads from it will return its default value.
+  package mutating func clearLastSuccess() {self._lastSuccess = nil}
+
+  package var lastFailure: Int64 {
+    get {_lastFailure ?? 0}
+    set {_lastFailure = newValue}
+  }
+  /// Returns true if `lastFailure` has been explicitly set.
+  package var hasLastFailure: Bool {self._lastFailure != nil}
+  /// Clears the value of `lastFailure`. Subsequent reads from it will return its default value.
+  package mutating func clearLastFailure() {self._lastFailure = nil}
+
+  package var latencyMicroseconds: UInt64 {
+    get {_latencyMicroseconds ?? 0}
+    set {_latencyMicroseconds = newValue}
+  }
+  /// Returns true if `latencyMicroseconds` has been explicitly set.
+  package var hasLatencyMicroseconds: Bool {self._latencyMicroseconds != nil}
+  /// Clears the value of `latencyMicroseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearLatencyMicroseconds() {self._latencyMicroseconds = nil}
+
+  package var failures: UInt32 = 0
+
+  package var network: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _expiry: Int64? = nil
+  fileprivate var _lastSuccess: Int64? = nil
+  fileprivate var _lastFailure: Int64? = nil
+  fileprivate var _latencyMicroseconds: UInt64? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "altnet.driver.v1"
 
 nonisolated extension Altnet_Driver_V1_ObjectKind: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OBJECT_KIND_UNSPECIFIED\0\u{1}OBJECT_KIND_HEADERS\0\u{1}OBJECT_KIND_FILTER_HEADERS\0\u{1}OBJECT_KIND_FILTERS\0\u{1}OBJECT_KIND_BLOCKS\0\u{1}OBJECT_KIND_TRANSACTIONS\0\u{1}OBJECT_KIND_ADDRESSES\0\u{1}OBJECT_KIND_TIPS\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OBJECT_KIND_UNSPECIFIED\0\u{1}OBJECT_KIND_HEADERS\0\u{1}OBJECT_KIND_FILTER_HEADERS\0\u{1}OBJECT_KIND_FILTERS\0\u{1}OBJECT_KIND_BLOCKS\0\u{1}OBJECT_KIND_TRANSACTIONS\0\u{1}OBJECT_KIND_ADDRESSES\0\u{1}OBJECT_KIND_TIPS\0\u{1}OBJECT_KIND_PEER_RECORDS\0")
 }
 
 nonisolated extension Altnet_Driver_V1_Direction: SwiftProtobuf._ProtoNameProviding {
@@ -1721,7 +2181,7 @@ nonisolated extension Altnet_Driver_V1_StreamReset: SwiftProtobuf._ProtoNameProv
 
 nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FromDriver"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}listening\0\u{3}link_opened\0\u{3}link_closed\0\u{3}target_failed\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}pong\0\u{1}stream\0\u{3}operation_result\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}listening\0\u{3}link_opened\0\u{3}link_closed\0\u{3}target_failed\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}pong\0\u{1}stream\0\u{3}operation_result\0\u{3}peer_news\0\u{3}peer_question\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1872,6 +2332,32 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
           self.message = .operationResult(v)
         }
       }()
+      case 12: try {
+        var v: Altnet_Driver_V1_PeerNews?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .peerNews(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .peerNews(v)
+        }
+      }()
+      case 13: try {
+        var v: Altnet_Driver_V1_PeerQuestion?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .peerQuestion(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .peerQuestion(v)
+        }
+      }()
       default: break
       }
     }
@@ -1927,6 +2413,14 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
       guard case .operationResult(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     }()
+    case .peerNews?: try {
+      guard case .peerNews(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .peerQuestion?: try {
+      guard case .peerQuestion(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1941,7 +2435,7 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ToDriver"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{3}open_target\0\u{3}close_target\0\u{3}close_link\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}ping\0\u{1}stop\0\u{1}stream\0\u{1}operation\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{3}open_target\0\u{3}close_target\0\u{3}close_link\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}ping\0\u{1}stop\0\u{1}stream\0\u{1}operation\0\u{3}peer_outcomes\0\u{3}peer_answer\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2092,6 +2586,32 @@ nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftPro
           self.message = .operation(v)
         }
       }()
+      case 12: try {
+        var v: Altnet_Driver_V1_PeerOutcomes?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .peerOutcomes(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .peerOutcomes(v)
+        }
+      }()
+      case 13: try {
+        var v: Altnet_Driver_V1_PeerAnswer?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .peerAnswer(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .peerAnswer(v)
+        }
+      }()
       default: break
       }
     }
@@ -2146,6 +2666,14 @@ nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftPro
     case .operation?: try {
       guard case .operation(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .peerOutcomes?: try {
+      guard case .peerOutcomes(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .peerAnswer?: try {
+      guard case .peerAnswer(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     }()
     case nil: break
     }
@@ -2220,7 +2748,7 @@ nonisolated extension Altnet_Driver_V1_Hello: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Capabilities"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0\u{1}serves\0\u{1}announces\0\u{1}direction\0\u{1}latency\0\u{1}bandwidth\0\u{1}cost\0\u{1}exposure\0\u{1}streams\0\u{1}operations\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0\u{1}serves\0\u{1}announces\0\u{1}direction\0\u{1}latency\0\u{1}bandwidth\0\u{1}cost\0\u{1}exposure\0\u{1}streams\0\u{1}operations\0\u{1}peers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2238,6 +2766,7 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
       case 8: try { try decoder.decodeSingularEnumField(value: &self.exposure) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.streams) }()
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.operations) }()
+      case 11: try { try decoder.decodeSingularBoolField(value: &self.peers) }()
       default: break
       }
     }
@@ -2274,6 +2803,9 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
     if !self.operations.isEmpty {
       try visitor.visitRepeatedStringField(value: self.operations, fieldNumber: 10)
     }
+    if self.peers != false {
+      try visitor.visitSingularBoolField(value: self.peers, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2288,6 +2820,7 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
     if lhs.exposure != rhs.exposure {return false}
     if lhs.streams != rhs.streams {return false}
     if lhs.operations != rhs.operations {return false}
+    if lhs.peers != rhs.peers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2651,7 +3184,7 @@ nonisolated extension Altnet_Driver_V1_CloseTarget: SwiftProtobuf.Message, Swift
 
 nonisolated extension Altnet_Driver_V1_Request: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Request"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}request\0\u{1}headers\0\u{3}filter_headers\0\u{1}filters\0\u{1}block\0\u{1}transaction\0\u{1}addresses\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}request\0\u{1}headers\0\u{3}filter_headers\0\u{1}filters\0\u{1}block\0\u{1}transaction\0\u{1}addresses\0\u{3}peer_records\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2724,6 +3257,19 @@ nonisolated extension Altnet_Driver_V1_Request: SwiftProtobuf.Message, SwiftProt
           self.what = .addresses(v)
         }
       }()
+      case 9: try {
+        var v: Altnet_Driver_V1_PeerRecordsRequest?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .peerRecords(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .peerRecords(v)
+        }
+      }()
       default: break
       }
     }
@@ -2765,6 +3311,10 @@ nonisolated extension Altnet_Driver_V1_Request: SwiftProtobuf.Message, SwiftProt
       guard case .addresses(let v)? = self.what else { preconditionFailure() }
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
     }()
+    case .peerRecords?: try {
+      guard case .peerRecords(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2774,6 +3324,41 @@ nonisolated extension Altnet_Driver_V1_Request: SwiftProtobuf.Message, SwiftProt
     if lhs.link != rhs.link {return false}
     if lhs.request != rhs.request {return false}
     if lhs.what != rhs.what {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerRecordsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerRecordsRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peers\0\u{1}limit\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.peers) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peers.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.peers, fieldNumber: 1)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularUInt32Field(value: self.limit, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerRecordsRequest, rhs: Altnet_Driver_V1_PeerRecordsRequest) -> Bool {
+    if lhs.peers != rhs.peers {return false}
+    if lhs.limit != rhs.limit {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3121,7 +3706,7 @@ nonisolated extension Altnet_Driver_V1_Refused.Why: SwiftProtobuf._ProtoNameProv
 
 nonisolated extension Altnet_Driver_V1_Announcement: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Announcement"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}tip\0\u{1}transaction\0\u{1}addresses\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}tip\0\u{1}transaction\0\u{1}addresses\0\u{3}peer_record\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3164,6 +3749,14 @@ nonisolated extension Altnet_Driver_V1_Announcement: SwiftProtobuf.Message, Swif
           self.what = .addresses(v)
         }
       }()
+      case 5: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.what != nil {try decoder.handleConflictingOneOf()}
+          self.what = .peerRecord(v)
+        }
+      }()
       default: break
       }
     }
@@ -3189,6 +3782,10 @@ nonisolated extension Altnet_Driver_V1_Announcement: SwiftProtobuf.Message, Swif
     case .addresses?: try {
       guard case .addresses(let v)? = self.what else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .peerRecord?: try {
+      guard case .peerRecord(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 5)
     }()
     case nil: break
     }
@@ -3589,6 +4186,620 @@ nonisolated extension Altnet_Driver_V1_Stop: SwiftProtobuf.Message, SwiftProtobu
   }
 
   package static func ==(lhs: Altnet_Driver_V1_Stop, rhs: Altnet_Driver_V1_Stop) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerNews: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerNews"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}items\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerNews, rhs: Altnet_Driver_V1_PeerNews) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.items != rhs.items {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerNewsItem: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerNewsItem"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}record\0\u{1}addresses\0\u{1}connected\0\u{1}failed\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Altnet_Driver_V1_PeerRecordNews?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .record(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .record(v)
+        }
+      }()
+      case 2: try {
+        var v: Altnet_Driver_V1_PeerAddressNews?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .addresses(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .addresses(v)
+        }
+      }()
+      case 3: try {
+        var v: Altnet_Driver_V1_PeerConnected?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .connected(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .connected(v)
+        }
+      }()
+      case 4: try {
+        var v: Altnet_Driver_V1_PeerFailed?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .failed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .failed(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.what {
+    case .record?: try {
+      guard case .record(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .addresses?: try {
+      guard case .addresses(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .connected?: try {
+      guard case .connected(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .failed?: try {
+      guard case .failed(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerNewsItem, rhs: Altnet_Driver_V1_PeerNewsItem) -> Bool {
+    if lhs.what != rhs.what {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerRecordNews: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerRecordNews"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}envelope\0\u{1}source\0\u{1}about\0\u{3}learned_on\0\u{3}told_by\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.envelope) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.source) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.about) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.learnedOn) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.toldBy) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.envelope.isEmpty {
+      try visitor.visitSingularBytesField(value: self.envelope, fieldNumber: 1)
+    }
+    if self.source != 0 {
+      try visitor.visitSingularUInt32Field(value: self.source, fieldNumber: 2)
+    }
+    if !self.about.isEmpty {
+      try visitor.visitSingularBytesField(value: self.about, fieldNumber: 3)
+    }
+    if !self.learnedOn.isEmpty {
+      try visitor.visitSingularStringField(value: self.learnedOn, fieldNumber: 4)
+    }
+    if !self.toldBy.isEmpty {
+      try visitor.visitSingularStringField(value: self.toldBy, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerRecordNews, rhs: Altnet_Driver_V1_PeerRecordNews) -> Bool {
+    if lhs.envelope != rhs.envelope {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.about != rhs.about {return false}
+    if lhs.learnedOn != rhs.learnedOn {return false}
+    if lhs.toldBy != rhs.toldBy {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerAddressNews: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerAddressNews"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}addresses\0\u{1}source\0\u{3}lifetime_seconds\0\u{3}learned_on\0\u{3}told_by\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.peer) }()
+      case 2: try { try decoder.decodeRepeatedBytesField(value: &self.addresses) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.source) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.lifetimeSeconds) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.learnedOn) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.toldBy) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peer.isEmpty {
+      try visitor.visitSingularBytesField(value: self.peer, fieldNumber: 1)
+    }
+    if !self.addresses.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.addresses, fieldNumber: 2)
+    }
+    if self.source != 0 {
+      try visitor.visitSingularUInt32Field(value: self.source, fieldNumber: 3)
+    }
+    if self.lifetimeSeconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lifetimeSeconds, fieldNumber: 4)
+    }
+    if !self.learnedOn.isEmpty {
+      try visitor.visitSingularStringField(value: self.learnedOn, fieldNumber: 5)
+    }
+    if !self.toldBy.isEmpty {
+      try visitor.visitSingularStringField(value: self.toldBy, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerAddressNews, rhs: Altnet_Driver_V1_PeerAddressNews) -> Bool {
+    if lhs.peer != rhs.peer {return false}
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.lifetimeSeconds != rhs.lifetimeSeconds {return false}
+    if lhs.learnedOn != rhs.learnedOn {return false}
+    if lhs.toldBy != rhs.toldBy {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerConnected: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerConnected"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}address\0\u{3}latency_microseconds\0\u{1}network\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.peer) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.latencyMicroseconds) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peer.isEmpty {
+      try visitor.visitSingularBytesField(value: self.peer, fieldNumber: 1)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 2)
+    }
+    if self.latencyMicroseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.latencyMicroseconds, fieldNumber: 3)
+    }
+    if !self.network.isEmpty {
+      try visitor.visitSingularStringField(value: self.network, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerConnected, rhs: Altnet_Driver_V1_PeerConnected) -> Bool {
+    if lhs.peer != rhs.peer {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs.latencyMicroseconds != rhs.latencyMicroseconds {return false}
+    if lhs.network != rhs.network {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerFailed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerFailed"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}address\0\u{1}network\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.peer) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peer.isEmpty {
+      try visitor.visitSingularBytesField(value: self.peer, fieldNumber: 1)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 2)
+    }
+    if !self.network.isEmpty {
+      try visitor.visitSingularStringField(value: self.network, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerFailed, rhs: Altnet_Driver_V1_PeerFailed) -> Bool {
+    if lhs.peer != rhs.peer {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs.network != rhs.network {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerOutcomes: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerOutcomes"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}outcomes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.outcomes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.outcomes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.outcomes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerOutcomes, rhs: Altnet_Driver_V1_PeerOutcomes) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.outcomes != rhs.outcomes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerOutcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerOutcome"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}code\0\u{1}detail\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.code) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.detail) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.kind != .unspecified {
+      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 1)
+    }
+    if !self.code.isEmpty {
+      try visitor.visitSingularStringField(value: self.code, fieldNumber: 2)
+    }
+    if !self.detail.isEmpty {
+      try visitor.visitSingularStringField(value: self.detail, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerOutcome, rhs: Altnet_Driver_V1_PeerOutcome) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.code != rhs.code {return false}
+    if lhs.detail != rhs.detail {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerOutcome.Kind: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KIND_UNSPECIFIED\0\u{1}KIND_STORED\0\u{1}KIND_STORED_IN_PART\0\u{1}KIND_UNCHANGED\0\u{1}KIND_REFUSED\0")
+}
+
+nonisolated extension Altnet_Driver_V1_PeerQuestion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerQuestion"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}peers\0\u{1}handout\0\u{1}audience\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeRepeatedBytesField(value: &self.peers) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.handout) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.audience) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.peers.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.peers, fieldNumber: 2)
+    }
+    if self.handout != false {
+      try visitor.visitSingularBoolField(value: self.handout, fieldNumber: 3)
+    }
+    if !self.audience.isEmpty {
+      try visitor.visitSingularStringField(value: self.audience, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerQuestion, rhs: Altnet_Driver_V1_PeerQuestion) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.peers != rhs.peers {return false}
+    if lhs.handout != rhs.handout {return false}
+    if lhs.audience != rhs.audience {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerAnswer"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}peers\0\u{1}failure\0\u{1}handout\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.failure) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.handout) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.peers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 2)
+    }
+    if !self.failure.isEmpty {
+      try visitor.visitSingularStringField(value: self.failure, fieldNumber: 3)
+    }
+    if self.handout != false {
+      try visitor.visitSingularBoolField(value: self.handout, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerAnswer, rhs: Altnet_Driver_V1_PeerAnswer) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.peers != rhs.peers {return false}
+    if lhs.failure != rhs.failure {return false}
+    if lhs.handout != rhs.handout {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_KnownPeer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KnownPeer"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}envelope\0\u{1}addresses\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.envelope) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
+    }
+    if !self.envelope.isEmpty {
+      try visitor.visitSingularBytesField(value: self.envelope, fieldNumber: 2)
+    }
+    if !self.addresses.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.addresses, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_KnownPeer, rhs: Altnet_Driver_V1_KnownPeer) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.envelope != rhs.envelope {return false}
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_KnownAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KnownAddress"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}sources\0\u{3}first_seen\0\u{3}last_seen\0\u{1}expiry\0\u{3}last_success\0\u{3}last_failure\0\u{3}latency_microseconds\0\u{1}failures\0\u{1}network\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.sources) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.firstSeen) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self._expiry) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self._lastSuccess) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self._lastFailure) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self._latencyMicroseconds) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.failures) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 1)
+    }
+    if self.sources != 0 {
+      try visitor.visitSingularUInt32Field(value: self.sources, fieldNumber: 2)
+    }
+    if self.firstSeen != 0 {
+      try visitor.visitSingularInt64Field(value: self.firstSeen, fieldNumber: 3)
+    }
+    if self.lastSeen != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastSeen, fieldNumber: 4)
+    }
+    try { if let v = self._expiry {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._lastSuccess {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._lastFailure {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._latencyMicroseconds {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 8)
+    } }()
+    if self.failures != 0 {
+      try visitor.visitSingularUInt32Field(value: self.failures, fieldNumber: 9)
+    }
+    if !self.network.isEmpty {
+      try visitor.visitSingularStringField(value: self.network, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_KnownAddress, rhs: Altnet_Driver_V1_KnownAddress) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs.sources != rhs.sources {return false}
+    if lhs.firstSeen != rhs.firstSeen {return false}
+    if lhs.lastSeen != rhs.lastSeen {return false}
+    if lhs._expiry != rhs._expiry {return false}
+    if lhs._lastSuccess != rhs._lastSuccess {return false}
+    if lhs._lastFailure != rhs._lastFailure {return false}
+    if lhs._latencyMicroseconds != rhs._latencyMicroseconds {return false}
+    if lhs.failures != rhs.failures {return false}
+    if lhs.network != rhs.network {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

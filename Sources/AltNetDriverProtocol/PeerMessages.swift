@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+
+public import AltNetPeerRecords
+
+/// What a driver asks about peers.
+public enum PeerQuestion: Hashable, Sendable {
+    /// All that is known of them.
+    case known([PeerID])
+    /// What may be told about them to somebody on that network; `nil`: somebody on the open network.
+    case handout([PeerID], to: LocalNetwork?)
+
+    /// Whom it is about.
+    public var peers: [PeerID] {
+        switch self {
+        case .known(let peers), .handout(let peers, to: _): peers
+        }
+    }
+}
+
+/// What a driver is answered.
+public enum PeerAnswer: Hashable, Sendable {
+    case known([KnownPeer])
+    case handouts([PeerHandout])
+    /// Why there is no answer.
+    case failed(String)
+}
+
+/// Bounds of what drivers tell and ask about peers.
+public enum PeerMessageRules {
+    /// The most items in one message of news: what one answer of a DHT, or one identify message, brings.
+    public static let maximumNews = 100
+    /// The most peers in one question.
+    public static let maximumPeers = PeerBookLimits.maximumPeers
+    /// The most messages of news, and the most questions, without an answer: as many as requests over one link.
+    public static let maximumOpen = DriverProtocol.maximumOpenRequests
+    /// How long a driver waits for an answer before it goes on without.
+    public static let deadline: Duration = .seconds(20)
+    /// The longest time for which addresses may be said to hold.
+    static let maximumLifetime: UInt64 = 366 * 86_400
+    /// What a driver may name as the source of news. The operator's word does not come through drivers, and what a record
+    /// certifies is found by verifying it.
+    static let sources: AddressSources = [.identify, .dht, .addrv2, .bolt7, .altAddr, .holePunch, .link]
+}

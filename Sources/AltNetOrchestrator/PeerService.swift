@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+internal import AltNetConfiguration
+internal import AltNetDriverHost
+internal import AltNetDriverProtocol
+internal import AltNetObjects
+internal import AltNetPeerRecords
+internal import AltNetPeerStore
+internal import Logging
+
+/// The peer store's place in the daemon: drivers tell it of peers and ask it about them, links bring and fetch signed
+/// records, and the operator looks into it.
+actor PeerService {
+    /// How often expired addresses are swept out, and how many peers are looked at each time: all of a full store within
+    /// an hour and a half.
+    private static let sweepInterval: Duration = .seconds(60)
+    private static let sweepSize = 1_200
+    /// Requests of ours that drivers carry have numbers of their own range, below those for blocks.
+    private static let firstRequest: UInt64 = 1 << 61
+    /// How often a link may ask for records: eight times at once, and a new time every second. Nobody needs all that we
+    /// know at once, and whoever wants it takes some time for it.
+    private static let requests = (burst: 8, perSecond: 1)
+
+    private struct Link {
+        let exposure: DriverCapabilities.Exposure
+        let origin: NewsOrigin
+        var budget: TokenBucket
+    }
+
+    let book: StoredPeerBook
+    private let sharing: DaemonConfiguration.Peers.Sharing
+    private let logger: Logger
+    private var host: DriverHost?
+    private var links: [String: [DriverLink: Link]] = [:]
+    private var exposures: [String: DriverCapabilities.Exposure] = [:]
+    /// The drivers that are peers themselves, and under which id.
+    private var identities: [String: PeerID] = [:]
+    /// What they signed of themselves last.
+    private var ownRecords: [String: CertifiedPeerRecord] = [:]
+    private var nextRequest = PeerService.firstRequest
+
+    init(_ settings: DaemonConfiguration.Peers, directory: String, logger: Logger) throws(PeerStoreError) {
+        let filter = AddressFilter(
+            refusesPrivateRanges: !settings.keepsPrivateRanges,
+            refusesUnknownTransports: !settings.keepsUnknownTransports)
+        let store = try PeerStore(
+            directory: directory, settings: PeerStoreSettings(capacity: settings.capacity, filter: filter))
+        self.book = StoredPeerBook(store: store, now: { .system })
+        self.sharing = settings.shareRecord
+        self.logger = logger
+    }
+
+    func setHost(_ host: DriverHost) { self.host = host }
+
+    /// Sweeps what has expired, until the task is cancelled.
+    func run() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Self.sweepInterval)
+            do {
+                _ = try await self.book.ask { store, now in try store.sweep(limit: Self.sweepSize, now: now) }
+            } catch {
+                self.logger.warning("the peer store could not be swept", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    // MARK: - Drivers
+
+    func attached(_ driver: String, _ capabilities: DriverCapabilities, identity: String) {
+        self.exposures[driver] = capabilities.exposure
+        if capabilities.peers, let peer = try? PeerID(text: identity) { self.identities[driver] = peer }
+    }
+
+    func detached(_ driver: String) {
+        self.exposures[driver] = nil
+        self.identities[driver] = nil
+        self.ownRecords[driver] = nil
+        self.links[driver] = nil
+    }
+
+    /// Whether what a driver says is for this service alone.
+    static func takes(_ event: DriverEvent) -> Bool {
+        switch event {
+        case .peerNews, .peerQuestion, .announcement(_, .peerRecord), .request(_, id: _, .peerRecords): true
+        case .answer(_, id: let id, _): (Self.firstRequest..<(2 * Self.firstRequest)).contains(id)
+        default: false
+        }
+    }
+
+    func driver(_ driver: String, said event: DriverEvent) {
+        switch event {
+        case .linkOpened(let link, let description): self.open(link, of: driver, description)
+        case .linkClosed(let link, _): self.links[driver]?[link] = nil
+        case .peerNews(let id, let news): self.take(news, id: id, from: driver)
+        case .peerQuestion(let id, let question): self.answer(question, id: id, of: driver)
+        case .announcement(let link, .peerRecord(let envelope)):
+            self.learn([envelope], over: link, of: driver)
+        case .answer(let link, _, .objects(.peerRecords, let envelopes)):
+            self.learn(Array(envelopes.prefix(ObjectRequest.maximumPeerRecords)), over: link, of: driver)
+        case .request(let link, let id, .peerRecords(let peers, let limit)):
+            self.answer(peers, limit: Int(limit), over: link, id: id, of: driver)
+        default: break
+        }
+    }
+
+    private func take(_ news: [PeerNews], id: UInt64, from driver: String) {
+        var (others, positions): ([PeerNews], [Int]) = ([], [])
+        var outcomes = [NewsOutcome](repeating: .unchanged, count: news.count)
+        for (index, item) in news.enumerated() {
+            if case .record(let envelope, _, _, _, _) = item, let own = self.identities[driver],
+                (try? CertifiedPeerRecord(verifiedBefore: envelope))?.record.peer == own
+            {
+                outcomes[index] = self.takeOwn(envelope, of: driver)
+            } else {
+                others.append(item)
+                positions.append(index)
+            }
+        }
+        // Elsewhere: the driver's next event need not wait for the disk.
+        Task {
+            let learned = await self.learn(others)
+            for (position, outcome) in zip(positions, learned) { outcomes[position] = outcome }
+            await self.host?.send(.peerOutcomes(id: id, outcomes), to: driver)
+        }
+    }
+
+    private func learn(_ news: [PeerNews]) async -> [NewsOutcome] {
+        do {
+            return try await self.book.learn(news)
+        } catch {
+            self.logger.warning("news of peers could not be stored", metadata: ["reason": "\(error)"])
+            let refusal = PeerNewsRefusal(.overloaded, "the peer store does not work: \(error)")
+            return Array(repeating: .refused(refusal), count: news.count)
+        }
+    }
+
+    private func answer(_ question: PeerQuestion, id: UInt64, of driver: String) {
+        Task {
+            let answer: PeerAnswer
+            do {
+                switch question {
+                case .known(let peers): answer = .known(try await self.book.known(peers))
+                case .handout(let peers, to: let network):
+                    answer = .handouts(try await self.book.handout(peers, to: network))
+                }
+            } catch {
+                answer = .failed("\(error)")
+            }
+            await self.host?.send(.peerAnswer(id: id, answer), to: driver)
+        }
+    }
+
+    // MARK: - Links
+
+    private func open(_ link: DriverLink, of driver: String, _ description: DriverLinkDescription) {
+        let exposure = description.exposure ?? self.exposures[driver] ?? .clearnetAddress
+        let opened = Link(
+            exposure: exposure, origin: Self.origin(of: description),
+            budget: TokenBucket(burst: Self.requests.burst, perSecond: Self.requests.perSecond, now: .system))
+        self.links[driver, default: [:]][link] = opened
+        guard description.peer.serves.contains(.peerRecords) else { return }
+        self.nextRequest += 1
+        let request = DriverCommand.request(
+            link, id: self.nextRequest, .peerRecords(of: [], limit: UInt32(ObjectRequest.maximumPeerRecords)))
+        let records = self.ownRecords.values.filter { _ in self.maySee(exposure) }
+        Task {
+            await self.host?.send(request, to: driver)
+            for record in records {
+                await self.host?.send(.announcement(link, .peerRecord(record.envelope)), to: driver)
+            }
+        }
+    }
+
+    /// Who tells of peers over this link: where the remote is, or who, when that says nothing.
+    private static func origin(of description: DriverLinkDescription) -> NewsOrigin {
+        let remote = description.remote.split(separator: "@").last.map(String.init) ?? description.remote
+        return NewsOrigin(networkGroup: NetworkGroup.of(remote))
+    }
+
+    /// Whether those who learn that much of us may also learn our addresses.
+    private func maySee(_ exposure: DriverCapabilities.Exposure) -> Bool {
+        switch (self.sharing, exposure) {
+        case (.clearnet, .clearnetAddress), (.pseudonym, .clearnetAddress), (.pseudonym, .pseudonym): true
+        case (.never, _), (.clearnet, _), (.pseudonym, .none): false
+        }
+    }
+
+    private func learn(_ envelopes: [[UInt8]], over link: DriverLink, of driver: String) {
+        guard let origin = self.links[driver]?[link]?.origin else { return }
+        let own = Set(self.identities.values)
+        let news = envelopes.compactMap { envelope -> PeerNews? in
+            // Our own record comes back to us from those whom we told it.
+            guard let peer = (try? CertifiedPeerRecord(verifiedBefore: envelope))?.record.peer, !own.contains(peer)
+            else { return nil }
+            return .record(envelope: envelope, source: .link, about: nil, learnedOn: nil, toldBy: origin)
+        }
+        guard !news.isEmpty else { return }
+        Task { _ = await self.learn(news) }
+    }
+
+    /// What a remote is told: records of those it names, or of any. Nothing where nothing shall be known of us, not even
+    /// whom we know.
+    private func answer(_ peers: [[UInt8]], limit: Int, over link: DriverLink, id: UInt64, of driver: String) {
+        guard var state = self.links[driver]?[link], state.exposure != .none else {
+            return self.send(.answer(link, id: id, .refused(.unsupported)), to: driver)
+        }
+        let limit = min(limit, ObjectRequest.maximumPeerRecords)
+        guard state.budget.take(now: .system) else {
+            return self.send(.answer(link, id: id, .refused(.busy)), to: driver)
+        }
+        self.links[driver]?[link] = state
+        var envelopes = self.ownRecords.values.filter { record in
+            self.maySee(state.exposure) && (peers.isEmpty || peers.contains(record.record.peer.bytes))
+        }.map(\.envelope)
+        let named = peers.compactMap { try? PeerID(bytes: $0) }
+        Task {
+            do {
+                envelopes += try await self.handouts(named.isEmpty ? nil : named, limit: limit)
+                let answer: ObjectAnswer =
+                    envelopes.isEmpty
+                    ? .refused(.notFound) : .objects(.peerRecords, Array(envelopes.prefix(limit)))
+                await self.host?.send(.answer(link, id: id, answer), to: driver)
+            } catch {
+                await self.host?.send(.answer(link, id: id, .refused(.unavailable)), to: driver)
+            }
+        }
+    }
+
+    /// Sealed records that may go anywhere: of the peers named, or of some that are drawn by lot.
+    private func handouts(_ peers: [PeerID]?, limit: Int) async throws -> [[UInt8]] {
+        let peers = try await self.draw(peers, limit: limit)
+        return try await self.book.handout(peers, to: nil).compactMap(\.envelope)
+    }
+
+    private func draw(_ peers: [PeerID]?, limit: Int) async throws -> [PeerID] {
+        if let peers { return peers }
+        // Behind a random place in the order of ids: others ask from other places, so that all are spread.
+        let start = PeerID.random()
+        let page = try await self.book.ask { store, now in try store.list(after: start, limit: limit, now: now) }
+        guard page.peers.count < limit else { return page.peers.map(\.id) }
+        let first = try await self.book.ask { store, now in try store.list(after: nil, limit: limit, now: now) }
+        return (page.peers + first.peers).prefix(limit).map(\.id)
+    }
+
+    // MARK: - Our own record
+
+    private func takeOwn(_ envelope: [UInt8], of driver: String) -> NewsOutcome {
+        let certified: CertifiedPeerRecord
+        do {
+            certified = try CertifiedPeerRecord(verifying: envelope)
+        } catch {
+            return .refused(PeerNewsRefusal(.invalidRecord, "\(error)"))
+        }
+        if let former = self.ownRecords[driver], former.record.sequence >= certified.record.sequence {
+            return .unchanged
+        }
+        self.ownRecords[driver] = certified
+        for (name, links) in self.links {
+            for (link, state) in links where self.maySee(state.exposure) {
+                self.send(.announcement(link, .peerRecord(envelope)), to: name)
+            }
+        }
+        return .stored
+    }
+
+    private func send(_ command: DriverCommand, to driver: String) {
+        Task { await self.host?.send(command, to: driver) }
+    }
+}
+
+extension PeerID {
+    /// An id that nobody has, for drawing lots: that of an Ed25519 or a secp256k1 key, which nearly all peers have.
+    static func random() -> PeerID? {
+        let head: [UInt8] = Bool.random() ? [0, 36, 8, 1, 18, 32] : [0, 37, 8, 2, 18, 33, .random(in: 2...3)]
+        return try? PeerID(bytes: head + (0..<32).map { _ in UInt8.random(in: 0...255) })
+    }
+}

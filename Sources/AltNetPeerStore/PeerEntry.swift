@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetPeerRecords
+
+/// One address of a peer, as the store keeps it.
+struct AddressEntry: Hashable, Sendable {
+    /// Without the peer's own id at the end.
+    let address: Multiaddress
+    /// The network that an ambiguous address belongs to. Together with the address it is the key.
+    let network: LocalNetwork?
+    /// The bucket of whoever told it first.
+    let teller: UInt16
+    let firstSeen: WallClockTime
+    var sources: AddressSources
+    var lastSeen: WallClockTime
+    /// Of all sources but the operator, whose addresses never expire.
+    var expiry: WallClockTime
+    var lastSuccess: WallClockTime?
+    var lastFailure: WallClockTime?
+    var latency: Duration?
+    var failures = 0
+
+    func isLive(_ now: WallClockTime) -> Bool {
+        self.sources.contains(.user) || self.expiry > now
+    }
+
+    func isProven(_ now: WallClockTime) -> Bool {
+        self.lastSuccess.map { $0 + PeerRules.provenLifetime > now } ?? false
+    }
+
+    /// Which address makes room for which: only a lower one for a higher one.
+    func rank(_ now: WallClockTime) -> AddressRank {
+        if self.sources.contains(.user) { return .user }
+        if self.sources.contains(.certified) { return .certified }
+        if self.isProven(now) { return .proven }
+        return self.sources.contains(.identify) ? .identify : .hearsay
+    }
+
+    var known: KnownAddress {
+        KnownAddress(
+            address: self.address, sources: self.sources, firstSeen: self.firstSeen, lastSeen: self.lastSeen,
+            expiry: self.sources.contains(.user) ? nil : self.expiry, lastSuccess: self.lastSuccess,
+            lastFailure: self.lastFailure, latency: self.latency, failures: self.failures, network: self.network)
+    }
+}
+
+/// How well one address of a peer is known, from the least.
+enum AddressRank: Int, Comparable, Sendable {
+    case hearsay, identify, proven, certified, user
+
+    static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Where the sealed record of a peer may be told.
+enum RecordReach: Hashable, Sendable {
+    /// It holds no ambiguous address.
+    case anywhere
+    /// It holds one, and we heard it there.
+    case on(LocalNetwork)
+    /// It holds one, and nobody said where we heard it.
+    case nowhere
+}
+
+/// The sealed record of a peer, verified when it came.
+struct StoredRecord: Hashable, Sendable {
+    let envelope: [UInt8]
+    var reach: RecordReach
+}
+
+/// How well a peer is known, from the least; only peers of the first kind are ever evicted.
+enum Standing: UInt8, Hashable, Sendable {
+    case unproven = 0, proven = 1, user = 2
+}
+
+/// Everything that is kept about one peer.
+struct PeerEntry: Hashable, Sendable {
+    /// The bucket of whoever first told of this peer.
+    let teller: UInt16
+    /// The newest record; there is none without an address.
+    var record: StoredRecord?
+    /// The highest sequence number of a record that was accepted. Survives the record.
+    var sequence: UInt64?
+    /// Until when the number is remembered when nothing else is left.
+    var sequenceUntil = WallClockTime(milliseconds: 0)
+    var addresses: [AddressEntry] = []
+
+    init(teller: UInt16) {
+        self.teller = teller
+    }
+
+    /// Whether there is anything to keep.
+    var isEmpty: Bool { self.addresses.isEmpty && self.sequence == nil }
+
+    /// Removes what has expired, and with the last address the record.
+    mutating func prune(_ now: WallClockTime) {
+        // A clock that was ahead when something was learned must not keep it for ever.
+        let latest = now + PeerRules.provenLifetime
+        if self.addresses.contains(where: { !$0.isLive(now) || $0.expiry > latest }) {
+            self.addresses.removeAll { !$0.isLive(now) }
+            for index in self.addresses.indices where self.addresses[index].expiry > latest {
+                self.addresses[index].expiry = latest
+            }
+        }
+        guard self.addresses.isEmpty else { return }
+        self.record = nil
+        if self.sequenceUntil <= now { self.sequence = nil }
+    }
+
+    /// What it would be, if there is room for it.
+    func standing(_ now: WallClockTime) -> Standing {
+        if self.addresses.contains(where: { $0.sources.contains(.user) }) { return .user }
+        return self.addresses.contains { $0.isProven(now) } ? .proven : .unproven
+    }
+
+    /// The address at which we reached the peer last, of those that still count as proof.
+    func proof(_ now: WallClockTime) -> AddressEntry? {
+        self.addresses.filter { $0.isProven(now) }.max { ($0.lastSuccess ?? now) < ($1.lastSuccess ?? now) }
+    }
+
+    /// When a sweep has to look at it again; nil: never.
+    func due(_ now: WallClockTime) -> WallClockTime? {
+        switch self.standing(now) {
+        case .user: nil
+        case .proven: self.addresses.compactMap(\.lastSuccess).max().map { $0 + PeerRules.provenLifetime }
+        case .unproven: self.addresses.map(\.expiry).max() ?? self.sequenceUntil
+        }
+    }
+
+    /// The live entry as others see it; nil when nothing is known but a sequence number.
+    func known(
+        _ id: PeerID, now: WallClockTime, filter: AddressFilter
+    ) throws(PeerRecordError) -> KnownPeer? {
+        var live = self
+        live.prune(now)
+        guard !live.addresses.isEmpty else { return nil }
+        var record: CertifiedPeerRecord?
+        if let stored = live.record { record = try CertifiedPeerRecord(verifiedBefore: stored.envelope) }
+        return KnownPeer(
+            id: id, record: record, addresses: live.addresses.filter { filter.allows($0) }.map(\.known))
+    }
+
+    /// Sources whose word may be passed on. Not what the operator typed, what was given to us alone, or what we found
+    /// ourselves: nobody else knows it, and telling it would tell whom we know.
+    static let tellable: AddressSources = [.certified, .identify, .dht, .addrv2, .bolt7, .link]
+
+    /// What may be told to somebody on that network.
+    func handout(
+        _ id: PeerID, to network: LocalNetwork?, now: WallClockTime, filter: AddressFilter
+    ) -> PeerHandout? {
+        var live = self
+        live.prune(now)
+        let envelope: [UInt8]? =
+            switch live.record?.reach {
+            case .anywhere?: live.record?.envelope
+            case .on(let home)?: home == network ? live.record?.envelope : nil
+            case .nowhere?, nil: nil
+            }
+        let told = live.addresses.filter { entry in
+            guard !entry.sources.isDisjoint(with: Self.tellable), filter.allows(entry) else { return false }
+            return entry.network == nil ? !entry.address.isAmbiguous : entry.network == network
+        }
+        guard envelope != nil || !told.isEmpty else { return nil }
+        let ordered =
+            told.filter { $0.sources.contains(.certified) } + told.filter { !$0.sources.contains(.certified) }
+        return PeerHandout(id: id, envelope: envelope, addresses: ordered.map(\.address))
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetPeerRecords
+
+/// News after its signature was checked.
+enum CheckedNews: Sendable {
+    case record(CertifiedPeerRecord, source: AddressSources, learnedOn: LocalNetwork?, toldBy: NewsOrigin?)
+    /// Anything but a record.
+    case plain(PeerNews)
+    case refused(PeerNewsRefusal)
+
+    /// Checks a record's signature and whom it is about.
+    ///
+    /// - Parameter known: a record that was verified before, of the peer that this one has to be about. The same bytes
+    ///   are not verified again, so that repeating them costs nothing.
+    init(_ news: PeerNews, known: [UInt8]? = nil) {
+        guard case .record(let envelope, let source, let about, let learnedOn, let toldBy) = news else {
+            self = .plain(news)
+            return
+        }
+        do throws(PeerRecordError) {
+            let record =
+                known == envelope
+                ? try CertifiedPeerRecord(verifiedBefore: envelope) : try CertifiedPeerRecord(verifying: envelope)
+            if let about, about != record.record.peer {
+                self = .refused(
+                    PeerNewsRefusal(
+                        .otherPeer, "the record is about \(record.record.peer), and had to be about \(about)"))
+            } else {
+                self = .record(record, source: source, learnedOn: learnedOn, toldBy: toldBy)
+            }
+        } catch {
+            self = .refused(PeerNewsRefusal(.invalidRecord, error.description))
+        }
+    }
+
+    /// The peer whose entry it changes.
+    var peer: PeerID? {
+        switch self {
+        case .record(let record, _, _, _): record.record.peer
+        case .plain(let news): news.peer
+        case .refused: nil
+        }
+    }
+}
+
+extension PeerNews {
+    /// The peer that it is about, as far as that can be said without looking into a record.
+    var peer: PeerID? {
+        switch self {
+        case .record(_, _, let about, _, _): about
+        case .addresses(let peer, _, _, _, _, _): peer
+        case .connected(let peer, _, _, _): peer
+        case .failed(let peer, _, _): peer
+        }
+    }
+
+    /// Whether the operator waits for it to be safe.
+    var isUsers: Bool {
+        switch self {
+        case .record(_, let source, _, _, _), .addresses(_, _, let source, _, _, _): source.contains(.user)
+        case .connected, .failed: false
+        }
+    }
+}
+
+extension PeerLedger {
+    /// Lets one piece of news change the table.
+    mutating func learn(
+        _ news: CheckedNews, now: WallClockTime, filter: AddressFilter, in table: inout some PeerTable
+    ) throws -> NewsOutcome {
+        if case .refused(let refusal) = news { return .refused(refusal) }
+        guard let peer = news.peer else { return .unchanged }
+        let context = NewsContext(
+            now: now, teller: self.teller(of: news), learnedOn: news.learnedOn, filter: filter)
+        let was = try table.row(of: peer)
+        var entry = was?.entry ?? PeerEntry(teller: context.teller)
+        entry.prune(now)
+        // One whose last word has expired begins anew, with whoever tells of it now.
+        if entry.isEmpty { entry = PeerEntry(teller: context.teller) }
+        let outcome = entry.onNews(news, of: peer, context)
+        switch outcome {
+        case .refused, .unchanged: return outcome
+        case .stored, .storedInPart: break
+        }
+        if let refusal = try self.settle(entry, of: peer, was: was, now: now, in: &table) { return .refused(refusal) }
+        return outcome
+    }
+
+    /// Takes one address of a peer away, on all networks; says whether there was one.
+    mutating func forget(
+        _ address: Multiaddress, of peer: PeerID, now: WallClockTime, in table: inout some PeerTable
+    ) throws -> Bool {
+        guard let was = try table.row(of: peer) else { return false }
+        let plain = address.peerID == peer ? address.withoutPeerID : address
+        var entry = was.entry
+        entry.addresses.removeAll { $0.address == plain }
+        guard entry.addresses.count < was.entry.addresses.count else { return false }
+        entry.rememberSequence(now)
+        entry.prune(now)
+        _ = try self.settle(entry, of: peer, was: was, now: now, in: &table)
+        return true
+    }
+
+    /// Takes away what has expired of a peer; says whether there was anything.
+    mutating func sweep(_ peer: PeerID, now: WallClockTime, in table: inout some PeerTable) throws -> Bool {
+        guard let was = try table.row(of: peer), let due = was.place.due, due <= now else { return false }
+        var entry = was.entry
+        entry.prune(now)
+        _ = try self.settle(entry, of: peer, was: was, now: now, in: &table)
+        return true
+    }
+
+    private func teller(of news: CheckedNews) -> UInt16 {
+        switch news {
+        case .record(_, let source, _, let toldBy), .plain(.addresses(_, _, let source, _, _, let toldBy)):
+            self.teller(toldBy, source)
+        case .plain(.record), .plain(.connected), .plain(.failed), .refused: self.teller(nil, .connection)
+        }
+    }
+}
+
+extension CheckedNews {
+    fileprivate var learnedOn: LocalNetwork? {
+        switch self {
+        case .record(_, _, let learnedOn, _), .plain(.addresses(_, _, _, _, let learnedOn, _)): learnedOn
+        case .plain(.connected(_, _, _, let network)), .plain(.failed(_, _, let network)): network
+        case .plain(.record), .refused: nil
+        }
+    }
+}
+
+extension PeerEntry {
+    fileprivate mutating func onNews(_ news: CheckedNews, of peer: PeerID, _ context: NewsContext) -> NewsOutcome {
+        switch news {
+        case .record(let record, _, _, _): self.onRecord(record, of: peer, context)
+        case .plain(.addresses(_, let addresses, let source, let lifetime, _, _)):
+            self.onAddresses(addresses, of: peer, source: source, lifetime: lifetime, context)
+        case .plain(.connected(_, let address, let latency, _)):
+            self.onConnected(address, of: peer, latency: latency, context)
+        case .plain(.failed(_, let address, _)): self.onFailed(address, of: peer, context)
+        case .refused(let refusal): .refused(refusal)
+        // A record that was not checked.
+        case .plain(.record): .unchanged
+        }
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetPeerRecords
+internal import AltNetPeerStore
+internal import AltNetTestKit
+internal import Crypto
+internal import Foundation
+
+/// The peer store on a disk, beside the bare signature check of the same records.
+enum PeerStoreBench {
+    /// One transaction, as the driver hands news over.
+    private static let batch = 1_000
+    private static let addressesPerPeer = 10
+    private static let now = WallClockTime(seconds: 1_800_000_000)
+
+    /// A record and what its signature covers.
+    private struct Sample {
+        let peer: PeerID
+        let envelope: [UInt8]
+        let key: [UInt8]
+        let message: [UInt8]
+        let signature: [UInt8]
+    }
+
+    static func run() throws {
+        let records = try (0..<20_000).map { try Self.sample($0, addresses: 4) }
+        try Self.verification(records)
+        var costs: [(peers: Int, cost: Cost)] = []
+        for peers in [1_000, 10_000, 100_000] { costs.append((peers, try Self.store(of: peers))) }
+        Self.growth(costs)
+    }
+
+    // MARK: - Records against signatures
+
+    private static func verification(_ records: [Sample]) throws {
+        var (bare, stored) = (Double.infinity, Double.infinity)
+        var valid = 0
+        // In turn, so that both see the same machine.
+        for _ in 0..<3 {
+            bare = min(
+                bare,
+                try Stopwatch.once {
+                    for record in records {
+                        let key = try Curve25519.Signing.PublicKey(rawRepresentation: record.key)
+                        if key.isValidSignature(record.signature, for: record.message) { valid += 1 }
+                    }
+                })
+            let store = try PeerStore(directory: TemporaryDirectory.make())
+            stored = min(
+                stored,
+                try Stopwatch.once {
+                    for start in stride(from: 0, to: records.count, by: Self.batch) {
+                        try Self.learn(records[start..<start + Self.batch], in: store)
+                    }
+                })
+        }
+        precondition(valid == 3 * records.count)
+        let count = Double(records.count)
+        Figure.print("peer records: bare signature checks", count / bare, "records/s")
+        Figure.print("peer records: verified and stored", count / stored, "records/s")
+        Figure.print(
+            "peer records: time to verify and store", stored / bare, "bare signature checks", atMost: 1.5,
+            of: "issue 5")
+    }
+
+    private static func learn(_ records: some Collection<Sample>, in store: PeerStore) throws {
+        let outcomes = try store.learn(
+            records.map { .record(envelope: $0.envelope, source: .dht, about: $0.peer) }, now: Self.now)
+        precondition(outcomes.allSatisfy { $0 == .stored })
+    }
+
+    // MARK: - A store of some size
+
+    /// Seconds for one operation.
+    private struct Cost {
+        var lookUp = 0.0, batchOfRecords = 0.0, newPeer = 0.0, change = 0.0, eviction = 0.0
+    }
+
+    private static func store(of peers: Int) throws -> Cost {
+        let directory = TemporaryDirectory.make()
+        var cost = Cost()
+        var ids: [PeerID] = []
+        do {
+            let store = try PeerStore(directory: directory, settings: PeerStoreSettings(capacity: peers))
+            for start in stride(from: 0, to: peers, by: Self.batch) {
+                let records = try (start..<start + Self.batch).map {
+                    try Self.sample($0, addresses: Self.addressesPerPeer)
+                }
+                try Self.learn(records, in: store)
+                ids += records.map(\.peer)
+            }
+        }
+        let memory = Self.residentMemory()
+        var opened: PeerStore?
+        let start = try Stopwatch.once {
+            opened = try PeerStore(directory: directory, settings: PeerStoreSettings(capacity: 2 * peers))
+        }
+        guard let store = opened else { return cost }
+        var random = SeededRandom(seed: 5)
+        let asked = (0..<20_000).map { _ in ids.randomElement(using: &random) ?? ids[0] }
+        cost.lookUp =
+            try Stopwatch.best(of: 3) {
+                for id in asked { precondition(try store.known([id], now: Self.now).count == 1) }
+            } / Double(asked.count)
+        let many = Array(ids.shuffled(using: &random).prefix(Self.batch))
+        cost.batchOfRecords = try Stopwatch.best(of: 10) {
+            let told = try store.handout(many, to: nil, now: Self.now)
+            precondition(told.count == many.count && told.allSatisfy { $0.envelope != nil })
+        }
+        cost.change = try Self.time(
+            asked.prefix(10_000).map { id in
+                .addresses(id, [Self.address(random.next())], source: .dht, lifetime: .seconds(3_600))
+            }, in: store)
+        cost.newPeer = try Self.time(
+            (0..<1_000).map { _ in
+                .addresses(
+                    Self.stranger(&random), [Self.address(random.next())], source: .dht, lifetime: .seconds(3_600))
+            }, in: store)
+        if peers == 100_000 {
+            Figure.print("peer store: look-ups of one peer at 1,000,000 addresses", 1 / cost.lookUp, "look-ups/s")
+            Figure.print("peer store: 1,000 records in one query", cost.batchOfRecords * 1_000, "ms")
+            Figure.print("peer store: start with 100,000 peers", start * 1_000, "ms")
+            Figure.print("peer store: file of 100,000 peers with 10 addresses", Self.fileSize(directory), "MB")
+            Figure.print(
+                "peer store: memory for 100,000 peers in use", max(0, Self.residentMemory() - memory), "MB")
+        }
+        cost.eviction = try Self.evictions(&random, of: peers)
+        return cost
+    }
+
+    /// A full store in which each newcomer pushes somebody else out.
+    private static func evictions(_ random: inout SeededRandom, of peers: Int) throws -> Double {
+        let store = try PeerStore(
+            directory: TemporaryDirectory.make(), settings: PeerStoreSettings(capacity: peers))
+        func news(_ count: Int, _ group: (Int) -> String) -> [PeerNews] {
+            (0..<count).map { number in
+                .addresses(
+                    Self.stranger(&random), (0..<Self.addressesPerPeer).map { _ in Self.address(random.next()) },
+                    source: .dht, lifetime: .seconds(3_600), toldBy: NewsOrigin(networkGroup: group(number)))
+            }
+        }
+        for _ in stride(from: 0, to: peers, by: Self.batch) {
+            _ = try store.learn(news(Self.batch) { _ in "flood" }, now: Self.now)
+        }
+        return try Self.time(news(min(peers / 4, 5_000)) { "\($0 % 250)" }, in: store)
+    }
+
+    private static func time(_ news: [PeerNews], in store: PeerStore) throws -> Double {
+        try Stopwatch.once {
+            for start in stride(from: 0, to: news.count, by: Self.batch) {
+                let outcomes = try store.learn(Array(news[start..<min(start + Self.batch, news.count)]), now: Self.now)
+                precondition(outcomes.allSatisfy { $0 == .stored })
+            }
+        } / Double(news.count)
+    }
+
+    // MARK: - Growth
+
+    /// From 10,000 to 1,000,000 addresses a logarithm grows by half.
+    private static func growth(_ costs: [(peers: Int, cost: Cost)]) {
+        guard let first = costs.first, let last = costs.last else { return }
+        let operations: [(String, KeyPath<Cost, Double>)] = [
+            ("looking one peer up", \.lookUp), ("1,000 records in one query", \.batchOfRecords),
+            ("a new peer", \.newPeer), ("a new address", \.change), ("a new peer in a full store", \.eviction),
+        ]
+        let addresses = { (peers: Int) in Double(peers * Self.addressesPerPeer) }
+        let logarithm = log(addresses(last.peers)) / log(addresses(first.peers))
+        for (name, path) in operations {
+            for (peers, cost) in costs {
+                Figure.print(
+                    "peer store: \(name) at \(peers * Self.addressesPerPeer) addresses", cost[keyPath: path] * 1e6, "µs"
+                )
+            }
+            Figure.print(
+                "peer store: \(name), growth from 10,000 to 1,000,000 addresses",
+                last.cost[keyPath: path] / first.cost[keyPath: path], "times", atMost: logarithm,
+                of: "growth of the logarithm")
+        }
+    }
+
+    // MARK: - Samples
+
+    private static func sample(_ number: Int, addresses count: Int) throws -> Sample {
+        var random = SeededRandom(seed: UInt64(number) &+ 1)
+        guard let key = PeerPrivateKey.ed25519(seed: random.bytes(32)) else { throw CancellationError() }
+        let record = PeerRecord(
+            peer: key.peerID, sequence: UInt64(number) + 1,
+            addresses: (0..<count).map { _ in Self.address(random.next()) })
+        let sealed = try record.sealed(by: key)
+        let envelope = try SignedEnvelope(opening: sealed.envelope, domain: "libp2p-peer-record", type: [3, 1])
+        var message: [UInt8] = []
+        for part in [Array("libp2p-peer-record".utf8), envelope.payloadType, envelope.payload] {
+            UnsignedVarint.append(UInt64(part.count), to: &message)
+            message += part
+        }
+        return Sample(
+            peer: key.peerID, envelope: sealed.envelope, key: envelope.publicKey.data, message: message,
+            signature: envelope.signature)
+    }
+
+    private static func address(_ number: UInt64) -> Multiaddress {
+        let bytes: [UInt8] = [
+            4, UInt8(1 + number % 9), UInt8(truncatingIfNeeded: number >> 8), UInt8(truncatingIfNeeded: number >> 16),
+            UInt8(truncatingIfNeeded: number >> 24), 6, 0x0f, UInt8(truncatingIfNeeded: number >> 32),
+        ]
+        guard let address = try? Multiaddress(bytes: bytes) else { preconditionFailure("no address: \(bytes)") }
+        return address
+    }
+
+    private static func stranger(_ random: inout SeededRandom) -> PeerID {
+        guard let peer = try? PeerID(bytes: [0x12, 32] + random.bytes(32)) else { preconditionFailure("no peer id") }
+        return peer
+    }
+
+    /// In megabytes.
+    private static func fileSize(_ directory: String) -> Double {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+        let sizes = files.map { name -> Double in
+            let attributes = try? FileManager.default.attributesOfItem(atPath: "\(directory)/\(name)")
+            return (attributes?[.size] as? NSNumber)?.doubleValue ?? 0
+        }
+        return sizes.reduce(0, +) / 1e6
+    }
+
+    /// In megabytes.
+    private static func residentMemory() -> Double {
+        let status = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)) ?? ""
+        let pages = status.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? 0
+        return pages * Double(getpagesize()) / 1e6
+    }
+}
