@@ -139,7 +139,7 @@ extension Libp2pHost {
             state.nextNumber += 1
             let number = state.nextNumber
             let task = Task {
-                // Attempts that are given up must not make anybody wait for the system's time-out.
+                // Who gives an attempt up does not wait for the system's time-out; its slot does.
                 let connecting = Task {
                     do {
                         try await start()
@@ -147,21 +147,24 @@ extension Libp2pHost {
                         core.close(.network(NetworkFailure.describe(error)))
                     }
                 }
-                await self.follow(core, slot: slot, at: address, promise: promise)
-                await connecting.value
+                let slot = await self.follow(core, slot: slot, at: address, promise: promise)
                 self.state.withLock { $0.running[number] = nil }
+                Task {
+                    await connecting.value
+                    self.state.withLock { $0.slots.release(slot) }
+                }
             }
             state.running[number] = Running(core: core, task: task)
             return true
         }
     }
 
-    /// Carries out what a connection says, until it ends.
+    /// Carries out what a connection says, until it ends; gives the slot, in which the peer is noted.
     private func follow(
         _ core: LinkCore, slot: ConnectionSlots.Slot, at address: Multiaddress, promise: LinkPromise?
-    ) async {
+    ) async -> ConnectionSlots.Slot {
         let begun = MonotonicInstant.now
-        await withDiscardingTaskGroup { group in
+        return await withDiscardingTaskGroup(returning: ConnectionSlots.Slot.self) { group in
             var slot = slot
             var link: Libp2pLink?
             var isEstablished = false
@@ -197,8 +200,8 @@ extension Libp2pHost {
                     }
                 }
             }
-            self.state.withLock { $0.slots.release(slot) }
             // Streams have ended with the connection. News of it still reaches the peer book.
+            return slot
         }
     }
 

@@ -116,7 +116,7 @@ extension Libp2pHost {
         message.publicKey = self.key.publicKey.protobuf
         message.listenAddresses = self.addresses(for: link.network)
         message.protocols = self.protocols
-        message.observedAddress = link.isInbound ? link.address.withoutPeerID : nil
+        message.observedAddress = self.observed(link)
         message.protocolVersion = self.configuration.protocolVersion
         message.agentVersion = self.configuration.agentVersion
         if let record = self.record, record.record.addresses.allSatisfy({ self.mayTell($0, to: link.network) }) {
@@ -124,6 +124,15 @@ extension Libp2pHost {
         }
         guard let framed = message.framed else { throw IdentifyError.tooLong(IdentifyMessage.maximumSize) }
         return framed
+    }
+
+    /// Where we see a peer; `nil` when a name or a proxy stands between.
+    private func observed(_ link: Libp2pLink) -> Multiaddress? {
+        guard link.isInbound || self.configuration.proxy == nil else { return nil }
+        switch link.address.endpoint?.host {
+        case .ip4, .ip6: return link.address.withoutPeerID
+        case .name, .onion3, .garlic, nil: return nil
+        }
     }
 
     // MARK: Our addresses

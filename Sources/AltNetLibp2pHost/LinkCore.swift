@@ -20,10 +20,10 @@ final class LinkCore: Sendable {
     }
 
     /// Bytes that wait for the socket before streams have to wait, too.
-    static let congestion = 256 * 1_024
+    static let congestion = 128 * 1_024
     /// Bytes that wait for the socket before the connection is given up. Streams wait long before; what is left are
     /// answers to a remote that asks and does not read.
-    static let maximumQueued = 2 * 1_024 * 1_024
+    static let maximumQueued = 1_024 * 1_024
     /// How long the other side may take to end a stream that nobody reads any more.
     static let drainTime: Duration = .seconds(30)
     /// Bytes that are read and dropped of such a stream.
