@@ -20,7 +20,7 @@ public final class NoteBook: PeerBook {
     /// The records that came, by the peer that they had to be about, as they came.
     public var envelopes: [PeerID: [UInt8]] {
         var envelopes: [PeerID: [UInt8]] = [:]
-        for case .record(let envelope, _, let about?, _) in self.news { envelopes[about] = envelope }
+        for case .record(let envelope, _, let about?, _, _) in self.news { envelopes[about] = envelope }
         return envelopes
     }
 
@@ -32,7 +32,7 @@ public final class NoteBook: PeerBook {
     /// Plain addresses that peers told of themselves.
     public var addresses: [PeerID: [Multiaddress]] {
         var addresses: [PeerID: [Multiaddress]] = [:]
-        for case .addresses(let peer, let news, .identify, _, _) in self.news { addresses[peer] = news }
+        for case .addresses(let peer, let news, .identify, _, _, _) in self.news { addresses[peer] = news }
         return addresses
     }
 
