@@ -58,15 +58,18 @@ extension Libp2pHost {
         var known = isPush ? link.identify ?? IdentifyMessage() : IdentifyMessage()
         known.replace(with: message)
         link.learn(known)
+        let origin = NewsOrigin(networkGroup: link.address.networkGroup)
         var news: [PeerNews] = []
         if let envelope = message.signedPeerRecord {
-            news.append(.record(envelope: envelope, source: .identify, about: link.peer, learnedOn: link.network))
+            news.append(
+                .record(
+                    envelope: envelope, source: .identify, about: link.peer, learnedOn: link.network, toldBy: origin))
         }
         if !message.listenAddresses.isEmpty {
             news.append(
                 .addresses(
                     link.peer, message.listenAddresses, source: .identify,
-                    lifetime: self.configuration.identifyLifetime, learnedOn: link.network))
+                    lifetime: self.configuration.identifyLifetime, learnedOn: link.network, toldBy: origin))
         }
         if !news.isEmpty { await self.learn(news) }
         if let observed = message.observedAddress, !isPush { self.configuration.onObserved?(observed, link) }

@@ -68,7 +68,12 @@ struct HostIdentifyTests {
             return message
         }
         let bob = try TestHost.key(2).peerID
-        #expect(news == [.record(envelope: record.envelope, source: .identify, about: bob, learnedOn: .loopback)])
+        #expect(
+            news == [
+                .record(
+                    envelope: record.envelope, source: .identify, about: bob, learnedOn: .loopback,
+                    toldBy: NewsOrigin(networkGroup: try Multiaddress(text: "/ip4/127.0.0.1/tcp/1").networkGroup))
+            ])
     }
 
     @Test("Who shows somebody else's key is believed nothing")
