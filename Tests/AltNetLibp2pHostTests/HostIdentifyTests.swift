@@ -5,6 +5,7 @@ import AltNetLibp2p
 import AltNetPeerRecords
 import AltNetTestKit
 import AltNetTransport
+import Foundation
 import Libp2pTestSupport
 import Synchronization
 import Testing
@@ -206,6 +207,34 @@ struct SocketTargetTests {
         let address = try Multiaddress(text: address)
         #expect(throws: LinkFailure.self) { try SocketTarget.of(address, hasProxy: true) }
         #expect(throws: LinkFailure.self) { try SocketTarget.listening(address) }
+    }
+
+    static let socks = "/usr/bin/microsocks"
+
+    @Test(
+        "Everything goes through the proxy, and identify tells nobody where it sees the proxy's other end",
+        .enabled(
+            if: FileManager.default.isExecutableFile(atPath: Self.socks),
+            "needs microsocks; run: scripts/setup --tests"))
+    func throughProxy() async throws {
+        let port = try FreePort.find()
+        let proxy = try BackgroundProcess(Self.socks, ["-i", "127.0.0.1", "-p", "\(port)"])
+        let bob = try await TestHost.start(try TestHost.key(2))
+        let alice = try await TestHost.start(try TestHost.key(1)) {
+            $0.proxy = HostAndPort(host: "127.0.0.1", port: port)
+        }
+        let link = try await Condition.value("the proxy listens") {
+            try? await alice.host.attempt(bob.peer, at: bob.addresses[0])
+        }
+        #expect(try await link.ping() > .zero)
+        try await Condition.wait("the log of the proxy names the target") {
+            proxy.errors.contains("\(bob.addresses[0].endpoint?.port ?? 0)")
+        }
+        let told = try await Condition.value("bob knows alice") { bob.host.links.first?.identify }
+        #expect(told.observedAddress == nil && told.agentVersion == "altnet")
+        await alice.host.shutdown()
+        await bob.host.shutdown()
+        proxy.kill()
     }
 
     @Test("A host whose proxy is gone reaches nobody, not even directly")
