@@ -50,7 +50,7 @@ extension Libp2pHost {
         guard peer != self.peer else { throw LinkFailure.ourselves }
         let target = try SocketTarget.of(address, hasProxy: self.configuration.proxy != nil)
         let slot = try self.slot(isInbound: false, for: address)
-        let core = LinkCore(self.connectionConfiguration(.dialer(expecting: peer)), entropy: Self.entropy())
+        let core = self.core(.dialer(expecting: peer))
         let promise = LinkPromise()
         let started = self.run(core, slot: slot, at: address, promise: promise) {
             let connection = try await self.network.connect(to: target, proxy: self.configuration.proxy) {
@@ -70,7 +70,7 @@ extension Libp2pHost {
     func receiver() -> (
         onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
     ) {
-        let core = LinkCore(self.connectionConfiguration(.listener), entropy: Self.entropy())
+        let core = self.core(.listener)
         return (
             onEvent: { core.onSocket($0) },
             onConnection: { connection in
@@ -93,10 +93,11 @@ extension Libp2pHost {
         }
     }
 
-    private func connectionConfiguration(_ role: Libp2pConnection.Role) -> Libp2pConnection.Configuration {
+    private func core(_ role: Libp2pConnection.Role) -> LinkCore {
         let served = self.state.withLock { Set($0.handlers.keys) }
-        return Libp2pConnection.Configuration(
+        let configuration = Libp2pConnection.Configuration(
             role: role, key: self.key, served: served, limits: self.configuration.limits)
+        return LinkCore(configuration, entropy: Self.entropy(), writeTimeout: self.configuration.writeTimeout)
     }
 
     private static func entropy() -> NoiseEntropy {
