@@ -20,7 +20,7 @@ public final class NoteBook: PeerBook {
     /// The records that came, by the peer that they had to be about.
     public var records: [PeerID: CertifiedPeerRecord] {
         var records: [PeerID: CertifiedPeerRecord] = [:]
-        for case .record(let envelope, _, let about?, _) in self.news {
+        for case .record(let envelope, _, let about?, _, _) in self.news {
             records[about] = try? CertifiedPeerRecord(verifying: envelope)
         }
         return records
