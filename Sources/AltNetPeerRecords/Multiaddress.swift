@@ -168,7 +168,8 @@ public struct Multiaddress: Hashable, Sendable, CustomStringConvertible {
             count += 1
             guard count <= Self.maximumComponents else { throw .tooDeep }
             guard let form = part.form else { continue }
-            guard form.accepts(part.value) else {
+            // A path has no end in a text, so that nothing can follow it.
+            guard form.accepts(part.value), form != .path || parts.isAtEnd else {
                 throw .badValue(MultiaddressProtocol.of(code: part.code)?.name ?? "")
             }
             switch part.code {

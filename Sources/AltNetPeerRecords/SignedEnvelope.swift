@@ -94,7 +94,9 @@ public struct SignedEnvelope: Hashable, Sendable {
         self.payloadType = type
         self.payload = Array(envelope.payload)
         self.signature = signature
-        self.bytes = Self.encoded(envelope.key, envelope.payloadType, envelope.payload, envelope.signature)
+        self.bytes = Self.encoded(
+            self.publicKey.protobuf[...], envelope.payloadType, envelope.payload, envelope.signature)
+        guard self.bytes.count <= Self.maximumSize else { throw .tooLong(self.bytes.count) }
     }
 
     /// Who signed.
@@ -168,13 +170,22 @@ public struct UnverifiedEnvelope: Hashable, Sendable {
 
     /// Whose the envelope says it is.
     public func publicKey() throws(PeerKeyError) -> PeerPublicKey {
-        try PeerPublicKey(protobuf: self.key)
+        let (kind, data) = try self.keyFields()
+        return try PeerPublicKey(kind: kind, data: data)
     }
 
+    /// Kind and data of the key.
+    ///
+    /// py-libp2p leaves the kind out when it is 0, RSA, which only an envelope allows: the id of the peer follows from
+    /// the key in full, and that is how the envelope is handed on.
     func keyFields() throws(PeerKeyError) -> (PeerKeyKind, [UInt8]) {
         guard self.key.count <= PeerPublicKey.maximumSize else { throw .tooLong(self.key.count) }
-        return try PeerPublicKey.fields(of: self.key)
+        let isWithoutKind = self.key.first == Self.dataField
+        return try PeerPublicKey.fields(of: isWithoutKind ? Self.rsaKind[...] + self.key : self.key)
     }
+
+    private static let dataField: UInt8 = 2 << 3 | 2
+    private static let rsaKind: [UInt8] = [1 << 3, UInt8(PeerKeyKind.rsa.rawValue)]
 
     private static func next(
         _ reader: inout ProtobufReader
