@@ -260,7 +260,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetNode", "AltNetOrchestrator",
+                "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetLightning",
+                "AltNetNode", "AltNetOrchestrator",
                 "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
