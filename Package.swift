@@ -411,7 +411,7 @@ let package = Package(
             ]),
         .testTarget(
             name: "AltNetCommandsTests",
-            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl", argumentParser]),
+            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl", "AltNetPeerRecords", argumentParser]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [

@@ -50,7 +50,7 @@ extension InputFile {
         do {
             bytes = try Self.read(path, atMost: Self.maximumRecordFile)
         } catch let problem as Problem {
-            throw Failure.exit(problem.description)
+            throw Failure.exit(problem.description, status: EX_NOINPUT)
         }
         let digits = bytes.filter { ![0x20, 0x09, 0x0a, 0x0d].contains($0) }
         guard digits.allSatisfy({ (0x21...0x7e).contains($0) }) else { return bytes }

@@ -177,7 +177,10 @@ struct RecordCommand: AsyncParsableCommand {
     struct Verify: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Says whether a record is genuine.",
-            discussion: "The status is 0 when it is, and 1 when it is not; then the first line says why.")
+            discussion: """
+                The status is 0 when it is, 1 when it is not, and 66 when the file cannot be read. The first line says \
+                why it is not.
+                """)
 
         @OptionGroup var input: Input
 

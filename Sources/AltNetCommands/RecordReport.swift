@@ -111,7 +111,7 @@ struct RecordReport: Encodable {
         guard self.genuine else { return "NOT GENUINE  \(self.problem ?? "")" }
         let count = [self.addresses?.count, self.bitcoin?.count, self.lightning?.count].compactMap(\.self).reduce(0, +)
         return """
-            GENUINE      \(self.kind?.rawValue ?? "") record with \(count) addresses
+            GENUINE      \(self.kind?.rawValue ?? "") record with \(count) \(count == 1 ? "address" : "addresses")
             peer         \(self.peer ?? "")
             sequence     \(self.sequence ?? 0)
             """
