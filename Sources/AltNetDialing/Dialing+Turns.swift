@@ -53,7 +53,7 @@ extension Dialing {
         where !dial.requests.contains(where: { dial.allows($0, attempt) }) {
             dial.attempts[id] = nil
             self.attemptPeers[id] = nil
-            directives.append(.close(attempt: id))
+            directives.append(.close(attempt: id, .unwanted))
         }
         guard !dial.requests.isEmpty else {
             self.turns.removeAll { $0 == dial.peer }

@@ -64,12 +64,20 @@ public struct Dialing: Sendable {
         case local
     }
 
+    /// Why an attempt is broken off.
+    public enum CloseReason: Hashable, Sendable {
+        /// Nobody wants it any more.
+        case unwanted
+        /// It took longer than ``Settings/attemptTimeout``: a failure of the address.
+        case tooSlow
+    }
+
     /// What the caller has to do.
     public enum Directive: Hashable, Sendable {
         /// Connect to the peer at the address, and prove that it is the peer. The address does not end with its id.
         case open(attempt: AttemptID, PeerID, Multiaddress)
         /// Break the attempt off, or close what came of it. Nobody was given it.
-        case close(attempt: AttemptID)
+        case close(attempt: AttemptID, CloseReason)
         /// The request ends with the connection that came of the attempt; others may have been given the same.
         case succeeded(request: RequestID, attempt: AttemptID)
         /// The request ends.
@@ -185,7 +193,7 @@ public struct Dialing: Sendable {
     public mutating func onConnected(_ attempt: AttemptID, now: MonotonicInstant) -> [Directive] {
         guard let (found, ended) = self.end(attempt) else {
             // Broken off while it succeeded. A connection that was handed out is none of these.
-            return self.connectionPeers[attempt] == nil ? [.close(attempt: attempt)] : []
+            return self.connectionPeers[attempt] == nil ? [.close(attempt: attempt, .unwanted)] : []
         }
         var dial = found
         self.backOff.onConnected(DialBackOff.Key(peer: dial.peer, address: ended.address))
@@ -194,7 +202,7 @@ public struct Dialing: Sendable {
             directives = self.satisfy(&dial, with: Connection(attempt: attempt, candidate: candidate))
         }
         if directives.isEmpty {
-            directives = [.close(attempt: attempt)]
+            directives = [.close(attempt: attempt, .unwanted)]
         } else if let candidate = dial.candidates[ended.address] {
             self.remember(Connection(attempt: attempt, candidate: candidate), peer: dial.peer)
         }
@@ -245,7 +253,7 @@ public struct Dialing: Sendable {
             for (id, attempt) in dial.attempts.sorted(by: { $0.key < $1.key }) where attempt.deadline <= now {
                 self.attemptPeers[id] = nil
                 dial.attempts[id] = nil
-                directives.append(.close(attempt: id))
+                directives.append(.close(attempt: id, .tooSlow))
                 dial = self.failed(dial, attempt, .remote, now: now)
             }
             directives += self.settle(dial, now: now)

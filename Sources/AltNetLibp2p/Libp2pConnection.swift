@@ -92,7 +92,8 @@ public struct Libp2pConnection: Sendable {
     private var handshakeDeadline: MonotonicInstant
     private var lastHeard: MonotonicInstant
     private var isAsked = false
-    private var idleSince: MonotonicInstant
+    /// Since when there are no streams; `nil` while there are some.
+    private var idleSince: MonotonicInstant?
     private var timer: MonotonicInstant?
 
     /// - Parameters:
@@ -160,8 +161,8 @@ public struct Libp2pConnection: Sendable {
                 self.isAsked = true
                 self.yamux.ping()
             }
-            if let idleTimeout = self.configuration.limits.idleTimeout, self.yamux.count == 0,
-                now >= self.idleSince + idleTimeout
+            if let idleTimeout = self.configuration.limits.idleTimeout, let since = self.idleSince,
+                now >= since + idleTimeout
             {
                 self.close(.idle)
             }
@@ -302,7 +303,7 @@ public struct Libp2pConnection: Sendable {
     /// Encrypts what has collected, and gives out the directives of this call in their order: bytes first.
     mutating func finish(now: MonotonicInstant) -> [Directive] {
         self.encrypt()
-        if self.yamux.count > 0 { self.idleSince = now }
+        self.idleSince = self.yamux.count > 0 ? nil : self.idleSince ?? now
         if self.canGoOn {
             let moment = self.nextMoment
             // A timer that comes too early costs one call; setting it again with every packet would cost more.
@@ -338,8 +339,8 @@ public struct Libp2pConnection: Sendable {
         let limits = self.configuration.limits
         var moment = self.lastHeard + limits.keepAlive
         if self.isAsked { moment = moment + limits.keepAlive }
-        if let idleTimeout = limits.idleTimeout, self.yamux.count == 0 {
-            moment = min(moment, self.idleSince + idleTimeout)
+        if let idleTimeout = limits.idleTimeout, let since = self.idleSince {
+            moment = min(moment, since + idleTimeout)
         }
         if let deadline = self.nextStreamDeadline { moment = min(moment, deadline) }
         return moment

@@ -109,8 +109,11 @@ struct NoiseXX: Sendable {
     private mutating func mix(
         _ ours: Curve25519.KeyAgreement.PrivateKey, _ theirs: Curve25519.KeyAgreement.PublicKey?
     ) throws(NoiseError) {
-        // The library refuses keys of small order, which would make the secret a constant.
-        guard let theirs, let secret = try? ours.sharedSecretFromKeyAgreement(with: theirs) else { throw .badKey }
+        // A key of small order makes the secret zero, whatever ours is: known to everybody. Noise leaves the check to us
+        // (section 9.1), and the library does not make it.
+        guard let theirs, let secret = try? ours.sharedSecretFromKeyAgreement(with: theirs),
+            secret.withUnsafeBytes({ $0.contains { $0 != 0 } })
+        else { throw .badKey }
         self.state.mix(secret)
     }
 

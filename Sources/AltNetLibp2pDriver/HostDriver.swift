@@ -28,6 +28,8 @@ actor HostDriver: Driver {
     /// The pauses between attempts to reach a target, doubling.
     private static let firstPause: Duration = .seconds(1)
     private static let longestPause: Duration = .seconds(300)
+    /// How long a link is kept back until the peer has said what it is.
+    private static let introduction: Duration = .seconds(3)
 
     nonisolated let capabilities: DriverCapabilities
     nonisolated let identity: String
@@ -36,6 +38,8 @@ actor HostDriver: Driver {
     private var targets: [String: Task<Void, Never>] = [:]
     private var links: [ObjectIdentifier: DriverLink] = [:]
     private var byNumber: [DriverLink: Libp2pLink] = [:]
+    /// Links of which the orchestrator has not been told yet, as their peers have not introduced themselves.
+    private var unannounced: [ObjectIdentifier: Task<Void, Never>] = [:]
     private var nextLink: UInt64 = 1
     private var operations: [UInt64: Task<Void, Never>] = [:]
 
@@ -114,29 +118,37 @@ actor HostDriver: Driver {
     private func tell(_ event: HostEvent, _ orchestrator: OrchestratorConnection) async {
         switch event {
         case .connected(let link):
-            // Told when the peer has said what it is, or at the latest when it is asked to close.
-            guard self.links[ObjectIdentifier(link)] == nil, self.links.count < DriverProtocol.maximumLinks else {
-                return link.close()
+            guard self.links.count + self.unannounced.count < DriverProtocol.maximumLinks else { return link.close() }
+            self.unannounced[ObjectIdentifier(link)] = Task {
+                try? await Task.sleep(for: Self.introduction)
+                await self.announce(link, orchestrator)
             }
-            let number = DriverLink(self.nextLink)
-            self.nextLink += 1
-            self.links[ObjectIdentifier(link)] = number
-            self.byNumber[number] = link
-            await orchestrator.send(
-                .linkOpened(
-                    number,
-                    DriverLinkDescription(
-                        target: self.target(of: link), remote: Self.place(link.address),
-                        peer: LinkPeer(
-                            identity: link.peer.description, agent: UntrustedText(link.identify?.agentVersion ?? ""),
-                            claimedHeight: nil, serves: []))))
+        case .identified(let link, _): await self.announce(link, orchestrator)
         case .disconnected(let link, let failure):
+            self.unannounced.removeValue(forKey: ObjectIdentifier(link))?.cancel()
             guard let number = self.links.removeValue(forKey: ObjectIdentifier(link)) else { return }
             self.byNumber[number] = nil
             await orchestrator.send(
                 .linkClosed(number, DisconnectReason(.closed, UntrustedText("\(failure)").description)))
-        case .identified: break
         }
+    }
+
+    /// Tells the orchestrator of a link, once.
+    private func announce(_ link: Libp2pLink, _ orchestrator: OrchestratorConnection) async {
+        guard let waiting = self.unannounced.removeValue(forKey: ObjectIdentifier(link)) else { return }
+        waiting.cancel()
+        let number = DriverLink(self.nextLink)
+        self.nextLink += 1
+        self.links[ObjectIdentifier(link)] = number
+        self.byNumber[number] = link
+        await orchestrator.send(
+            .linkOpened(
+                number,
+                DriverLinkDescription(
+                    target: self.target(of: link), remote: Self.place(link.address),
+                    peer: LinkPeer(
+                        identity: link.peer.description, agent: UntrustedText(link.identify?.agentVersion ?? ""),
+                        claimedHeight: nil, serves: []))))
     }
 
     /// The target that a link belongs to: that of its peer, if we dialled it.

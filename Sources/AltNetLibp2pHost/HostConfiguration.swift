@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBase
+public import AltNetDialing
 public import AltNetLibp2p
 public import AltNetPeerRecords
 public import AltNetTransport
@@ -33,6 +34,10 @@ public struct HostConfiguration: Sendable {
     /// A SOCKS5 proxy that everything goes through. Without one, onion services cannot be reached; with one, there is no
     /// way around it.
     public var proxy: HostAndPort?
+    /// Which addresses are dialled, and in which order, where the caller does not say.
+    public var dialPolicy = DialPolicy.standard
+    /// Attempts at once, and time-outs of dialling.
+    public var dialing = Dialing.Settings()
     /// What identify calls the network of protocols.
     public var protocolVersion = "ipfs/0.1.0"
     /// What identify calls the program.

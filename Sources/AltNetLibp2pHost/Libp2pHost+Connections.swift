@@ -44,26 +44,6 @@ final class LinkPromise: Sendable {
 }
 
 extension Libp2pHost {
-    /// Connects to a peer, or gives a connection that there is.
-    ///
-    /// - Parameter addresses: tried before those that the peer book has.
-    public func connect(to peer: PeerID, addresses: [Multiaddress] = []) async throws -> Libp2pLink {
-        if let link = self.links(to: peer).first(where: \.isOpen) { return link }
-        let known = try await self.book.known([peer]).first
-        var failure: any Error = LinkFailure.undialable("no address of \(peer) is known")
-        var tried: Set<Multiaddress> = []
-        for address in addresses + (known?.addresses.map(\.address) ?? []) where tried.insert(address).inserted {
-            do {
-                return try await self.attempt(peer, at: address)
-            } catch let error as CancellationError {
-                throw error
-            } catch {
-                failure = error
-            }
-        }
-        throw failure
-    }
-
     /// One attempt at one address: connected, encrypted, and the peer has proved who it is. Cancelling it closes what was
     /// opened. The peer book hears how it went.
     public func attempt(_ peer: PeerID, at address: Multiaddress) async throws -> Libp2pLink {
@@ -175,7 +155,9 @@ extension Libp2pHost {
                     promise?.resolve(.success(link))
                     let latency = MonotonicInstant.now - begun
                     group.addTask {
-                        if !link.isInbound {
+                        if link.isInbound {
+                            await self.tellDialer(ofInbound: link)
+                        } else {
                             await self.learn([
                                 .connected(link.peer, address.withoutPeerID, latency: latency, on: link.network)
                             ])
@@ -190,7 +172,10 @@ extension Libp2pHost {
                 case .closed(let reason):
                     let wasWanted = promise?.resolve(.failure(reason)) ?? false
                     let hasFailed = wasWanted && !isEstablished
-                    if isEstablished, let link { self.onClosed(link, reason) }
+                    if isEstablished, let link {
+                        self.onClosed(link, reason)
+                        group.addTask { await self.dialer.onEnded(link) }
+                    }
                     if hasFailed, case .dialer(let peer?) = core.role, reason.isOfAddress {
                         let network = self.localNetworks.network(of: address)
                         group.addTask { await self.learn([.failed(peer, address.withoutPeerID, on: network)]) }
@@ -243,5 +228,6 @@ extension Libp2pHost {
         } catch {
             self.logger.warning("the peer store does not answer: \(error)")
         }
+        await self.tellDialer(of: news)
     }
 }

@@ -48,6 +48,7 @@ public final class Libp2pHost: Sendable {
     let network = StreamNetwork()
     let localNetworks = LocalNetworks()
     let state = Mutex(State())
+    let dialer: PeerDialer<Libp2pLink>
 
     /// - Parameters:
     ///   - key: our identity.
@@ -58,6 +59,9 @@ public final class Libp2pHost: Sendable {
         self.book = book
         self.configuration = configuration
         self.logger = logger
+        let reference = HostReference()
+        self.dialer = Self.dialer(for: reference, configuration)
+        reference.set(self)
         self.serve(ProtocolName.identify) { [weak self] stream, _ in await self?.answerIdentify(stream) }
         self.serve(ProtocolName.identifyPush) { [weak self] stream, _ in await self?.takePush(stream) }
         self.serve(ProtocolName.ping) { stream, _ in await PingServer.answer(stream) }
@@ -169,6 +173,7 @@ public final class Libp2pHost: Sendable {
             return (state.listeners, Array(state.running.values), Array(state.listeningEvents.values))
         }
         for listener in listeners { await listener.close() }
+        await self.dialer.shutdown()
         for link in running { link.core.close() }
         for link in running { await link.task.value }
         for listener in listening { listener.finish() }

@@ -37,22 +37,32 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
         public var isOpen: @Sendable (Link) -> Bool
         /// Whose fault it was that `open` threw.
         public var blame: @Sendable (any Error) -> Dialing.AttemptFailure
+        /// Called when `open` is cancelled because it took too long, and not because nobody wants the link.
+        public var onTooSlow: @Sendable (PeerID, Multiaddress) -> Void
 
         public init(
             open: @escaping @Sendable (PeerID, Multiaddress) async throws -> Link,
             close: @escaping @Sendable (Link) -> Void, isOpen: @escaping @Sendable (Link) -> Bool,
-            blame: @escaping @Sendable (any Error) -> Dialing.AttemptFailure
+            blame: @escaping @Sendable (any Error) -> Dialing.AttemptFailure,
+            onTooSlow: @escaping @Sendable (PeerID, Multiaddress) -> Void
         ) {
             self.open = open
             self.close = close
             self.isOpen = isOpen
             self.blame = blame
+            self.onTooSlow = onTooSlow
         }
     }
 
     private struct Waiting {
         let peer: PeerID
         let continuation: CheckedContinuation<Link, any Error>
+    }
+
+    private struct Attempt {
+        let peer: PeerID
+        let address: Multiaddress
+        let task: Task<Void, Never>
     }
 
     private struct Standing {
@@ -65,7 +75,7 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
     private var lastRequest: UInt64 = 0
     private var waiting: [Dialing.RequestID: Waiting] = [:]
     /// Until `open` has returned, also after the attempt was closed.
-    private var attempts: [Dialing.AttemptID: Task<Void, Never>] = [:]
+    private var attempts: [Dialing.AttemptID: Attempt] = [:]
     private var standing: [Dialing.AttemptID: Standing] = [:]
     private var names: [ObjectIdentifier: Dialing.AttemptID] = [:]
     /// Of peers for which somebody waits.
@@ -143,7 +153,7 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
         self.isShutDown = true
         self.timer?.cancel()
         for id in Array(self.waiting.keys) { self.cancel(id) }
-        for task in Array(self.attempts.values) { await task.value }
+        for attempt in Array(self.attempts.values) { await attempt.task.value }
     }
 
     // MARK: - Directives
@@ -159,7 +169,7 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
         for directive in directives {
             switch directive {
             case .open(let attempt, let peer, let address): self.open(attempt, peer, address)
-            case .close(let attempt): self.close(attempt)
+            case .close(let attempt, let reason): self.close(attempt, reason)
             case .succeeded(let request, let attempt): self.succeed(request, attempt)
             case .failed(let request, let failure):
                 guard let waiting = self.waiting.removeValue(forKey: request) else { continue }
@@ -174,7 +184,7 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
 
     private func open(_ attempt: Dialing.AttemptID, _ peer: PeerID, _ address: Multiaddress) {
         let open = self.operations.open
-        self.attempts[attempt] = Task {
+        let task = Task {
             do {
                 let link = try await open(peer, address)
                 self.connected(attempt, peer, link)
@@ -182,6 +192,7 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
                 self.failed(attempt, peer, address, error)
             }
         }
+        self.attempts[attempt] = Attempt(peer: peer, address: address, task: task)
     }
 
     private func connected(_ attempt: Dialing.AttemptID, _ peer: PeerID, _ link: Link) {
@@ -197,21 +208,19 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
         _ attempt: Dialing.AttemptID, _ peer: PeerID, _ address: Multiaddress, _ error: any Error
     ) {
         self.attempts[attempt] = nil
-        if !(error is CancellationError), self.isDialling(peer) {
-            self.reasons[peer, default: []].append("\(address): \(error)")
-            if self.reasons[peer, default: []].count > PeerUnreachable.maximumReasons {
-                self.reasons[peer]?.removeFirst()
-            }
-        }
+        if !(error is CancellationError) { self.note("\(address): \(error)", about: peer) }
         self.carryOut(self.machine.onFailed(attempt, self.operations.blame(error), now: .now))
     }
 
-    private func close(_ attempt: Dialing.AttemptID) {
+    private func close(_ attempt: Dialing.AttemptID, _ reason: Dialing.CloseReason) {
         if let standing = self.standing.removeValue(forKey: attempt) {
             self.names[ObjectIdentifier(standing.link)] = nil
             self.operations.close(standing.link)
-        } else {
-            self.attempts[attempt]?.cancel()
+        } else if let attempt = self.attempts[attempt] {
+            attempt.task.cancel()
+            guard reason == .tooSlow else { return }
+            self.note("\(attempt.address): no answer in time", about: attempt.peer)
+            self.operations.onTooSlow(attempt.peer, attempt.address)
         }
     }
 
@@ -253,6 +262,12 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
     /// Links of which nobody has said yet that they ended.
     private func dropEnded() {
         for (attempt, standing) in self.standing where !self.operations.isOpen(standing.link) { self.end(attempt) }
+    }
+
+    private func note(_ reason: String, about peer: PeerID) {
+        guard self.isDialling(peer) else { return }
+        self.reasons[peer, default: []].append(reason)
+        if self.reasons[peer, default: []].count > PeerUnreachable.maximumReasons { self.reasons[peer]?.removeFirst() }
     }
 
     private func forgetReasons(of peer: PeerID) {

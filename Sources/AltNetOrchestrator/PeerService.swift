@@ -164,7 +164,7 @@ actor PeerService {
         self.nextRequest += 1
         let request = DriverCommand.request(
             link, id: self.nextRequest, .peerRecords(of: [], limit: UInt32(ObjectRequest.maximumPeerRecords)))
-        let records = self.ownRecords.values.filter { _ in self.maySee(exposure) }
+        let records = self.ownRecords.values.filter { self.maySee(exposure, $0) }
         Task {
             await self.host?.send(request, to: driver)
             for record in records {
@@ -179,11 +179,13 @@ actor PeerService {
         return NewsOrigin(networkGroup: NetworkGroup.of(remote))
     }
 
-    /// Whether those who learn that much of us may also learn our addresses.
-    private func maySee(_ exposure: DriverCapabilities.Exposure) -> Bool {
+    /// Whether those who learn that much of us may have our record. One with addresses of private ranges means nothing to
+    /// them, or something else.
+    private func maySee(_ exposure: DriverCapabilities.Exposure, _ record: CertifiedPeerRecord) -> Bool {
+        guard !record.record.addresses.contains(where: \.isAmbiguous) else { return false }
         switch (self.sharing, exposure) {
-        case (.clearnet, .clearnetAddress), (.pseudonym, .clearnetAddress), (.pseudonym, .pseudonym): true
-        case (.never, _), (.clearnet, _), (.pseudonym, .none): false
+        case (.clearnet, .clearnetAddress), (.pseudonym, .clearnetAddress), (.pseudonym, .pseudonym): return true
+        case (.never, _), (.clearnet, _), (.pseudonym, .none): return false
         }
     }
 
@@ -212,7 +214,7 @@ actor PeerService {
         }
         self.links[driver]?[link] = state
         var envelopes = self.ownRecords.values.filter { record in
-            self.maySee(state.exposure) && (peers.isEmpty || peers.contains(record.record.peer.bytes))
+            self.maySee(state.exposure, record) && (peers.isEmpty || peers.contains(record.record.peer.bytes))
         }.map(\.envelope)
         let named = peers.compactMap { try? PeerID(bytes: $0) }
         Task {
@@ -258,7 +260,7 @@ actor PeerService {
         }
         self.ownRecords[driver] = certified
         for (name, links) in self.links {
-            for (link, state) in links where self.maySee(state.exposure) {
+            for (link, state) in links where self.maySee(state.exposure, certified) {
                 self.send(.announcement(link, .peerRecord(envelope)), to: name)
             }
         }

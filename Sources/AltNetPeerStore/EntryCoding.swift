@@ -102,6 +102,7 @@ extension AddressEntry {
         static let success: UInt8 = 2
         static let failure: UInt8 = 4
         static let latency: UInt8 = 8
+        static let certified: UInt8 = 16
     }
 
     fileprivate func append(to bytes: inout [UInt8]) {
@@ -110,6 +111,7 @@ extension AddressEntry {
         if self.lastSuccess != nil { flags |= Flag.success }
         if self.lastFailure != nil { flags |= Flag.failure }
         if self.latency != nil { flags |= Flag.latency }
+        if self.certifiedUntil != nil { flags |= Flag.certified }
         bytes.append(flags)
         bytes.appendLittleEndian(UInt16(truncatingIfNeeded: self.address.bytes.count))
         bytes.append(contentsOf: self.address.bytes)
@@ -117,7 +119,8 @@ extension AddressEntry {
         bytes.appendLittleEndian(self.teller)
         bytes.appendLittleEndian(self.firstSeen.milliseconds)
         bytes.appendLittleEndian(self.lastSeen.milliseconds)
-        bytes.appendLittleEndian(self.expiry.milliseconds)
+        bytes.appendLittleEndian(self.heardUntil.milliseconds)
+        if let certifiedUntil = self.certifiedUntil { bytes.appendLittleEndian(certifiedUntil.milliseconds) }
         if let network = self.network { bytes.append(network: network) }
         if let lastSuccess = self.lastSuccess { bytes.appendLittleEndian(lastSuccess.milliseconds) }
         if let lastFailure = self.lastFailure {
@@ -132,10 +135,12 @@ extension AddressEntry {
         let address = Multiaddress(checkedBefore: Array(try reader.bytes(Int(try reader.littleEndian(UInt16.self)))))
         let sources = AddressSources(rawValue: try reader.littleEndian())
         let teller: UInt16 = try reader.littleEndian()
-        let (firstSeen, lastSeen, expiry) = (try reader.time(), try reader.time(), try reader.time())
+        let (firstSeen, lastSeen, heardUntil) = (try reader.time(), try reader.time(), try reader.time())
+        let certifiedUntil = flags & Flag.certified == 0 ? nil : try reader.time()
         self.init(
             address: address, network: flags & Flag.network == 0 ? nil : try reader.network(), teller: teller,
-            firstSeen: firstSeen, sources: sources, lastSeen: lastSeen, expiry: expiry)
+            firstSeen: firstSeen, sources: sources, lastSeen: lastSeen, certifiedUntil: certifiedUntil,
+            heardUntil: heardUntil)
         if flags & Flag.success != 0 { self.lastSuccess = try reader.time() }
         if flags & Flag.failure != 0 {
             self.lastFailure = try reader.time()

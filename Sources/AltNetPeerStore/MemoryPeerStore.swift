@@ -55,7 +55,8 @@ public final class MemoryPeerStore: PeerStoring {
     }
 
     public func list(after peer: PeerID?, limit: Int, now: WallClockTime) throws(PeerStoreError) -> PeerPage {
-        try self.perform { state in
+        let limit = Self.page(limit)
+        return try self.perform { state in
             let ids = state.table.ids(after: peer, limit: limit)
             let peers = try ids.compactMap {
                 try state.table.rows[$0]?.entry.known($0, now: now, filter: self.settings.filter)
@@ -85,7 +86,8 @@ public final class MemoryPeerStore: PeerStoring {
     }
 
     public func sweep(limit: Int, now: WallClockTime) throws(PeerStoreError) -> Int {
-        try self.perform { state in
+        let limit = Self.page(limit)
+        return try self.perform { state in
             let ids = state.table.ids(after: state.swept, limit: limit)
             state.swept = ids.count < limit ? nil : ids.last
             var changed = 0

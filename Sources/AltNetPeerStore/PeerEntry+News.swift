@@ -29,16 +29,19 @@ extension PeerEntry {
                 return self.onSameSequence(certified, stored, of: peer, context)
             }
         }
-        for index in self.addresses.indices { self.addresses[index].sources.remove(.certified) }
-        self.addresses.removeAll { $0.sources.isEmpty }
+        let isNew = self.isEmpty
+        for index in self.addresses.indices {
+            self.addresses[index].sources.remove(.certified)
+            self.addresses[index].certifiedUntil = nil
+        }
         self.sequence = record.sequence
         self.record = StoredRecord(envelope: certified.envelope, reach: Self.reach(record, context.learnedOn))
-        let isNew = self.addresses.isEmpty
         let result = self.addCertified(record, of: peer, context)
+        self.addresses.removeAll { $0.sources.isEmpty }
         if self.addresses.isEmpty {
             self.record = nil
             // Of a peer that was unknown, nothing would be kept but a number.
-            if isNew, self.sequenceUntil <= context.now {
+            if isNew {
                 return .refused(
                     result.leftOut.first?.refusal
                         ?? PeerNewsRefusal(.noAddress, "the record of an unknown peer holds no address"))
@@ -161,7 +164,8 @@ extension PeerEntry {
         }
         let entry = AddressEntry(
             address: address, network: network, teller: context.teller, firstSeen: context.now, sources: sources,
-            lastSeen: context.now, expiry: expiry)
+            lastSeen: context.now, certifiedUntil: sources == .certified ? expiry : nil,
+            heardUntil: sources == .certified ? context.now : expiry)
         try self.insert(entry, context.now)
         return true
     }
@@ -222,7 +226,7 @@ extension PeerEntry {
                 guard !isAmbiguous || context.learnedOn != nil else { throw Self.unknownNetwork }
                 var entry = AddressEntry(
                     address: address, network: isAmbiguous ? context.learnedOn : nil, teller: context.teller,
-                    firstSeen: context.now, sources: .connection, lastSeen: context.now, expiry: context.now)
+                    firstSeen: context.now, sources: .connection, lastSeen: context.now, heardUntil: context.now)
                 entry.lastSuccess = context.now
                 try self.insert(entry, context.now)
                 index = self.addresses.indices.last
@@ -261,12 +265,17 @@ extension AddressEntry {
     fileprivate mutating func hear(
         _ sources: AddressSources, _ expiry: WallClockTime, _ now: WallClockTime
     ) -> Bool {
+        let known = sources == .certified ? self.certifiedUntil : self.heardUntil
         guard
-            !self.sources.isSuperset(of: sources) || expiry > self.expiry + PeerRules.refreshInterval
+            !self.sources.isSuperset(of: sources) || known.map { expiry > $0 + PeerRules.refreshInterval } ?? true
                 || now > self.lastSeen + PeerRules.refreshInterval
         else { return false }
         self.sources.formUnion(sources)
-        self.expiry = max(self.expiry, expiry)
+        if sources == .certified {
+            self.certifiedUntil = max(self.certifiedUntil ?? expiry, expiry)
+        } else {
+            self.heardUntil = max(self.heardUntil, expiry)
+        }
         self.lastSeen = max(self.lastSeen, now)
         return true
     }
@@ -277,6 +286,6 @@ extension AddressEntry {
         self.latency = max(.zero, min(latency, PeerRules.maximumLatency))
         self.failures = 0
         self.lastSeen = max(self.lastSeen, now)
-        self.expiry = max(self.expiry, now + PeerRules.provenLifetime)
+        self.heardUntil = max(self.heardUntil, now + PeerRules.provenLifetime)
     }
 }

@@ -14,12 +14,16 @@ struct AddressEntry: Hashable, Sendable {
     let firstSeen: WallClockTime
     var sources: AddressSources
     var lastSeen: WallClockTime
-    /// Of all sources but the operator, whose addresses never expire.
-    var expiry: WallClockTime
+    /// Until when the newest record vouches for it; nil when it does not.
+    var certifiedUntil: WallClockTime?
+    /// Until when the other sources do, apart from the operator, whose addresses never expire.
+    var heardUntil: WallClockTime
     var lastSuccess: WallClockTime?
     var lastFailure: WallClockTime?
     var latency: Duration?
     var failures = 0
+
+    var expiry: WallClockTime { self.certifiedUntil.map { max($0, self.heardUntil) } ?? self.heardUntil }
 
     func isLive(_ now: WallClockTime) -> Bool {
         self.sources.contains(.user) || self.expiry > now
@@ -98,8 +102,9 @@ struct PeerEntry: Hashable, Sendable {
         let latest = now + PeerRules.provenLifetime
         if self.addresses.contains(where: { !$0.isLive(now) || $0.expiry > latest }) {
             self.addresses.removeAll { !$0.isLive(now) }
-            for index in self.addresses.indices where self.addresses[index].expiry > latest {
-                self.addresses[index].expiry = latest
+            for index in self.addresses.indices {
+                self.addresses[index].heardUntil = min(self.addresses[index].heardUntil, latest)
+                self.addresses[index].certifiedUntil = self.addresses[index].certifiedUntil.map { min($0, latest) }
             }
         }
         guard self.addresses.isEmpty else { return }

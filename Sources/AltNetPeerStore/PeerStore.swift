@@ -164,7 +164,8 @@ public final class PeerStore: PeerStoring {
     }
 
     public func list(after peer: PeerID?, limit: Int, now: WallClockTime) throws(PeerStoreError) -> PeerPage {
-        try self.read { database in
+        let limit = Self.page(limit)
+        return try self.read { database in
             let rows = try PeerTableRows.page(database, after: peer, limit: limit)
             let peers = try rows.compactMap { try $0.entry.known($0.id, now: now, filter: self.filter) }
             return PeerPage(peers: peers, next: rows.count < limit ? nil : rows.last?.id)
@@ -222,7 +223,8 @@ public final class PeerStore: PeerStoring {
     }
 
     public func sweep(limit: Int, now: WallClockTime) throws(PeerStoreError) -> Int {
-        try self.write(isUsers: false) { database, state in
+        let limit = Self.page(limit)
+        return try self.write(isUsers: false) { database, state in
             let (due, last) = try PeerTableRows.due(database, after: state.swept, limit: limit, now: now)
             var table = PeerTableRows(database)
             try table.load(due)

@@ -77,7 +77,8 @@ public protocol PeerStoring: Sendable {
     ) throws(PeerStoreError) -> [PeerHandout]
     /// Takes news in the order given, all in one transaction. What it returns as stored survives the process.
     func learn(_ news: [PeerNews], now: WallClockTime) throws(PeerStoreError) -> [NewsOutcome]
-    /// The peers after `peer` in the order of their ids; at most `limit` rows are looked at.
+    /// The peers after `peer` in the order of their ids; at most `limit` rows are looked at, and never more than
+    /// ``PeerBookLimits/maximumPeers``.
     func list(after peer: PeerID?, limit: Int, now: WallClockTime) throws(PeerStoreError) -> PeerPage
     /// Forgets everything about a peer, its record's number too; says whether there was anything.
     func forget(_ peer: PeerID) throws(PeerStoreError) -> Bool
@@ -87,13 +88,16 @@ public protocol PeerStoring: Sendable {
         _ address: Multiaddress, of peer: PeerID, now: WallClockTime
     ) throws(PeerStoreError) -> Bool
     func counts() throws(PeerStoreError) -> PeerCounts
-    /// Removes what has expired among the next `limit` peers, and goes on there next time; says how many it changed.
+    /// Removes what has expired among the next `limit` peers (at most ``PeerBookLimits/maximumPeers``), and goes on there
+    /// next time; says how many it changed.
     ///
     /// What has expired is not shown to anybody, swept or not; sweeping makes room.
     func sweep(limit: Int, now: WallClockTime) throws(PeerStoreError) -> Int
 }
 
 extension PeerStoring {
+    static func page(_ limit: Int) -> Int { max(1, min(limit, PeerBookLimits.maximumPeers)) }
+
     static func check(_ peers: [PeerID]) throws(PeerStoreError) {
         guard peers.count <= PeerBookLimits.maximumPeers else {
             throw PeerStoreError(

@@ -31,6 +31,8 @@ struct Bench {
     /// Attempts under way, in the order in which they began.
     var under: [(attempt: Dialing.AttemptID, peer: PeerID, address: String)] = []
     var closed: [Dialing.AttemptID] = []
+    /// Those of them that took too long.
+    var tooSlow: [Dialing.AttemptID] = []
     var succeeded: [UInt64: Dialing.AttemptID] = [:]
     var failed: [UInt64: DialFailure] = [:]
     var timer: MonotonicInstant?
@@ -46,7 +48,8 @@ struct Bench {
         for directive in directives {
             switch directive {
             case .open(let attempt, let peer, let address): self.under.append((attempt, peer, address.description))
-            case .close(let attempt):
+            case .close(let attempt, let reason):
+                if reason == .tooSlow { self.tooSlow.append(attempt) }
                 self.under.removeAll { $0.attempt == attempt }
                 self.closed.append(attempt)
             case .succeeded(let request, let attempt): self.succeeded[request.rawValue] = attempt

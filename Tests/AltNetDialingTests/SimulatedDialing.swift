@@ -210,8 +210,10 @@ struct SimulatedDialing {
         for directive in directives {
             switch directive {
             case .open(let id, let peer, let address): try self.open(id, peer, address)
-            case .close(let id):
+            case .close(let id, let reason):
                 let attempt = try self.attempt(id)
+                let isTooSlow = attempt.socket == .opening && self.now - attempt.since >= self.settings.attemptTimeout
+                try self.require(reason == .unwanted || isTooSlow, "closed for the wrong reason: \(id.rawValue)")
                 try self.require(attempt.owners == 0, "closed what somebody was given: \(id.rawValue)")
                 self.become(.closed, id)
                 // Half of what was on its way arrives nevertheless.

@@ -82,7 +82,7 @@ struct PeerAddressRuleTests {
         let later = Sample.start + .seconds(60)
         #expect(try store.learn(.connected(peer, a, latency: .milliseconds(30)), later) == .stored)
         #expect(try store.learn(.connected(peer, b, latency: .seconds(9_999)), later) == .stored)
-        let known = try #require(try store.known(peer)?.addresses)
+        let known = try #require(try store.known(peer, later)?.addresses)
         #expect(known.map(\.sources) == [[.dht, .connection], .connection])
         #expect(known.map(\.failures) == [0, 0] && known.map(\.lastSuccess) == [later, later])
         #expect(known.map(\.latency) == [.milliseconds(30), PeerRules.maximumLatency])

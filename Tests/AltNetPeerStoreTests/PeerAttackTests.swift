@@ -77,7 +77,11 @@ struct PeerAttackTests {
     }
 
     @Test("a million forged addresses push out nothing good, and cost a bounded amount")
-    func forgedInMemory() throws {
+    func forgedInMemory() async throws {
+        try await onThread { try Self.forgedInMemory() }
+    }
+
+    private static func forgedInMemory() throws {
         let store = try StoreKind.memory.make(capacity: Self.capacity)
         let good = try Self.fill(store)
         try Self.forge(1_000_000, against: store, seed: 1)
@@ -89,7 +93,11 @@ struct PeerAttackTests {
     }
 
     @Test("forged addresses on a disk fill no more of it than the capacity allows")
-    func forgedOnDisk() throws {
+    func forgedOnDisk() async throws {
+        try await onThread { try Self.forgedOnDisk() }
+    }
+
+    private static func forgedOnDisk() throws {
         let directory = TemporaryDirectory.make()
         let store = try StoreKind.sqlite.make(capacity: Self.capacity, in: directory)
         let good = try Self.fill(store)
@@ -110,7 +118,11 @@ struct PeerAttackTests {
     }
 
     @Test("nor do peers with fresh keys that sign their own records", arguments: StoreKind.allCases)
-    func freshKeys(kind: StoreKind) throws {
+    func freshKeys(kind: StoreKind) async throws {
+        try await onThread { try Self.freshKeys(kind) }
+    }
+
+    private static func freshKeys(_ kind: StoreKind) throws {
         let store = try kind.make(capacity: Self.capacity)
         let good = try Self.fill(store)
         let addresses = try (0..<PeerRecord.maximumAddresses).map { try Sample.address($0) }
@@ -125,7 +137,11 @@ struct PeerAttackTests {
     }
 
     @Test("nor do a thousand peers on a few machines to which we connect", arguments: StoreKind.allCases)
-    func reached(kind: StoreKind) throws {
+    func reached(kind: StoreKind) async throws {
+        try await onThread { try Self.reached(kind) }
+    }
+
+    private static func reached(_ kind: StoreKind) throws {
         let store = try kind.make(capacity: Self.capacity)
         let good = try Self.fill(store)
         for number in 0..<3_000 {

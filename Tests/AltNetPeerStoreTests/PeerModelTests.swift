@@ -72,15 +72,19 @@ private struct NaiveStore {
                 if record.record.sequence < sequence { return .pastRecord }
                 if record.record.sequence == sequence, let known = peer.record, known != record { return .sameSequence }
             }
-            if record.record.sequence != peer.sequence { peer.facts.removeAll { $0.source == .certified } }
-            let kept = peer
-            peer.failures.removeAll { !Self.isLive(kept, $0.address, $0.network, now) }
+            if record.record.sequence != peer.sequence {
+                // It was said, and counts no more.
+                for index in peer.facts.indices where peer.facts[index].source == .certified {
+                    (peer.facts[index].source, peer.facts[index].until) = ([], now)
+                }
+            }
             (peer.record, peer.sequence) = (record, record.record.sequence)
             for address in record.record.addresses {
                 peer.facts.append(
                     Fact(address: address, source: .certified, at: now, until: now + PeerRules.recordLifetime))
             }
             self.keep(peer, id, now)
+            self.peers[id] = self.forget(id, now)
         case .addresses(let id, let addresses, let source, let lifetime, let network, _):
             var peer = self.forget(id, now)
             for address in addresses {
@@ -141,18 +145,18 @@ struct PeerModelTests {
         var now = Sample.start
 
         init(seed: UInt64) throws {
-            self.random = SeededRandom(seed: seed)
-            self.keys = try (0..<6).map { try Sample.key($0) }
+            var random = SeededRandom(seed: seed)
+            let keys = try (0..<6).map { try Sample.key($0) }
             var envelopes: [[UInt8]] = []
-            for key in self.keys {
+            for key in keys {
                 for sequence in 1...6 as ClosedRange<UInt64> {
-                    let addresses = try (0..<Int.random(in: 1...3, using: &self.random)).map { _ in
-                        try Sample.address(Int.random(in: 0..<5, using: &self.random))
+                    let addresses = try (0..<Int.random(in: 1...3, using: &random)).map { _ in
+                        try Sample.address(Int.random(in: 0..<5, using: &random))
                     }
                     envelopes.append(try Sample.envelope(key, sequence, addresses))
                 }
             }
-            self.envelopes = envelopes
+            (self.random, self.keys, self.envelopes) = (random, keys, envelopes)
         }
 
         mutating func news() throws -> PeerNews {
@@ -187,7 +191,11 @@ struct PeerModelTests {
     @Test(
         "knows what the model knows, at any time",
         arguments: StoreKind.allCases, [11, 12, 13, 14, 15, 16] as [UInt64])
-    func model(kind: StoreKind, seed: UInt64) throws {
+    func model(kind: StoreKind, seed: UInt64) async throws {
+        try await onThread { try Self.model(kind, seed) }
+    }
+
+    private static func model(_ kind: StoreKind, _ seed: UInt64) throws {
         var world = try World(seed: seed)
         let directory = TemporaryDirectory.make()
         var store = try kind.make(in: directory)
@@ -222,7 +230,11 @@ struct PeerModelTests {
     }
 
     @Test("memory and disk decide alike when there is no room", arguments: [21, 22, 23, 24] as [UInt64])
-    func twins(seed: UInt64) throws {
+    func twins(seed: UInt64) async throws {
+        try await onThread { try Self.twins(seed) }
+    }
+
+    private static func twins(_ seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         let stores = try StoreKind.allCases.map { try $0.make(capacity: 40, salt: seed) }
         var now = Sample.start

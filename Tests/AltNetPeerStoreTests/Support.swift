@@ -3,9 +3,17 @@
 import AltNetBase
 import AltNetPeerRecords
 import AltNetTestKit
+import Foundation
 import Testing
 
 @testable import AltNetPeerStore
+
+/// Runs long work on a thread of its own, so that tests that wait for something are not held up.
+func onThread<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+        Thread { continuation.resume(with: Swift.Result { try work() }) }.start()
+    }
+}
 
 /// The stores that the same suite runs against.
 enum StoreKind: CaseIterable, Sendable {

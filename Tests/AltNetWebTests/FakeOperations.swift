@@ -170,7 +170,7 @@ final class FakeOperations: ControlOperations {
     }
 
     func peer(_ id: String) async throws(ControlRefusal) -> PeerReport? {
-        id == Self.peerID ? Self.knownPeer : nil
+        id == "1" ? Self.knownPeer : nil
     }
 
     func addPeers(_ additions: [PeerAddition]) async throws(ControlRefusal) -> [PeerAdditionReport] {
@@ -182,7 +182,7 @@ final class FakeOperations: ControlOperations {
 
     func forgetPeer(_ id: String, address: String?) async throws(ControlRefusal) -> Bool {
         try self.note("forget \(id) \(address ?? "whole")")
-        return id == Self.peerID
+        return id == "1"
     }
 
     func attach(_ request: AttachRequest) async throws(ControlRefusal) -> DriverReport {

@@ -5,7 +5,7 @@ public import AltNetTestKit
 internal import Foundation
 internal import Synchronization
 
-/// A peer of py-libp2p in a process of its own (`Tests/Tools/libp2p_peer.py`).
+/// A peer of py-libp2p in a process of its own (`Tests/Tools/libp2p_peer.py`, or `libp2p_dht.py` for a node of a DHT).
 public final class PythonPeer: Sendable {
     /// What it says in one line.
     public struct Report: Decodable, Sendable {
@@ -26,6 +26,9 @@ public final class PythonPeer: Sendable {
         public let same: Bool?
         public let pushed: Bool?
         public let microseconds: [Int]?
+        /// Of a DHT: peers that were found, and whether others told the record.
+        public let peers: [String]?
+        public let told: Bool?
     }
 
     private static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -52,9 +55,11 @@ public final class PythonPeer: Sendable {
     }
 
     /// Starts one with a new key of that kind, and waits until it listens.
-    public static func start(key: String = "ed25519") async throws -> PythonPeer {
+    public static func start(
+        key: String = "ed25519", script: String = "libp2p_peer.py"
+    ) async throws -> PythonPeer {
         let process = try BackgroundProcess(
-            Self.python, ["\(Self.repository)/Tests/Tools/libp2p_peer.py", "--key", key])
+            Self.python, ["\(Self.repository)/Tests/Tools/\(script)", "--key", key])
         let ready = try await Condition.value("py-libp2p listens", within: .seconds(60)) { () -> Report? in
             guard process.isRunning else { throw Condition.Failure("py-libp2p ended: \(process.errors)") }
             return Self.reports(of: process).first
@@ -87,6 +92,9 @@ public final class PythonPeer: Sendable {
         if let error = report.error { throw Condition.Failure("\(error)\n\(self.process.errors.suffix(4_000))") }
         return report
     }
+
+    /// Ends it at once, as if the machine were gone.
+    public func kill() { self.process.kill() }
 
     /// Ends it; its exit status.
     public func finish() async throws -> Int32 { try await self.process.finish() }

@@ -17,13 +17,23 @@ public final class NoteBook: PeerBook {
 
     public var news: [PeerNews] { self.notes.withLock { $0 } }
 
-    /// The records that came, by the peer that they had to be about.
+    /// The records that came, by the peer that they had to be about, as they came.
+    public var envelopes: [PeerID: [UInt8]] {
+        var envelopes: [PeerID: [UInt8]] = [:]
+        for case .record(let envelope, _, let about?, _, _) in self.news { envelopes[about] = envelope }
+        return envelopes
+    }
+
+    /// The records that came and are genuine.
     public var records: [PeerID: CertifiedPeerRecord] {
-        var records: [PeerID: CertifiedPeerRecord] = [:]
-        for case .record(let envelope, _, let about?, _) in self.news {
-            records[about] = try? CertifiedPeerRecord(verifying: envelope)
-        }
-        return records
+        self.envelopes.compactMapValues { try? CertifiedPeerRecord(verifying: $0) }
+    }
+
+    /// Plain addresses that peers told of themselves.
+    public var addresses: [PeerID: [Multiaddress]] {
+        var addresses: [PeerID: [Multiaddress]] = [:]
+        for case .addresses(let peer, let news, .identify, _, _, _) in self.news { addresses[peer] = news }
+        return addresses
     }
 
     public func know(_ peer: PeerID, at addresses: [Multiaddress]) {

@@ -59,8 +59,16 @@ struct PythonPeerTests {
         #expect(identified.record?.sequence == ours.host.record?.record.sequence)
         #expect(identified.record?.addresses == ours.addresses.map(\.description))
         #expect(identified.protocols?.contains(ProtocolName.identifyPush) == true)
-        let record = try await Condition.value("its record has come") { ours.book.records[theirs.peer] }
-        #expect(record.record.peer == theirs.peer)
-        #expect(record.record.addresses.map(\.withoutPeerID).contains(theirs.address.withoutPeerID))
+        let envelope = try await Condition.value("its record has come") { ours.book.envelopes[theirs.peer] }
+        if theirs.peer.embeddedKey == nil {
+            // py-libp2p 0.8.1 writes an RSA key into a record without its type, which is no encoding of the key: the
+            // record is refused, and the plain addresses remain.
+            #expect(throws: PeerRecordError.self) { try CertifiedPeerRecord(verifying: envelope) }
+        } else {
+            let record = try CertifiedPeerRecord(verifying: envelope)
+            #expect(record.record.peer == theirs.peer)
+            #expect(record.record.addresses.map(\.withoutPeerID).contains(theirs.address.withoutPeerID))
+        }
+        #expect(ours.book.addresses[theirs.peer]?.contains(theirs.address.withoutPeerID) == true)
     }
 }

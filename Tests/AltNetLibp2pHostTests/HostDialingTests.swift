@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetBase
+import AltNetDialing
+import AltNetLibp2pHost
+import AltNetPeerRecords
+import Libp2pTestSupport
+import Testing
+
+@Suite("Libp2pHost: dialling", .timeLimit(.minutes(1)))
+struct HostDialingTests {
+    @Test("callers at the same time share one connection, and a policy that does not allow it gets none")
+    func policies() async throws {
+        let alice = try await TestHost.start(try TestHost.key(1))
+        let bob = try await TestHost.start(try TestHost.key(2))
+        let links = try await withThrowingTaskGroup(of: Libp2pLink.self) { group in
+            for _ in 0..<8 {
+                group.addTask { try await alice.host.connect(to: bob.peer, addresses: bob.addresses, source: .dht) }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(links.allSatisfy { $0 === links[0] })
+        #expect(alice.host.links.count == 1)
+        let error = await #expect(throws: PeerUnreachable.self) {
+            try await alice.host.connect(
+                to: bob.peer, addresses: bob.addresses, source: .dht, policy: .certifiedOnly)
+        }
+        #expect(error?.failure == .noneAllowed(known: 1))
+        await #expect(throws: PeerUnreachable.self) {
+            try await alice.host.connect(to: bob.peer, policy: .privateOnly)
+        }
+        let certified = try await alice.host.connect(
+            to: bob.peer, addresses: bob.addresses, source: .certified, policy: .certifiedOnly)
+        #expect(certified === links[0])
+        await alice.host.shutdown()
+        await bob.host.shutdown()
+    }
+
+    @Test("the side that was called uses the same connection, and a new one after it has ended")
+    func inbound() async throws {
+        let alice = try await TestHost.start(try TestHost.key(3))
+        let bob = try await TestHost.start(try TestHost.key(4))
+        var events = bob.host.events().makeAsyncIterator()
+        let link = try await alice.host.connect(to: bob.peer, addresses: bob.addresses)
+        guard case .connected(let accepted)? = await events.next() else {
+            Issue.record("no connection came in")
+            return
+        }
+        let back = try await bob.host.connect(to: alice.peer, addresses: alice.addresses)
+        // Either the one that came in, or one of its own when the dialer had not heard of that one yet.
+        #expect(back === accepted || !back.isInbound)
+        link.close()
+        while let event = await events.next() {
+            if case .disconnected(let ended, _) = event, ended === accepted { break }
+        }
+        let again = try await bob.host.connect(to: alice.peer, addresses: alice.addresses)
+        #expect(again !== accepted && again.isOpen)
+        await alice.host.shutdown()
+        await bob.host.shutdown()
+    }
+
+    @Test("a place that does not answer delays nobody, and the peer book hears that it failed")
+    func silent() async throws {
+        let alice = try await TestHost.start(try TestHost.key(5)) {
+            $0.dialing = Dialing.Settings(attemptTimeout: .milliseconds(300))
+        }
+        let bob = try await TestHost.start(try TestHost.key(6))
+        // Listens, and is somebody else: what connects there is not bob.
+        let mallory = try await TestHost.start(try TestHost.key(7))
+        let link = try await alice.host.connect(to: bob.peer, addresses: mallory.addresses + bob.addresses)
+        #expect(link.peer == bob.peer && link.address == bob.addresses[0])
+
+        let error = await #expect(throws: PeerUnreachable.self) {
+            try await alice.host.connect(to: try TestHost.key(8).peerID, addresses: mallory.addresses)
+        }
+        #expect(error?.failure == .unreachable(tried: 1, inBackOff: 0) && error?.reasons.count == 1)
+        for host in [alice, bob, mallory] { await host.host.shutdown() }
+    }
+
+    @Test("an address that this host cannot dial is refused by name")
+    func undialable() async throws {
+        let alice = try await TestHost.start(try TestHost.key(9))
+        let other = try TestHost.key(10).peerID
+        let quic = try Multiaddress(text: "/ip4/127.0.0.1/udp/1/quic-v1")
+        let error = await #expect(throws: LinkFailure.self) {
+            try await alice.host.connect(to: other, addresses: [quic])
+        }
+        #expect(error?.description.contains("quic") == true)
+        await #expect(throws: LinkFailure.ourselves) { try await alice.host.connect(to: alice.peer) }
+        let unknown = await #expect(throws: PeerUnreachable.self) { try await alice.host.connect(to: other) }
+        #expect(unknown?.failure == .noAddress)
+        await alice.host.shutdown()
+    }
+}
