@@ -23,6 +23,10 @@ struct Bench {
 
     private static func run() async throws {
         let wanted = CommandLine.arguments.dropFirst()
+        // What `peers` starts.
+        if wanted.count == 2, wanted.first == PeerStoreBench.memoryPart, let directory = wanted.last {
+            return try PeerStoreBench.printMemory(directory)
+        }
         func runs(_ name: String) -> Bool { wanted.isEmpty || wanted.contains(name) }
         if runs("headers") { try HeaderBench.run() }
         if runs("noise") { try NoiseBench.run() }
