@@ -2,6 +2,7 @@
 
 import AltNetBase
 import AltNetDialing
+import AltNetLibp2p
 import AltNetLibp2pHost
 import AltNetPeerRecords
 import Libp2pTestSupport
