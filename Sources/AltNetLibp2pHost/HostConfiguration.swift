@@ -27,6 +27,8 @@ public struct HostConfiguration: Sendable {
     public var maximumInboundPerGroup = 16
     /// Streams, windows, time-outs of one connection.
     public var limits = Libp2pLimits()
+    /// A remote that takes no bytes for so long while some wait for it is given up.
+    public var writeTimeout: Duration = .seconds(60)
     /// How long an identify may take.
     public var identifyTimeout: Duration = .seconds(15)
     /// How long addresses from identify are kept; go-libp2p keeps them as long.
