@@ -340,7 +340,7 @@ let package = Package(
             name: "Libp2pTests",
             dependencies: [
                 "AltNetBase", "AltNetKademlia", "AltNetLibp2p", "AltNetLibp2pHost", "AltNetPeerRecords",
-                "AltNetPeerStore", "AltNetTestKit", "Libp2pTestSupport", logging,
+                "AltNetPeerStore", "AltNetTestKit", "Libp2pTestSupport", "altnet", logging,
             ]),
         .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetKeys", "AltNetNoise"]),
         .target(name: "HeaderTestSupport", dependencies: ["AltNetBitcoin"], path: "Tests/HeaderTestSupport"),
