@@ -56,7 +56,7 @@ extension Libp2pHost {
         guard peer != self.peer else { throw LinkFailure.ourselves }
         let target = try SocketTarget.of(address, hasProxy: self.configuration.proxy != nil)
         let slot = try self.slot(isInbound: false, for: address)
-        let core = LinkCore(self.connectionConfiguration(.dialer(expecting: peer)), entropy: Self.entropy())
+        let core = self.core(.dialer(expecting: peer))
         let promise = LinkPromise()
         let started = self.run(core, slot: slot, at: address, promise: promise) {
             let connection = try await self.network.connect(to: target, proxy: self.configuration.proxy) {
@@ -76,7 +76,7 @@ extension Libp2pHost {
     func receiver() -> (
         onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
     ) {
-        let core = LinkCore(self.connectionConfiguration(.listener), entropy: Self.entropy())
+        let core = self.core(.listener)
         return (
             onEvent: { core.onSocket($0) },
             onConnection: { connection in
@@ -99,10 +99,11 @@ extension Libp2pHost {
         }
     }
 
-    private func connectionConfiguration(_ role: Libp2pConnection.Role) -> Libp2pConnection.Configuration {
+    private func core(_ role: Libp2pConnection.Role) -> LinkCore {
         let served = self.state.withLock { Set($0.handlers.keys) }
-        return Libp2pConnection.Configuration(
+        let configuration = Libp2pConnection.Configuration(
             role: role, key: self.key, served: served, limits: self.configuration.limits)
+        return LinkCore(configuration, entropy: Self.entropy(), writeTimeout: self.configuration.writeTimeout)
     }
 
     private static func entropy() -> NoiseEntropy {
@@ -125,7 +126,7 @@ extension Libp2pHost {
             state.nextNumber += 1
             let number = state.nextNumber
             let task = Task {
-                // Attempts that are given up must not make anybody wait for the system's time-out.
+                // Who gives an attempt up does not wait for the system's time-out; its slot does.
                 let connecting = Task {
                     do {
                         try await start()
@@ -133,21 +134,24 @@ extension Libp2pHost {
                         core.close(.network(NetworkFailure.describe(error)))
                     }
                 }
-                await self.follow(core, slot: slot, at: address, promise: promise)
-                await connecting.value
+                let slot = await self.follow(core, slot: slot, at: address, promise: promise)
                 self.state.withLock { $0.running[number] = nil }
+                Task {
+                    await connecting.value
+                    self.state.withLock { $0.slots.release(slot) }
+                }
             }
             state.running[number] = Running(core: core, task: task)
             return true
         }
     }
 
-    /// Carries out what a connection says, until it ends.
+    /// Carries out what a connection says, until it ends; gives the slot, in which the peer is noted.
     private func follow(
         _ core: LinkCore, slot: ConnectionSlots.Slot, at address: Multiaddress, promise: LinkPromise?
-    ) async {
+    ) async -> ConnectionSlots.Slot {
         let begun = MonotonicInstant.now
-        await withDiscardingTaskGroup { group in
+        return await withDiscardingTaskGroup(returning: ConnectionSlots.Slot.self) { group in
             var slot = slot
             var link: Libp2pLink?
             var isEstablished = false
@@ -180,6 +184,7 @@ extension Libp2pHost {
                     let hasFailed = wasWanted && !isEstablished
                     if isEstablished, let link {
                         self.onClosed(link, reason)
+                        self.forgetObserver(link)
                         group.addTask { await self.dialer.onEnded(link) }
                     }
                     if hasFailed, case .dialer(let peer?) = core.role, reason.isOfAddress {
@@ -188,8 +193,8 @@ extension Libp2pHost {
                     }
                 }
             }
-            self.state.withLock { $0.slots.release(slot) }
             // Streams have ended with the connection. News of it still reaches the peer book.
+            return slot
         }
     }
 

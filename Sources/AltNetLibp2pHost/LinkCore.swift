@@ -21,10 +21,10 @@ final class LinkCore: Sendable {
     }
 
     /// Bytes that wait for the socket before streams have to wait, too.
-    static let congestion = 256 * 1_024
+    static let congestion = 128 * 1_024
     /// Bytes that wait for the socket before the connection is given up. Streams wait long before; what is left are
     /// answers to a remote that asks and does not read.
-    static let maximumQueued = 2 * 1_024 * 1_024
+    static let maximumQueued = 1_024 * 1_024
     /// How long the other side may take to end a stream that nobody reads any more.
     static let drainTime: Duration = .seconds(30)
     /// Bytes that are read and dropped of such a stream.
@@ -57,6 +57,9 @@ final class LinkCore: Sendable {
         var openers: [Libp2pStreamID: CheckedContinuation<String, any Error>] = [:]
         var timer: LinkTimer?
         var queued = 0
+        /// When the socket last took something; looked at while something is queued.
+        var lastTaken = MonotonicInstant.zero
+        var isWatched = false
         var parked: [Parked] = []
         var failure: LinkFailure?
         /// What is done when the lock is free again.
@@ -72,12 +75,15 @@ final class LinkCore: Sendable {
     }
 
     let role: Libp2pConnection.Role
+    /// How long the other side may take no bytes while some wait for it.
+    private let writeTimeout: Duration
     let events: AsyncStream<Event>
     private let continuation: AsyncStream<Event>.Continuation
     private let state: Mutex<State>
 
-    init(_ configuration: Libp2pConnection.Configuration, entropy: NoiseEntropy) {
+    init(_ configuration: Libp2pConnection.Configuration, entropy: NoiseEntropy, writeTimeout: Duration) {
         self.role = configuration.role
+        self.writeTimeout = writeTimeout
         // Bounded by the machine: two for the handshake, one for the end, and one for each stream, of which so many may
         // be opened a second and no more.
         (self.events, self.continuation) = AsyncStream.makeStream()
@@ -180,12 +186,32 @@ final class LinkCore: Sendable {
         state.queued += bytes.count
         guard state.queued <= Self.maximumQueued else { return self.end(.takesNothing, &state) }
         let count = bytes.count
+        if state.queued == count { state.lastTaken = .now }
+        self.watch(&state)
         connection.enqueue(bytes) { [weak self] in self?.onTaken(count) }
+    }
+
+    /// Looks again when the other side has had its time.
+    private func watch(_ state: inout State) {
+        guard !state.isWatched, let connection = state.connection else { return }
+        state.isWatched = true
+        _ = connection.schedule(at: state.lastTaken + self.writeTimeout) { [weak self] in
+            self?.state.withLock { state in
+                state.isWatched = false
+                guard state.failure == nil, state.queued > 0 else { return }
+                if MonotonicInstant.now < state.lastTaken + (self?.writeTimeout ?? .zero) {
+                    self?.watch(&state)
+                } else {
+                    self?.end(.takesNothing, &state)
+                }
+            }
+        }
     }
 
     private func onTaken(_ count: Int) {
         self.locked { state in
             state.queued -= count
+            state.lastTaken = .now
             while state.failure == nil, state.queued < Self.congestion, !state.parked.isEmpty {
                 let next = state.parked.removeFirst()
                 self.perform(state.machine.send(next.bytes, on: next.stream, now: .now), &state)
