@@ -20,25 +20,31 @@ final class LinkPromise: Sendable {
     /// Says how it went; later calls do nothing. `false` when somebody else was first.
     @discardableResult
     func resolve(_ result: Result<Libp2pLink, any Error>) -> Bool {
-        self.state.withLock { state in
+        // Resumed when the lock is free: whoever cancels the waiting task holds a lock of it, and comes here.
+        let (isFirst, waiting) = self.state.withLock { state -> (Bool, CheckedContinuation<Libp2pLink, any Error>?) in
             switch state {
-            case .open: state = .resolved(result)
+            case .open:
+                state = .resolved(result)
+                return (true, nil)
             case .awaited(let continuation):
                 state = .resolved(result)
-                continuation.resume(with: result)
-            case .resolved: return false
+                return (true, continuation)
+            case .resolved: return (false, nil)
             }
-            return true
         }
+        waiting?.resume(with: result)
+        return isFirst
     }
 
     /// Waits; once.
     func value() async throws -> Libp2pLink {
         try await withCheckedThrowingContinuation { continuation in
-            self.state.withLock { state in
-                if case .resolved(let result) = state { return continuation.resume(with: result) }
+            let result = self.state.withLock { state -> Result<Libp2pLink, any Error>? in
+                if case .resolved(let result) = state { return result }
                 state = .awaited(continuation)
+                return nil
             }
+            if let result { continuation.resume(with: result) }
         }
     }
 }
@@ -178,6 +184,7 @@ extension Libp2pHost {
                     let hasFailed = wasWanted && !isEstablished
                     if isEstablished, let link {
                         self.onClosed(link, reason)
+                        self.forgetObserver(link)
                         group.addTask { await self.dialer.onEnded(link) }
                     }
                     if hasFailed, case .dialer(let peer?) = core.role, reason.isOfAddress {

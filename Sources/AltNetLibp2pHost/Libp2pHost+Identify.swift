@@ -72,7 +72,7 @@ extension Libp2pHost {
                     lifetime: self.configuration.identifyLifetime, learnedOn: link.network, toldBy: origin))
         }
         if !news.isEmpty { await self.learn(news) }
-        if let observed = message.observedAddress, !isPush { self.configuration.onObserved?(observed, link) }
+        if let observed = message.observedAddress, !isPush { await self.take(observed: observed, by: link) }
         self.tell(.identified(link, known))
     }
 
@@ -119,6 +119,7 @@ extension Libp2pHost {
         message.publicKey = self.key.publicKey.protobuf
         message.listenAddresses = self.addresses(for: link.network)
         message.protocols = self.protocols
+        // Also of those that we called: it is where others can reach them, too.
         message.observedAddress = self.observed(link)
         message.protocolVersion = self.configuration.protocolVersion
         message.agentVersion = self.configuration.agentVersion

@@ -9,7 +9,8 @@ internal import Synchronization
 /// One socket with its ``Libp2pConnection``: the only place where the machine meets bytes, a clock and readers that wait.
 ///
 /// Everything happens under one lock, in the order of the machine's directives; nothing under the lock waits. What is
-/// the host's business leaves through ``events``.
+/// the host's business leaves through ``events``. Tasks that wait are resumed when the lock is free again: resuming takes
+/// a lock of the task, and whoever cancels the task holds that one while it waits for ours.
 final class LinkCore: Sendable {
     enum Event: Sendable {
         case secured(PeerID, PeerPublicKey)
@@ -61,6 +62,16 @@ final class LinkCore: Sendable {
         var isWatched = false
         var parked: [Parked] = []
         var failure: LinkFailure?
+        /// What is done when the lock is free again.
+        var wakeUps: [@Sendable () -> Void] = []
+
+        /// Resumes a task when the lock is free again.
+        mutating func wake<Value: Sendable, Failure: Error>(
+            _ waiting: CheckedContinuation<Value, Failure>?, _ result: Result<Value, Failure>
+        ) {
+            guard let waiting else { return }
+            self.wakeUps.append { waiting.resume(with: result) }
+        }
     }
 
     let role: Libp2pConnection.Role
@@ -68,7 +79,7 @@ final class LinkCore: Sendable {
     private let writeTimeout: Duration
     let events: AsyncStream<Event>
     private let continuation: AsyncStream<Event>.Continuation
-    let state: Mutex<State>
+    private let state: Mutex<State>
 
     init(_ configuration: Libp2pConnection.Configuration, entropy: NoiseEntropy, writeTimeout: Duration) {
         self.role = configuration.role
@@ -79,11 +90,24 @@ final class LinkCore: Sendable {
         self.state = Mutex(State(machine: Libp2pConnection(configuration, entropy: entropy, now: .now)))
     }
 
+    /// Takes the lock, and then wakes up who has to be.
+    func locked<Value: Sendable, Failure: Error>(
+        _ body: (inout State) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        let (result, wakeUps) = self.state.withLock { state -> (Result<Value, Failure>, [@Sendable () -> Void]) in
+            let result = Result { () throws(Failure) in try body(&state) }
+            defer { state.wakeUps = [] }
+            return (result, state.wakeUps)
+        }
+        for wakeUp in wakeUps { wakeUp() }
+        return try result.get()
+    }
+
     // MARK: The socket
 
     /// Takes over a connection.
     func start(on connection: StreamConnection) {
-        self.state.withLock { state in
+        self.locked { state in
             guard state.failure == nil else { return connection.enqueueClose() }
             state.connection = connection
             self.perform(state.machine.start(now: .now), &state)
@@ -95,20 +119,20 @@ final class LinkCore: Sendable {
     func onSocket(_ event: StreamConnection.Event) {
         switch event {
         case .bytes(let bytes):
-            let connection = self.state.withLock { state -> StreamConnection? in
+            let connection = self.locked { state -> StreamConnection? in
                 guard state.failure == nil else { return nil }
                 self.perform(state.machine.onBytes(bytes, now: .now), &state)
                 return state.connection
             }
             connection?.readMore()
         case .closed(let reason):
-            self.state.withLock { self.end(.network(reason), &$0) }
+            self.locked { self.end(.network(reason), &$0) }
         }
     }
 
     /// Ends the connection in good order.
     func close(_ reason: LinkFailure = .connection(.requested)) {
-        self.state.withLock { state in
+        self.locked { state in
             guard state.failure == nil else { return }
             for case .write(let bytes) in state.machine.close(now: .now) { self.write(bytes, &state) }
             self.end(reason, &state)
@@ -119,7 +143,7 @@ final class LinkCore: Sendable {
     func run<Failure: Error>(
         _ body: (inout State) throws(Failure) -> [Libp2pConnection.Directive]
     ) throws(Failure) {
-        try self.state.withLock { (state) throws(Failure) in
+        try self.locked { (state) throws(Failure) in
             guard state.failure == nil else { return }
             self.perform(try body(&state), &state)
         }
@@ -140,17 +164,17 @@ final class LinkCore: Sendable {
             case .alive: break
             case .opened(let id, let name):
                 state.streams[id] = StreamState()
-                state.openers.removeValue(forKey: id)?.resume(returning: name)
+                state.wake(state.openers.removeValue(forKey: id), .success(name))
             case .accepted(let id, let name):
                 state.streams[id] = StreamState()
                 self.continuation.yield(.accepted(id, protocolName: name))
             case .refused(let id, let reason):
-                state.openers.removeValue(forKey: id)?.resume(throwing: reason)
+                state.wake(state.openers.removeValue(forKey: id), .failure(reason))
             case .data(let id, let bytes): queue += self.deliver(bytes, to: id, &state)
             case .ended(let id): self.onEnd(id, &state)
             case .reset(let id, let reason): self.onReset(id, reason, &state)
             case .writable(let id):
-                state.streams[id]?.writer?.resume()
+                state.wake(state.streams[id]?.writer, .success(()))
                 state.streams[id]?.writer = nil
             case .closed(let reason): self.end(.connection(reason), &state)
             }
@@ -185,7 +209,7 @@ final class LinkCore: Sendable {
     }
 
     private func onTaken(_ count: Int) {
-        self.state.withLock { state in
+        self.locked { state in
             state.queued -= count
             state.lastTaken = .now
             while state.failure == nil, state.queued < Self.congestion, !state.parked.isEmpty {
@@ -202,7 +226,7 @@ final class LinkCore: Sendable {
         state.timer = nil
         state.parked = []
         for id in Array(state.streams.keys) { self.onReset(id, .connectionClosed, &state) }
-        for opener in state.openers.values { opener.resume(throwing: StreamReset.connectionClosed) }
+        for opener in state.openers.values { state.wake(opener, .failure(StreamReset.connectionClosed)) }
         state.openers = [:]
         state.connection?.enqueueClose(abort: reason == .takesNothing)
         self.continuation.yield(.closed(reason))
@@ -227,7 +251,7 @@ final class LinkCore: Sendable {
         }
         if let reader = stream.reader {
             stream.reader = nil
-            reader.resume(returning: bytes)
+            state.wake(reader, .success(bytes))
             return state.machine.consumed(bytes.count, on: id, now: .now)
         }
         stream.chunks.append(bytes)
@@ -236,7 +260,7 @@ final class LinkCore: Sendable {
 
     private func onEnd(_ id: Libp2pStreamID, _ state: inout State) {
         state.streams[id]?.isEnded = true
-        state.streams[id]?.reader?.resume(returning: nil)
+        state.wake(state.streams[id]?.reader, .success(nil))
         state.streams[id]?.reader = nil
         if state.streams[id]?.drain != nil { state.streams[id] = nil }
     }
@@ -244,8 +268,8 @@ final class LinkCore: Sendable {
     private func onReset(_ id: Libp2pStreamID, _ reason: StreamReset, _ state: inout State) {
         guard var stream = state.streams[id] else { return }
         state.parked.removeAll { $0.stream == id }
-        stream.reader?.resume(throwing: reason)
-        stream.writer?.resume(throwing: reason)
+        state.wake(stream.reader, .failure(reason))
+        state.wake(stream.writer, .failure(reason))
         stream.reader = nil
         stream.writer = nil
         stream.chunks = []
