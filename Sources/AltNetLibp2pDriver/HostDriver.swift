@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
-internal import AltNetDialing
 internal import AltNetDriverKit
 internal import AltNetDriverProtocol
 internal import AltNetLibp2p
@@ -18,7 +17,6 @@ actor HostDriver: Driver {
         /// Peers to stay connected with.
         let connect: [Multiaddress]
         let listen: [Multiaddress]
-        let policy: DialPolicy
         /// `nil`: takes no part in a DHT.
         let dht: KademliaService.Configuration?
     }
@@ -59,7 +57,7 @@ actor HostDriver: Driver {
         let host = Libp2pHost(
             key: self.options.key, book: book, configuration: self.options.configuration, logger: self.logger)
         let service = self.options.dht.map { host.joinKademlia($0) }
-        let operations = PeerOperations(host: host, service: service, policy: self.options.policy)
+        let operations = PeerOperations(host: host, service: service)
         // Before anything can happen.
         let events = host.events()
         // Hears the answers while it listens and dials.
@@ -210,7 +208,8 @@ actor HostDriver: Driver {
             while !Task.isCancelled {
                 do {
                     if !host.links(to: peer).contains(where: \.isOpen) {
-                        _ = try await host.connect(to: peer, addresses: [address.withoutPeerID])
+                        _ = try await host.connect(
+                            to: peer, addresses: [address.withoutPeerID], source: .user)
                         if let service { _ = await service.bootstrap([peer]) }
                     }
                     pause = Self.firstPause
