@@ -48,6 +48,9 @@ struct LightningSessionTests {
         link.request(0, id: 900, .block(Self.hash))
         link.request(0, id: 901, .headers(locator: [Self.hash], stop: .zero, heightHint: 0, limit: 2000))
         link.request(1, id: 900, .transaction(Self.hash))
+        let records = [Array(repeating: UInt8(1), count: 300), Array(repeating: UInt8(2), count: 8_192)]
+        link.request(1, id: 902, .peerRecords(of: [[0, 1, 7]], limit: 2))
+        link.announce(0, .peerRecord(records[1]))
         link.announce(1, tip)
         link.announce(0, transaction)
         link.run(for: .seconds(30)) { link, event in
@@ -55,14 +58,19 @@ struct LightningSessionTests {
             switch request {
             case .block: link.answer(event.side, id: id, .objects(.blocks, [block]))
             case .headers: link.answer(event.side, id: id, .headers(headers))
+            case .peerRecords(let peers, let limit):
+                #expect(peers == [[0, 1, 7]])
+                #expect(limit == 2)
+                link.answer(event.side, id: id, .objects(.peerRecords, records))
             case .filterHeaders, .filters, .transaction, .addresses:
                 link.answer(event.side, id: id, .refused(.notFound))
             }
         }
         #expect(link.directives(of: 0).answers == [900: .objects(.blocks, [block]), 901: .headers(headers)])
-        #expect(link.directives(of: 1).answers == [900: .refused(.notFound)])
+        #expect(
+            link.directives(of: 1).answers == [900: .refused(.notFound), 902: .objects(.peerRecords, records)])
         #expect(link.directives(of: 0).announcements == [tip])
-        #expect(link.directives(of: 1).announcements == [transaction])
+        #expect(link.directives(of: 1).announcements == [transaction, .peerRecord(records[1])])
         link.run(for: .seconds(3600))
         #expect(!link.events.contains { if case .disconnect = $0.directive { true } else { false } })
         #expect(link.sessions.allSatisfy { $0.heldBytes == 0 })
