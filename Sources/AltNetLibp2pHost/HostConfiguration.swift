@@ -46,8 +46,6 @@ public struct HostConfiguration: Sendable {
     public var announced: [Multiaddress] = []
     /// Signs our record; without one, identify carries none.
     public var recordIssuer: (any RecordIssuer)?
-    /// Called when a peer says where it sees us.
-    public var onObserved: (@Sendable (_ observed: Multiaddress, _ by: Libp2pLink) -> Void)?
 
     public init() {}
 }

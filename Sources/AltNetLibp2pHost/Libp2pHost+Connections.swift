@@ -174,6 +174,7 @@ extension Libp2pHost {
                     let hasFailed = wasWanted && !isEstablished
                     if isEstablished, let link {
                         self.onClosed(link, reason)
+                        self.forgetObserver(link)
                         group.addTask { await self.dialer.onEnded(link) }
                     }
                     if hasFailed, case .dialer(let peer?) = core.role, reason.isOfAddress {

@@ -69,7 +69,7 @@ extension Libp2pHost {
                     lifetime: self.configuration.identifyLifetime, learnedOn: link.network))
         }
         if !news.isEmpty { await self.learn(news) }
-        if let observed = message.observedAddress, !isPush { self.configuration.onObserved?(observed, link) }
+        if let observed = message.observedAddress, !isPush { await self.take(observed: observed, by: link) }
         self.tell(.identified(link, known))
     }
 
@@ -116,7 +116,8 @@ extension Libp2pHost {
         message.publicKey = self.key.publicKey.protobuf
         message.listenAddresses = self.addresses(for: link.network)
         message.protocols = self.protocols
-        message.observedAddress = link.isInbound ? link.address.withoutPeerID : nil
+        // Also of those that we called: it is where others can reach them, too.
+        message.observedAddress = link.address.withoutPeerID
         message.protocolVersion = self.configuration.protocolVersion
         message.agentVersion = self.configuration.agentVersion
         if let record = self.record, record.record.addresses.allSatisfy({ self.mayTell($0, to: link.network) }) {

@@ -49,6 +49,7 @@ public final class Libp2pHost: Sendable {
     let localNetworks = LocalNetworks()
     let state = Mutex(State())
     let dialer: PeerDialer<Libp2pLink>
+    let observed = Mutex(ObservedState())
 
     /// - Parameters:
     ///   - key: our identity.

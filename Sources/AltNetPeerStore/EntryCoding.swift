@@ -6,10 +6,13 @@ internal import AltNetPeerRecords
 /// What stands in the file is not what this program writes.
 struct EntryDamaged: Error {}
 
-/// The form in which an entry stands in a row of the database: fixed-size fields, least significant byte first, with a
-/// checksum in front, since nothing in it is verified again when it is read.
+/// The form in which an entry stands in a row of the database. Small, because a store of a million addresses is read
+/// from the disk: numbers are varints, and times are told by their distance to the one before.
+///
+/// A checksum stands in front, since nothing in it is verified again when it is read.
 extension PeerEntry {
     private static let version: UInt8 = 1
+    private static let headSize = 8
 
     private enum Flag {
         static let sequence: UInt8 = 1
@@ -20,11 +23,8 @@ extension PeerEntry {
 
     /// The row's bytes.
     var encoded: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(64 + (self.record?.envelope.count ?? 0) + 96 * self.addresses.count)
-        bytes.appendLittleEndian(UInt32(0))
-        bytes.append(Self.version)
-        bytes.appendLittleEndian(self.teller)
+        var writer = EntryWriter()
+        writer.bytes.reserveCapacity(64 + (self.record?.envelope.count ?? 0) + 48 * self.addresses.count)
         var flags: UInt8 = self.sequence == nil ? 0 : Flag.sequence
         if let record = self.record {
             flags |= Flag.record
@@ -34,37 +34,40 @@ extension PeerEntry {
             case .nowhere: flags |= Flag.homelessRecord
             }
         }
-        bytes.append(flags)
+        writer.bytes.appendLittleEndian(UInt32(0))
+        writer.bytes.append(Self.version)
+        writer.bytes.append(flags)
+        writer.bytes.appendLittleEndian(self.teller)
         if let sequence = self.sequence {
-            bytes.appendLittleEndian(sequence)
-            bytes.appendLittleEndian(self.sequenceUntil.milliseconds)
+            writer.number(sequence)
+            writer.time(self.sequenceUntil)
         }
         if let record = self.record {
-            bytes.appendLittleEndian(UInt16(truncatingIfNeeded: record.envelope.count))
-            bytes.append(contentsOf: record.envelope)
-            if case .on(let network) = record.reach { bytes.append(network: network) }
+            writer.blob(record.envelope)
+            if case .on(let network) = record.reach { writer.blob(Array(network.name.utf8)) }
         }
-        bytes.appendLittleEndian(UInt16(truncatingIfNeeded: self.addresses.count))
-        for address in self.addresses { address.append(to: &bytes) }
-        let checksum = Self.checksum(bytes.dropFirst(4))
-        for index in 0..<4 { bytes[index] = UInt8(truncatingIfNeeded: checksum >> (8 * UInt32(index))) }
-        return bytes
+        writer.number(UInt64(self.addresses.count))
+        for address in self.addresses { address.write(to: &writer) }
+        let checksum = Self.checksum(writer.bytes.dropFirst(4))
+        for index in 0..<4 { writer.bytes[index] = UInt8(truncatingIfNeeded: checksum >> (8 * UInt32(index))) }
+        return writer.bytes
     }
 
-    init(encoded bytes: [UInt8]) throws {
-        var reader = ByteReader(bytes)
-        let checksum: UInt32 = try reader.littleEndian()
-        guard checksum == Self.checksum(reader.remaining), try reader.littleEndian(UInt8.self) == Self.version else {
+    init(encoded bytes: [UInt8]) throws(EntryDamaged) {
+        guard bytes.count > Self.headSize, bytes[4] == Self.version else { throw EntryDamaged() }
+        let checksum = Self.checksum(bytes.dropFirst(4))
+        for index in 0..<4 where bytes[index] != UInt8(truncatingIfNeeded: checksum >> (8 * UInt32(index))) {
             throw EntryDamaged()
         }
-        self.init(teller: try reader.littleEndian())
-        let flags: UInt8 = try reader.littleEndian()
+        let flags = bytes[5]
+        self.init(teller: UInt16(bytes[6]) | UInt16(bytes[7]) << 8)
+        var reader = EntryReader(bytes, from: Self.headSize)
         if flags & Flag.sequence != 0 {
-            self.sequence = try reader.littleEndian()
+            self.sequence = try reader.number()
             self.sequenceUntil = try reader.time()
         }
         if flags & Flag.record != 0 {
-            let envelope = Array(try reader.bytes(Int(try reader.littleEndian(UInt16.self))))
+            let envelope = try reader.blob()
             let reach: RecordReach =
                 if flags & Flag.boundRecord != 0 {
                     .on(try reader.network())
@@ -73,10 +76,11 @@ extension PeerEntry {
                 }
             self.record = StoredRecord(envelope: envelope, reach: reach)
         }
-        let count = Int(try reader.littleEndian(UInt16.self))
-        self.addresses.reserveCapacity(min(count, PeerRules.maximumAddresses))
-        for _ in 0..<count { self.addresses.append(try AddressEntry(reading: &reader)) }
-        try reader.expectEnd()
+        let count = try reader.number()
+        guard count <= PeerRules.maximumAddresses else { throw EntryDamaged() }
+        self.addresses.reserveCapacity(Int(count))
+        for _ in 0..<count { self.addresses.append(try AddressEntry(from: &reader)) }
+        guard reader.isAtEnd else { throw EntryDamaged() }
     }
 
     /// FNV-1a over words of eight bytes: finds accidents, not malice.
@@ -105,66 +109,119 @@ extension AddressEntry {
         static let certified: UInt8 = 16
     }
 
-    fileprivate func append(to bytes: inout [UInt8]) {
+    fileprivate func write(to writer: inout EntryWriter) {
         var flags: UInt8 = 0
         if self.network != nil { flags |= Flag.network }
         if self.lastSuccess != nil { flags |= Flag.success }
         if self.lastFailure != nil { flags |= Flag.failure }
         if self.latency != nil { flags |= Flag.latency }
         if self.certifiedUntil != nil { flags |= Flag.certified }
-        bytes.append(flags)
-        bytes.appendLittleEndian(UInt16(truncatingIfNeeded: self.address.bytes.count))
-        bytes.append(contentsOf: self.address.bytes)
-        bytes.appendLittleEndian(self.sources.rawValue)
-        bytes.appendLittleEndian(self.teller)
-        bytes.appendLittleEndian(self.firstSeen.milliseconds)
-        bytes.appendLittleEndian(self.lastSeen.milliseconds)
-        bytes.appendLittleEndian(self.heardUntil.milliseconds)
-        if let certifiedUntil = self.certifiedUntil { bytes.appendLittleEndian(certifiedUntil.milliseconds) }
-        if let network = self.network { bytes.append(network: network) }
-        if let lastSuccess = self.lastSuccess { bytes.appendLittleEndian(lastSuccess.milliseconds) }
-        if let lastFailure = self.lastFailure {
-            bytes.appendLittleEndian(lastFailure.milliseconds)
-            bytes.appendLittleEndian(UInt32(truncatingIfNeeded: self.failures))
-        }
-        if let latency = self.latency { bytes.appendLittleEndian(latency.wholeNanoseconds) }
+        writer.bytes.append(flags)
+        writer.blob(self.address.bytes)
+        writer.number(UInt64(self.sources.rawValue))
+        writer.number(UInt64(self.teller))
+        writer.time(self.firstSeen)
+        writer.time(self.lastSeen)
+        writer.time(self.heardUntil)
+        if let certifiedUntil = self.certifiedUntil { writer.time(certifiedUntil) }
+        if let network = self.network { writer.blob(Array(network.name.utf8)) }
+        if let lastSuccess = self.lastSuccess { writer.time(lastSuccess) }
+        if let lastFailure = self.lastFailure { writer.time(lastFailure) }
+        if self.lastFailure != nil { writer.number(UInt64(self.failures)) }
+        if let latency = self.latency { writer.number(UInt64(max(0, latency.wholeNanoseconds))) }
     }
 
-    fileprivate init(reading reader: inout ByteReader) throws {
-        let flags: UInt8 = try reader.littleEndian()
-        let address = Multiaddress(checkedBefore: Array(try reader.bytes(Int(try reader.littleEndian(UInt16.self)))))
-        let sources = AddressSources(rawValue: try reader.littleEndian())
-        let teller: UInt16 = try reader.littleEndian()
+    fileprivate init(from reader: inout EntryReader) throws(EntryDamaged) {
+        let flags = try reader.byte()
+        let address = Multiaddress(checkedBefore: try reader.blob())
+        guard let sources = UInt32(exactly: try reader.number()), let teller = UInt16(exactly: try reader.number())
+        else { throw EntryDamaged() }
         let (firstSeen, lastSeen, heardUntil) = (try reader.time(), try reader.time(), try reader.time())
         let certifiedUntil = flags & Flag.certified == 0 ? nil : try reader.time()
         self.init(
             address: address, network: flags & Flag.network == 0 ? nil : try reader.network(), teller: teller,
-            firstSeen: firstSeen, sources: sources, lastSeen: lastSeen, certifiedUntil: certifiedUntil,
-            heardUntil: heardUntil)
+            firstSeen: firstSeen, sources: AddressSources(rawValue: sources), lastSeen: lastSeen,
+            certifiedUntil: certifiedUntil, heardUntil: heardUntil)
         if flags & Flag.success != 0 { self.lastSuccess = try reader.time() }
         if flags & Flag.failure != 0 {
             self.lastFailure = try reader.time()
-            self.failures = Int(try reader.littleEndian(UInt32.self))
+            self.failures = Int(truncatingIfNeeded: try reader.number())
         }
-        if flags & Flag.latency != 0 { self.latency = .nanoseconds(try reader.littleEndian(Int64.self)) }
+        if flags & Flag.latency != 0 { self.latency = .nanoseconds(Int64(truncatingIfNeeded: try reader.number())) }
     }
 }
 
-extension [UInt8] {
-    fileprivate mutating func append(network: LocalNetwork) {
-        self.append(UInt8(truncatingIfNeeded: network.name.utf8.count))
-        self.append(contentsOf: network.name.utf8)
+/// Appends what ``EntryReader`` reads.
+private struct EntryWriter {
+    var bytes: [UInt8] = []
+    /// The time before, in milliseconds.
+    private var last: Int64 = 0
+
+    mutating func number(_ value: UInt64) { UnsignedVarint.append(value, to: &self.bytes) }
+
+    mutating func blob(_ blob: [UInt8]) {
+        self.number(UInt64(blob.count))
+        self.bytes.append(contentsOf: blob)
+    }
+
+    /// Wraps around instead of overflowing; so does the reader.
+    mutating func time(_ time: WallClockTime) {
+        let distance = time.milliseconds &- self.last
+        self.last = time.milliseconds
+        // Small numbers in either direction are short.
+        self.number(UInt64(bitPattern: (distance << 1) ^ (distance >> 63)))
     }
 }
 
-extension ByteReader {
-    fileprivate mutating func time() throws -> WallClockTime {
-        WallClockTime(milliseconds: try self.littleEndian())
+/// Reads from front to back, never beyond the end. Without the slices of `ByteReader`, which cost more than what is
+/// read here.
+private struct EntryReader {
+    private let bytes: [UInt8]
+    private var offset: Int
+    private var last: Int64 = 0
+
+    init(_ bytes: [UInt8], from offset: Int) {
+        self.bytes = bytes
+        self.offset = offset
     }
 
-    fileprivate mutating func network() throws -> LocalNetwork {
-        let name = try self.bytes(Int(try self.littleEndian(UInt8.self)))
-        guard let network = LocalNetwork(String(decoding: name, as: UTF8.self)) else { throw EntryDamaged() }
+    var isAtEnd: Bool { self.offset == self.bytes.count }
+
+    mutating func byte() throws(EntryDamaged) -> UInt8 {
+        guard self.offset < self.bytes.count else { throw EntryDamaged() }
+        defer { self.offset += 1 }
+        return self.bytes[self.offset]
+    }
+
+    mutating func number() throws(EntryDamaged) -> UInt64 {
+        var (value, shift): (UInt64, UInt64) = (0, 0)
+        while true {
+            let byte = try self.byte()
+            value |= UInt64(byte & 0x7f) << shift
+            guard byte >= 0x80 else { return value }
+            shift += 7
+            guard shift < 64 else { throw EntryDamaged() }
+        }
+    }
+
+    mutating func blob() throws(EntryDamaged) -> [UInt8] {
+        let count = try self.number()
+        guard count <= UInt64(self.bytes.count - self.offset) else { throw EntryDamaged() }
+        defer { self.offset += Int(count) }
+        return Array(self.bytes[self.offset..<self.offset + Int(count)])
+    }
+
+    mutating func time() throws(EntryDamaged) -> WallClockTime {
+        let number = try self.number()
+        let distance = Int64(bitPattern: number >> 1) ^ -Int64(bitPattern: number & 1)
+        self.last = self.last &+ distance
+        return WallClockTime(milliseconds: self.last)
+    }
+
+    mutating func network() throws(EntryDamaged) -> LocalNetwork {
+        guard let network = LocalNetwork(String(decoding: try self.blob(), as: UTF8.self)) else {
+            throw EntryDamaged()
+        }
         return network
     }
 }

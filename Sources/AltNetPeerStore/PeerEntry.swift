@@ -163,11 +163,15 @@ struct PeerEntry: Hashable, Sendable {
             }
         let told = live.addresses.filter { entry in
             guard !entry.sources.isDisjoint(with: Self.tellable), filter.allows(entry) else { return false }
-            return entry.network == nil ? !entry.address.isAmbiguous : entry.network == network
+            // Only the operator adds an ambiguous address without its network.
+            guard entry.network == nil else { return entry.network == network }
+            return !entry.sources.contains(.user) || !entry.address.isAmbiguous
         }
         guard envelope != nil || !told.isEmpty else { return nil }
-        let ordered =
-            told.filter { $0.sources.contains(.certified) } + told.filter { !$0.sources.contains(.certified) }
-        return PeerHandout(id: id, envelope: envelope, addresses: ordered.map(\.address))
+        var addresses: [Multiaddress] = []
+        addresses.reserveCapacity(told.count)
+        for entry in told where entry.sources.contains(.certified) { addresses.append(entry.address) }
+        for entry in told where !entry.sources.contains(.certified) { addresses.append(entry.address) }
+        return PeerHandout(id: id, envelope: envelope, addresses: addresses)
     }
 }

@@ -15,10 +15,12 @@ public final class PeerStore: PeerStoring {
     public static let fileName = "peers.sqlite"
     /// How long another holder of the file is waited for, in seconds.
     private static let patience = 3.0
-    /// Memory for pages of the file, in KiB: all inner pages of a store of a million addresses.
-    private static let cacheSize = 16_384
-    /// What a write-ahead log keeps of the disk after it was written back, in bytes.
-    private static let journalSize = 16 << 20
+    /// Memory for pages of the file, in KiB: most of a store of a million addresses, so that a look-up there costs little
+    /// more than in a small one. A small store takes what it needs.
+    private static let cacheSize = 65_536
+    /// When the write-ahead log is written back, in pages of 4 KiB: as often as a page is changed until then, it is
+    /// written back once.
+    private static let journalPages = 4_000
 
     private struct State: Sendable {
         var ledger: PeerLedger
@@ -72,7 +74,8 @@ public final class PeerStore: PeerStoring {
                 sql: """
                     PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
                     PRAGMA foreign_keys = OFF; PRAGMA cache_size = -\(Self.cacheSize);
-                    PRAGMA journal_size_limit = \(Self.journalSize)
+                    PRAGMA wal_autocheckpoint = \(Self.journalPages);
+                    PRAGMA journal_size_limit = \(Self.journalPages * 4_096)
                     """)
         }
         return configuration

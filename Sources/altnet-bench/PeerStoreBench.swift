@@ -9,8 +9,10 @@ internal import Foundation
 
 /// The peer store on a disk, beside the bare signature check of the same records.
 enum PeerStoreBench {
-    /// One transaction, as the driver hands news over.
+    /// One transaction.
     private static let batch = 1_000
+    /// One transaction where growth is measured: so few that they meet on one page of the file in no store.
+    private static let smallBatch = 10
     private static let addressesPerPeer = 10
     private static let now = WallClockTime(seconds: 1_800_000_000)
 
@@ -93,10 +95,13 @@ enum PeerStoreBench {
                 for record in records { addresses[record.peer] = record.address }
             }
         }
-        let memory = Self.residentMemory()
+        if peers == 100_000 {
+            Figure.print("peer store: file of 100,000 peers with 10 addresses", Self.fileSize(directory), "MB")
+            try Self.inFreshProcess(directory)
+        }
         var opened: PeerStore?
         let start = try Stopwatch.once {
-            opened = try PeerStore(directory: directory, settings: PeerStoreSettings(capacity: 2 * peers))
+            opened = try PeerStore(directory: directory, settings: PeerStoreSettings(capacity: 10 * peers))
         }
         guard let store = opened else { return cost }
         var random = SeededRandom(seed: 5)
@@ -113,20 +118,19 @@ enum PeerStoreBench {
             let told = try store.handout(many, to: nil, now: Self.now)
             precondition(told.count == many.count && told.allSatisfy { $0.envelope != nil })
         }
-        cost.change = try Self.time(
-            asked.compactMap { id in addresses[id].map { .connected(id, $0, latency: .zero) } }, in: store)
-        cost.newPeer = try Self.time(
+        cost.change = try Self.best(in: store) {
+            asked.prefix(5_000).compactMap { id in addresses[id].map { .connected(id, $0, latency: .zero) } }
+        }
+        cost.newPeer = try Self.best(in: store) {
             (0..<1_000).map { _ in
                 .addresses(
                     Self.stranger(&random), [Self.address(random.next())], source: .dht, lifetime: .seconds(3_600))
-            }, in: store)
+            }
+        }
         if peers == 100_000 {
             Figure.print("peer store: look-ups of one peer at 1,000,000 addresses", 1 / cost.lookUp, "look-ups/s")
             Figure.print("peer store: 1,000 records in one query", cost.batchOfRecords * 1_000, "ms")
             Figure.print("peer store: start with 100,000 peers", start * 1_000, "ms")
-            Figure.print("peer store: file of 100,000 peers with 10 addresses", Self.fileSize(directory), "MB")
-            Figure.print(
-                "peer store: memory for 100,000 peers in use", max(0, Self.residentMemory() - memory), "MB")
         }
         cost.eviction = try Self.evictions(&random, of: peers)
         return cost
@@ -146,16 +150,25 @@ enum PeerStoreBench {
         for _ in stride(from: 0, to: peers, by: Self.batch) {
             _ = try store.learn(news(Self.batch) { _ in "flood" }, now: Self.now)
         }
-        return try Self.time(news(min(peers / 4, 5_000)) { "\($0 % 250)" }, in: store)
+        // Few enough that the flood stays the fullest bucket.
+        return try Self.best(in: store) { news(peers / 10) { "\($0 % 250)" } }
     }
 
-    private static func time(_ news: [PeerNews], in store: PeerStore) throws -> Double {
-        try Stopwatch.once {
-            for start in stride(from: 0, to: news.count, by: Self.batch) {
-                let outcomes = try store.learn(Array(news[start..<min(start + Self.batch, news.count)]), now: Self.now)
-                precondition(outcomes.allSatisfy { $0 == .stored })
+    /// Seconds for one piece of news, best of three rounds.
+    private static func best(in store: PeerStore, of news: () -> [PeerNews]) throws -> Double {
+        var best = Double.infinity
+        for _ in 0..<3 {
+            let news = news()
+            let seconds = try Stopwatch.once {
+                for start in stride(from: 0, to: news.count, by: Self.smallBatch) {
+                    let some = Array(news[start..<min(start + Self.smallBatch, news.count)])
+                    let outcomes = try store.learn(some, now: Self.now)
+                    precondition(outcomes.allSatisfy { $0 == .stored })
+                }
             }
-        } / Double(news.count)
+            best = min(best, seconds / Double(news.count))
+        }
+        return best
     }
 
     // MARK: - Growth
@@ -227,10 +240,36 @@ enum PeerStoreBench {
         return sizes.reduce(0, +) / 1e6
     }
 
+    // MARK: - Memory
+
+    /// The name of the part that ``inFreshProcess(_:)`` starts.
+    static let memoryPart = "peers-memory"
+
+    /// Lets a process that has done nothing else open the store, since memory that was freed here still counts as ours.
+    private static func inFreshProcess(_ directory: String) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        process.arguments = [Self.memoryPart, directory]
+        try process.run()
+        process.waitUntilExit()
+    }
+
+    /// Prints what a store takes that was opened and asked for all of its peers.
+    static func printMemory(_ directory: String) throws {
+        let before = Self.residentMemory()
+        let store = try PeerStore(directory: directory)
+        var after: PeerID?
+        repeat {
+            let page = try store.list(after: after, limit: Self.batch, now: Self.now)
+            after = page.next
+        } while after != nil
+        Figure.print("peer store: memory for 100,000 peers in use", Self.residentMemory() - before, "MB")
+    }
+
     /// In megabytes.
     private static func residentMemory() -> Double {
         let status = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)) ?? ""
         let pages = status.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? 0
-        return pages * Double(getpagesize()) / 1e6
+        return pages * Double(sysconf(Int32(_SC_PAGESIZE))) / 1e6
     }
 }
