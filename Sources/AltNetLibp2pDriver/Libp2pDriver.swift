@@ -54,6 +54,7 @@ public enum Libp2pDriver {
         do {
             var configuration = HostConfiguration()
             configuration.maximumConnections = HostDriver.maximumConnections
+            configuration.maximumInbound = HostDriver.maximumInbound
             configuration.proxy = proxy
             configuration.dialPolicy = policy
             configuration.announced = announce

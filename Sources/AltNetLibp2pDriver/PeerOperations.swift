@@ -29,7 +29,7 @@ struct PeerOperations: Sendable {
             default: return .failure("there is no operation \(name)")
             }
         } catch let error as DecodingError {
-            return .failure("the operation's JSON is not as docs/drivers.md says: \(error)")
+            return .failure("the operation's JSON is not as docs/libp2p.md says: \(error)")
         } catch {
             return .failure("\(error)")
         }
