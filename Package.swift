@@ -260,7 +260,8 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetNode", "AltNetOrchestrator",
+                "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetLightning",
+                "AltNetNode", "AltNetOrchestrator",
                 "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
@@ -339,7 +340,7 @@ let package = Package(
             name: "Libp2pTests",
             dependencies: [
                 "AltNetBase", "AltNetKademlia", "AltNetLibp2p", "AltNetLibp2pHost", "AltNetPeerRecords",
-                "AltNetPeerStore", "AltNetTestKit", "Libp2pTestSupport", logging,
+                "AltNetPeerStore", "AltNetTestKit", "Libp2pTestSupport", "altnet", logging,
             ]),
         .testTarget(name: "AltNetNoiseTests", dependencies: ["AltNetBase", "AltNetKeys", "AltNetNoise"]),
         .target(name: "HeaderTestSupport", dependencies: ["AltNetBitcoin"], path: "Tests/HeaderTestSupport"),
@@ -410,7 +411,7 @@ let package = Package(
             ]),
         .testTarget(
             name: "AltNetCommandsTests",
-            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl", argumentParser]),
+            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl", "AltNetPeerRecords", argumentParser]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [

@@ -21,6 +21,7 @@ public struct ControlCommand: AsyncParsableCommand {
             AlertsCommand.self, SplicesCommand.self,
             DriversCommand.self, DashboardCommand.self, TopCommand.self, DriverCommand.self, LinkCommand.self,
             MessageCommand.self, AlternativeAddressCommand.self, PeersCommand.self, DHTCommand.self,
+            RecordCommand.self,
             HeadersCommand.self, RegtestCommand.self, ReplayCommand.self, DoctorCommand.self,
         ])
 

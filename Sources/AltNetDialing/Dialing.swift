@@ -18,7 +18,7 @@ public struct Dialing: Sendable {
     public struct Settings: Hashable, Sendable {
         /// How long an attempt is alone before the next one starts beside it. RFC 8305 recommends 250 ms.
         public var stagger: Duration
-        /// After this an attempt has failed: a handshake over Tor takes seconds, and few that take longer succeed.
+        /// After this an attempt has failed, as in go-libp2p: a handshake over Tor takes seconds.
         public var attemptTimeout: Duration
         /// After this a request ends, whatever is still going on.
         public var requestTimeout: Duration
@@ -28,7 +28,7 @@ public struct Dialing: Sendable {
         public var attemptsPerPeer: Int
 
         public init(
-            stagger: Duration = .milliseconds(250), attemptTimeout: Duration = .seconds(10),
+            stagger: Duration = .milliseconds(250), attemptTimeout: Duration = .seconds(15),
             requestTimeout: Duration = .seconds(60), attempts: Int = 64, attemptsPerPeer: Int = 4
         ) {
             self.stagger = stagger

@@ -127,9 +127,6 @@ public struct ObservedAddresses: Sendable {
     /// question.
     public func hosts(now: MonotonicInstant) -> [Multiaddress] { self.believed(now: now, \.host) }
 
-    /// When something that is believed may have to be forgotten; nil while nothing ends by itself.
-    public var nextExpiry: MonotonicInstant? { self.observations.compactMap(\.expiry).min() }
-
     private func believed(
         now: MonotonicInstant, _ subject: (Observation) -> Multiaddress?
     ) -> [Multiaddress] {

@@ -130,9 +130,9 @@ public struct YamuxLimits: Hashable, Sendable {
     public var inboundStreams = 256
     /// Streams that we have open; more are not opened.
     public var outboundStreams = 256
-    /// Bytes of all streams that nobody has read; the stream that brings more is reset. Sixteen full windows: a reader
-    /// that keeps up needs one.
-    public var unreadBytes = 16 * Self.initialWindow
+    /// Bytes of all streams that nobody has read; the stream that brings more is reset. Four full windows: a reader that
+    /// keeps up needs a part of one.
+    public var unreadBytes = 4 * Self.initialWindow
     /// Pings that we answer. Others measure with one in 30 seconds.
     public var pings = Rate(burst: 64, perSecond: 4)
     /// Streams that the other side opens. A DHT's look-up opens a few on each connection.

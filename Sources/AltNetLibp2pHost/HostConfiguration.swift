@@ -27,6 +27,8 @@ public struct HostConfiguration: Sendable {
     public var maximumInboundPerGroup = 16
     /// Streams, windows, time-outs of one connection.
     public var limits = Libp2pLimits()
+    /// A remote that takes no bytes for so long while some wait for it is given up.
+    public var writeTimeout: Duration = .seconds(60)
     /// How long an identify may take.
     public var identifyTimeout: Duration = .seconds(15)
     /// How long addresses from identify are kept; go-libp2p keeps them as long.
@@ -46,8 +48,6 @@ public struct HostConfiguration: Sendable {
     public var announced: [Multiaddress] = []
     /// Signs our record; without one, identify carries none.
     public var recordIssuer: (any RecordIssuer)?
-    /// Called when a peer says where it sees us.
-    public var onObserved: (@Sendable (_ observed: Multiaddress, _ by: Libp2pLink) -> Void)?
 
     public init() {}
 }

@@ -21,6 +21,9 @@ public struct KademliaContact: Hashable, Sendable {
     public init(peer: PeerID, address: Multiaddress, network: LocalNetwork?) {
         self.init(peer: peer, group: address.isAmbiguous ? nil : address.networkGroup, network: network)
     }
+
+    /// From where in the network comes what the peer tells.
+    var origin: NewsOrigin { NewsOrigin(networkGroup: self.group ?? "local") }
 }
 
 /// How a DHT reaches other nodes: a host's streams, or something simpler in tests.

@@ -32,8 +32,8 @@ extension KademliaService {
                 for directive in directives {
                     switch directive {
                     case .learn(let peers, let teller):
-                        let network = contacts[teller]?.network
-                        _ = await self.learn(peers.compactMap(KademliaNews.init), learnedOn: network)
+                        guard let contact = contacts[teller] else { continue }
+                        _ = await self.learn(peers.compactMap(KademliaNews.init), from: contact)
                     case .query(let peer, let request):
                         queries[peer] = Task {
                             switch await self.ask(peer, request) {
@@ -67,7 +67,7 @@ extension KademliaService {
                     } else {
                         self.heard(contact)
                         if case .peerRecord(let subject) = KademliaValueKey(key), let value = answer.record?.value {
-                            _ = await self.learn([.record(value, about: subject)], learnedOn: contact.network)
+                            _ = await self.learn([.record(value, about: subject)], from: contact)
                         }
                     }
                     directives = next

@@ -106,7 +106,7 @@ public actor KademliaService {
     public func answer(_ request: KademliaMessage, from contact: KademliaContact) async -> Reaction {
         let (news, step) = self.server.onRequest(
             request, from: contact.peer, group: contact.group, table: self.table, now: .now)
-        let outcomes = await self.learn(news, learnedOn: contact.network)
+        let outcomes = await self.learn(news, from: contact)
         switch step {
         case .refuse(let refusal): return .reset(reason: refusal.description)
         case .nothing: return .nothing
@@ -202,7 +202,7 @@ public actor KademliaService {
             self.heard(contact)
             self.table.checked(peer, isAlive: true, now: .now)
             let news = answer.closerPeers.prefix(RoutingTable.bucketSize).compactMap(KademliaNews.init)
-            _ = await self.learn(news, learnedOn: contact.network)
+            _ = await self.learn(news, from: contact)
             return true
         case .success:
             self.table.checked(peer, isAlive: false, now: .now)
@@ -238,7 +238,7 @@ public actor KademliaService {
         do {
             let answer = try await withTimeLimit(Lookup.queryTimeout) { try await carrier.ask(peer, compose) }
             if let record = answer.0.senderRecord {
-                _ = await self.learn([.record(record, about: peer)], learnedOn: answer.1.network)
+                _ = await self.learn([.record(record, about: peer)], from: answer.1)
             }
             return .success(answer)
         } catch {
@@ -247,14 +247,16 @@ public actor KademliaService {
     }
 
     /// Hands news to the peer store, and logs what it refuses.
-    func learn(_ news: some Collection<KademliaNews>, learnedOn network: LocalNetwork?) async -> [NewsOutcome] {
+    func learn(_ news: some Collection<KademliaNews>, from contact: KademliaContact) async -> [NewsOutcome] {
         let told = news.map { piece -> PeerNews in
             switch piece {
             case .record(let envelope, let peer):
-                .record(envelope: envelope, source: .dht, about: peer, learnedOn: network)
+                .record(
+                    envelope: envelope, source: .dht, about: peer, learnedOn: contact.network, toldBy: contact.origin)
             case .addresses(let peer, let addresses):
                 .addresses(
-                    peer, addresses, source: .dht, lifetime: Self.hearsayLifetime, learnedOn: network)
+                    peer, addresses, source: .dht, lifetime: Self.hearsayLifetime, learnedOn: contact.network,
+                    toldBy: contact.origin)
             }
         }
         guard !told.isEmpty else { return [] }

@@ -20,25 +20,31 @@ final class LinkPromise: Sendable {
     /// Says how it went; later calls do nothing. `false` when somebody else was first.
     @discardableResult
     func resolve(_ result: Result<Libp2pLink, any Error>) -> Bool {
-        self.state.withLock { state in
+        // Resumed when the lock is free: whoever cancels the waiting task holds a lock of it, and comes here.
+        let (isFirst, waiting) = self.state.withLock { state -> (Bool, CheckedContinuation<Libp2pLink, any Error>?) in
             switch state {
-            case .open: state = .resolved(result)
+            case .open:
+                state = .resolved(result)
+                return (true, nil)
             case .awaited(let continuation):
                 state = .resolved(result)
-                continuation.resume(with: result)
-            case .resolved: return false
+                return (true, continuation)
+            case .resolved: return (false, nil)
             }
-            return true
         }
+        waiting?.resume(with: result)
+        return isFirst
     }
 
     /// Waits; once.
     func value() async throws -> Libp2pLink {
         try await withCheckedThrowingContinuation { continuation in
-            self.state.withLock { state in
-                if case .resolved(let result) = state { return continuation.resume(with: result) }
+            let result = self.state.withLock { state -> Result<Libp2pLink, any Error>? in
+                if case .resolved(let result) = state { return result }
                 state = .awaited(continuation)
+                return nil
             }
+            if let result { continuation.resume(with: result) }
         }
     }
 }
@@ -50,7 +56,7 @@ extension Libp2pHost {
         guard peer != self.peer else { throw LinkFailure.ourselves }
         let target = try SocketTarget.of(address, hasProxy: self.configuration.proxy != nil)
         let slot = try self.slot(isInbound: false, for: address)
-        let core = LinkCore(self.connectionConfiguration(.dialer(expecting: peer)), entropy: Self.entropy())
+        let core = self.core(.dialer(expecting: peer))
         let promise = LinkPromise()
         let started = self.run(core, slot: slot, at: address, promise: promise) {
             let connection = try await self.network.connect(to: target, proxy: self.configuration.proxy) {
@@ -70,7 +76,7 @@ extension Libp2pHost {
     func receiver() -> (
         onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
     ) {
-        let core = LinkCore(self.connectionConfiguration(.listener), entropy: Self.entropy())
+        let core = self.core(.listener)
         return (
             onEvent: { core.onSocket($0) },
             onConnection: { connection in
@@ -93,10 +99,11 @@ extension Libp2pHost {
         }
     }
 
-    private func connectionConfiguration(_ role: Libp2pConnection.Role) -> Libp2pConnection.Configuration {
+    private func core(_ role: Libp2pConnection.Role) -> LinkCore {
         let served = self.state.withLock { Set($0.handlers.keys) }
-        return Libp2pConnection.Configuration(
+        let configuration = Libp2pConnection.Configuration(
             role: role, key: self.key, served: served, limits: self.configuration.limits)
+        return LinkCore(configuration, entropy: Self.entropy(), writeTimeout: self.configuration.writeTimeout)
     }
 
     private static func entropy() -> NoiseEntropy {
@@ -119,7 +126,7 @@ extension Libp2pHost {
             state.nextNumber += 1
             let number = state.nextNumber
             let task = Task {
-                // Attempts that are given up must not make anybody wait for the system's time-out.
+                // Who gives an attempt up does not wait for the system's time-out; its slot does.
                 let connecting = Task {
                     do {
                         try await start()
@@ -127,64 +134,68 @@ extension Libp2pHost {
                         core.close(.network(NetworkFailure.describe(error)))
                     }
                 }
-                await self.follow(core, slot: slot, at: address, promise: promise)
-                await connecting.value
+                let slot = await self.follow(core, slot: slot, at: address, promise: promise)
                 self.state.withLock { $0.running[number] = nil }
+                Task {
+                    await connecting.value
+                    self.state.withLock { $0.slots.release(slot) }
+                }
             }
             state.running[number] = Running(core: core, task: task)
             return true
         }
     }
 
-    /// Carries out what a connection says, until it ends.
+    /// Carries out what a connection says, until it ends; gives the slot, in which the peer is noted.
     private func follow(
         _ core: LinkCore, slot: ConnectionSlots.Slot, at address: Multiaddress, promise: LinkPromise?
-    ) async {
+    ) async -> ConnectionSlots.Slot {
         let begun = MonotonicInstant.now
-        await withDiscardingTaskGroup { group in
-            var slot = slot
-            var link: Libp2pLink?
-            var isEstablished = false
-            for await event in core.events {
-                switch event {
-                case .secured(let peer, let key): link = self.onSecured(core, &slot, peer, key, address)
-                case .established:
-                    guard let link else { continue }
-                    isEstablished = true
-                    self.onEstablished(link)
-                    promise?.resolve(.success(link))
-                    let latency = MonotonicInstant.now - begun
-                    group.addTask {
-                        if link.isInbound {
-                            await self.tellDialer(ofInbound: link)
-                        } else {
-                            await self.learn([
-                                .connected(link.peer, address.withoutPeerID, latency: latency, on: link.network)
-                            ])
+        var slot = slot
+        var link: Libp2pLink?
+        var isEstablished = false
+        // What a handler does is of no use without its stream; news is.
+        await withDiscardingTaskGroup { news in
+            await withDiscardingTaskGroup { handlers in
+                for await event in core.events {
+                    switch event {
+                    case .secured(let peer, let key): link = self.onSecured(core, &slot, peer, key, address)
+                    case .established:
+                        guard let link else { continue }
+                        isEstablished = true
+                        self.onEstablished(link)
+                        promise?.resolve(.success(link))
+                        let latency = MonotonicInstant.now - begun
+                        news.addTask { await self.introduce(link, latency: latency) }
+                    case .accepted(let id, let name):
+                        guard let link else { continue }
+                        let stream = Libp2pStream(link: link, id: id, protocolName: name)
+                        guard let handler = self.state.withLock({ $0.handlers[name] }) else { continue }
+                        handlers.addTask { await handler(stream, link.peer) }
+                    case .closed(let reason):
+                        let wasWanted = promise?.resolve(.failure(reason)) ?? false
+                        if isEstablished, let link { self.onClosed(link, reason) }
+                        if wasWanted, !isEstablished, case .dialer(let peer?) = core.role, reason.isOfAddress {
+                            let network = self.localNetworks.network(of: address)
+                            news.addTask { await self.learn([.failed(peer, address.withoutPeerID, on: network)]) }
                         }
-                        await self.identify(link)
-                    }
-                case .accepted(let id, let name):
-                    guard let link else { continue }
-                    let stream = Libp2pStream(link: link, id: id, protocolName: name)
-                    guard let handler = self.state.withLock({ $0.handlers[name] }) else { continue }
-                    group.addTask { await handler(stream, link.peer) }
-                case .closed(let reason):
-                    let wasWanted = promise?.resolve(.failure(reason)) ?? false
-                    let hasFailed = wasWanted && !isEstablished
-                    if isEstablished, let link {
-                        self.onClosed(link, reason)
-                        group.addTask { await self.dialer.onEnded(link) }
-                    }
-                    if hasFailed, case .dialer(let peer?) = core.role, reason.isOfAddress {
-                        let network = self.localNetworks.network(of: address)
-                        group.addTask { await self.learn([.failed(peer, address.withoutPeerID, on: network)]) }
                     }
                 }
+                handlers.cancelAll()
             }
-            self.state.withLock { $0.slots.release(slot) }
-            // Streams have ended with the connection. News of it still reaches the peer book.
         }
+        if isEstablished, let link { await self.dialer.onEnded(link) }
+        return slot
+    }
+
+    /// Tells of a new connection whoever has to know, and asks the peer who it is.
+    private func introduce(_ link: Libp2pLink, latency: Duration) async {
+        if link.isInbound {
+            await self.tellDialer(ofInbound: link)
+        } else {
+            await self.learn([.connected(link.peer, link.address.withoutPeerID, latency: latency, on: link.network)])
+        }
+        await self.identify(link)
     }
 
     private func onSecured(
@@ -215,6 +226,7 @@ extension Libp2pHost {
             state.links[link.peer]?.removeAll { $0 === link }
             if state.links[link.peer]?.isEmpty == true { state.links[link.peer] = nil }
         }
+        self.forgetObserver(link)
         self.logger.debug("the connection with \(link.peer) has ended: \(reason)")
         self.tell(.disconnected(link, reason))
     }

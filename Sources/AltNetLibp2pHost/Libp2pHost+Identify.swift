@@ -58,18 +58,21 @@ extension Libp2pHost {
         var known = isPush ? link.identify ?? IdentifyMessage() : IdentifyMessage()
         known.replace(with: message)
         link.learn(known)
+        let origin = NewsOrigin(networkGroup: link.address.networkGroup)
         var news: [PeerNews] = []
         if let envelope = message.signedPeerRecord {
-            news.append(.record(envelope: envelope, source: .identify, about: link.peer, learnedOn: link.network))
+            news.append(
+                .record(
+                    envelope: envelope, source: .identify, about: link.peer, learnedOn: link.network, toldBy: origin))
         }
         if !message.listenAddresses.isEmpty {
             news.append(
                 .addresses(
                     link.peer, message.listenAddresses, source: .identify,
-                    lifetime: self.configuration.identifyLifetime, learnedOn: link.network))
+                    lifetime: self.configuration.identifyLifetime, learnedOn: link.network, toldBy: origin))
         }
         if !news.isEmpty { await self.learn(news) }
-        if let observed = message.observedAddress, !isPush { self.configuration.onObserved?(observed, link) }
+        if let observed = message.observedAddress, !isPush { await self.take(observed: observed, by: link) }
         self.tell(.identified(link, known))
     }
 
@@ -116,7 +119,8 @@ extension Libp2pHost {
         message.publicKey = self.key.publicKey.protobuf
         message.listenAddresses = self.addresses(for: link.network)
         message.protocols = self.protocols
-        message.observedAddress = link.isInbound ? link.address.withoutPeerID : nil
+        // Also of those that we called: it is where others can reach them, too.
+        message.observedAddress = self.observed(link)
         message.protocolVersion = self.configuration.protocolVersion
         message.agentVersion = self.configuration.agentVersion
         if let record = self.record, record.record.addresses.allSatisfy({ self.mayTell($0, to: link.network) }) {
@@ -124,6 +128,15 @@ extension Libp2pHost {
         }
         guard let framed = message.framed else { throw IdentifyError.tooLong(IdentifyMessage.maximumSize) }
         return framed
+    }
+
+    /// Where we see a peer; `nil` when a name or a proxy stands between.
+    private func observed(_ link: Libp2pLink) -> Multiaddress? {
+        guard link.isInbound || self.configuration.proxy == nil else { return nil }
+        switch link.address.endpoint?.host {
+        case .ip4, .ip6: return link.address.withoutPeerID
+        case .name, .onion3, .garlic, nil: return nil
+        }
     }
 
     // MARK: Our addresses

@@ -52,8 +52,7 @@ extension KademliaContact {
 
 /// Kademlia messages over a host's streams.
 struct KademliaStreams: KademliaCarrier {
-    /// How long we wait for the end of a stream on which no answer comes. Some reset it without having read what a
-    /// closed stream brought, so that it should not be closed at once.
+    /// How long we wait for the end of a stream on which no answer comes.
     private static let endTimeout = Duration.seconds(2)
 
     let host: Libp2pHost
@@ -101,11 +100,10 @@ struct KademliaStreams: KademliaCarrier {
             throw error
         }
         stream.closeWrite()
-        // An answer is not needed, but a reset says that the message was refused.
+        // No answer is needed: py-libp2p echoes the message and resets the stream, go-libp2p ends it. A reset without a
+        // word says that the message was refused.
         do {
-            try await withTimeLimit(Self.endTimeout) {
-                while try await stream.read() != nil {}
-            }
+            _ = try await withTimeLimit(Self.endTimeout) { try await stream.read() }
         } catch is Libp2pStreamError {
             return
         }

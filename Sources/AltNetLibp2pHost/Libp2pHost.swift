@@ -49,6 +49,7 @@ public final class Libp2pHost: Sendable {
     let localNetworks = LocalNetworks()
     let state = Mutex(State())
     let dialer: PeerDialer<Libp2pLink>
+    let observed = Mutex(ObservedState())
 
     /// - Parameters:
     ///   - key: our identity.
@@ -123,7 +124,7 @@ public final class Libp2pHost: Sendable {
 
     private func tellMachines() {
         let (names, cores) = self.state.withLock { (Set($0.handlers.keys), $0.running.values.map(\.core)) }
-        for core in cores { core.state.withLock { $0.machine.serve(names) } }
+        for core in cores { core.locked { $0.machine.serve(names) } }
     }
 
     // MARK: Connections

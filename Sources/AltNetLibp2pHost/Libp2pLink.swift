@@ -103,7 +103,7 @@ public final class Libp2pLink: Sendable {
     }
 
     /// Whether the connection has not ended.
-    public var isOpen: Bool { self.core.state.withLock { $0.failure == nil } }
+    public var isOpen: Bool { self.core.locked { $0.failure == nil } }
 
     /// Opens a stream for the first of these protocols that the peer speaks. Throws ``StreamRefusal`` or ``StreamReset``.
     public func openStream(protocols: [String]) async throws -> Libp2pStream {

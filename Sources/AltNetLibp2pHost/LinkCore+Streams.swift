@@ -11,18 +11,18 @@ extension LinkCore {
         let opening = Mutex<Libp2pStreamID?>(nil)
         let name = try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<String, any Error>) in
-                self.state.withLock { state in
+                self.locked { state in
                     guard state.failure == nil else {
-                        return continuation.resume(throwing: StreamRefusal.notConnected)
+                        return state.wake(continuation, .failure(StreamRefusal.notConnected))
                     }
-                    guard !Task.isCancelled else { return continuation.resume(throwing: CancellationError()) }
+                    guard !Task.isCancelled else { return state.wake(continuation, .failure(CancellationError())) }
                     do throws(StreamRefusal) {
                         let (id, directives) = try state.machine.open(protocols: protocols, now: .now)
                         state.openers[id] = continuation
                         opening.withLock { $0 = id }
                         self.perform(directives, &state)
                     } catch {
-                        continuation.resume(throwing: error)
+                        state.wake(continuation, .failure(error))
                     }
                 }
             }
@@ -31,7 +31,7 @@ extension LinkCore {
                 guard let id = opening.withLock({ $0 }), let opener = state.openers.removeValue(forKey: id) else {
                     return []
                 }
-                opener.resume(throwing: CancellationError())
+                state.wake(opener, .failure(CancellationError()))
                 return state.machine.reset(id, now: .now)
             }
         }
@@ -43,12 +43,12 @@ extension LinkCore {
     func read(_ id: Libp2pStreamID) async throws -> [UInt8]? {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<[UInt8]?, any Error>) in
-                self.state.withLock { state in
+                self.locked { state in
                     guard var stream = state.streams[id] else {
-                        return continuation.resume(throwing: StreamReset.byUs)
+                        return state.wake(continuation, .failure(StreamReset.byUs))
                     }
-                    if let failure = stream.failure { return continuation.resume(throwing: failure) }
-                    guard !Task.isCancelled else { return continuation.resume(throwing: CancellationError()) }
+                    if let failure = stream.failure { return state.wake(continuation, .failure(failure)) }
+                    guard !Task.isCancelled else { return state.wake(continuation, .failure(CancellationError())) }
                     if stream.head < stream.chunks.count {
                         let chunk = stream.chunks[stream.head]
                         stream.head += 1
@@ -57,11 +57,11 @@ extension LinkCore {
                             stream.head = 0
                         }
                         state.streams[id] = stream
-                        continuation.resume(returning: chunk)
+                        state.wake(continuation, .success(chunk))
                         guard state.failure == nil else { return }
                         self.perform(state.machine.consumed(chunk.count, on: id, now: .now), &state)
                     } else if stream.isEnded {
-                        continuation.resume(returning: nil)
+                        state.wake(continuation, .success(nil))
                     } else {
                         precondition(stream.reader == nil, "one reader at a time")
                         state.streams[id]?.reader = continuation
@@ -69,8 +69,8 @@ extension LinkCore {
                 }
             }
         } onCancel: {
-            self.state.withLock { state in
-                state.streams[id]?.reader?.resume(throwing: CancellationError())
+            self.locked { state in
+                state.wake(state.streams[id]?.reader, .failure(CancellationError()))
                 state.streams[id]?.reader = nil
             }
         }
@@ -80,12 +80,12 @@ extension LinkCore {
     func write(_ piece: [UInt8], to id: Libp2pStreamID) async throws {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                self.state.withLock { state in
+                self.locked { state in
                     guard let stream = state.streams[id], !stream.isWriteEnded else {
-                        return continuation.resume(throwing: StreamReset.byUs)
+                        return state.wake(continuation, .failure(StreamReset.byUs))
                     }
-                    if let failure = stream.failure { return continuation.resume(throwing: failure) }
-                    guard !Task.isCancelled else { return continuation.resume(throwing: CancellationError()) }
+                    if let failure = stream.failure { return state.wake(continuation, .failure(failure)) }
+                    guard !Task.isCancelled else { return state.wake(continuation, .failure(CancellationError())) }
                     precondition(stream.writer == nil, "one writer at a time")
                     state.streams[id]?.writer = continuation
                     guard state.queued < Self.congestion else {
@@ -101,7 +101,7 @@ extension LinkCore {
                 state.streams[id]?.writer = nil
                 state.streams[id]?.failure = .byUs
                 state.parked.removeAll { $0.stream == id }
-                writer.resume(throwing: CancellationError())
+                state.wake(writer, .failure(CancellationError()))
                 return state.machine.reset(id, now: .now)
             }
         }
@@ -119,8 +119,8 @@ extension LinkCore {
         self.run { state in
             guard let stream = state.streams[id], stream.failure == nil else { return [] }
             state.parked.removeAll { $0.stream == id }
-            stream.reader?.resume(throwing: StreamReset.byUs)
-            stream.writer?.resume(throwing: StreamReset.byUs)
+            state.wake(stream.reader, .failure(StreamReset.byUs))
+            state.wake(stream.writer, .failure(StreamReset.byUs))
             state.streams[id]?.reader = nil
             state.streams[id]?.writer = nil
             state.streams[id]?.chunks = []
@@ -133,7 +133,7 @@ extension LinkCore {
     /// Nobody holds the stream any more. One that we have ended properly is drained, so that what we sent arrives; any
     /// other is reset.
     func abandon(_ id: Libp2pStreamID) {
-        self.state.withLock { state in
+        self.locked { state in
             guard let stream = state.streams[id] else { return }
             guard state.failure == nil, stream.failure == nil else { return state.streams[id] = nil }
             if stream.isWriteEnded, !stream.isEnded {

@@ -9,7 +9,8 @@ internal import Synchronization
 /// One socket with its ``Libp2pConnection``: the only place where the machine meets bytes, a clock and readers that wait.
 ///
 /// Everything happens under one lock, in the order of the machine's directives; nothing under the lock waits. What is
-/// the host's business leaves through ``events``.
+/// the host's business leaves through ``events``. Tasks that wait are resumed when the lock is free again: resuming takes
+/// a lock of the task, and whoever cancels the task holds that one while it waits for ours.
 final class LinkCore: Sendable {
     enum Event: Sendable {
         case secured(PeerID, PeerPublicKey)
@@ -20,10 +21,10 @@ final class LinkCore: Sendable {
     }
 
     /// Bytes that wait for the socket before streams have to wait, too.
-    static let congestion = 256 * 1_024
+    static let congestion = 128 * 1_024
     /// Bytes that wait for the socket before the connection is given up. Streams wait long before; what is left are
     /// answers to a remote that asks and does not read.
-    static let maximumQueued = 2 * 1_024 * 1_024
+    static let maximumQueued = 1_024 * 1_024
     /// How long the other side may take to end a stream that nobody reads any more.
     static let drainTime: Duration = .seconds(30)
     /// Bytes that are read and dropped of such a stream.
@@ -56,28 +57,57 @@ final class LinkCore: Sendable {
         var openers: [Libp2pStreamID: CheckedContinuation<String, any Error>] = [:]
         var timer: LinkTimer?
         var queued = 0
+        /// When the socket last took something; looked at while something is queued.
+        var lastTaken = MonotonicInstant.zero
+        var isWatched = false
         var parked: [Parked] = []
         var failure: LinkFailure?
+        /// What is done when the lock is free again.
+        var wakeUps: [@Sendable () -> Void] = []
+
+        /// Resumes a task when the lock is free again.
+        mutating func wake<Value: Sendable, Failure: Error>(
+            _ waiting: CheckedContinuation<Value, Failure>?, _ result: Result<Value, Failure>
+        ) {
+            guard let waiting else { return }
+            self.wakeUps.append { waiting.resume(with: result) }
+        }
     }
 
     let role: Libp2pConnection.Role
+    /// How long the other side may take no bytes while some wait for it.
+    private let writeTimeout: Duration
     let events: AsyncStream<Event>
     private let continuation: AsyncStream<Event>.Continuation
-    let state: Mutex<State>
+    private let state: Mutex<State>
 
-    init(_ configuration: Libp2pConnection.Configuration, entropy: NoiseEntropy) {
+    init(_ configuration: Libp2pConnection.Configuration, entropy: NoiseEntropy, writeTimeout: Duration) {
         self.role = configuration.role
+        self.writeTimeout = writeTimeout
         // Bounded by the machine: two for the handshake, one for the end, and one for each stream, of which so many may
         // be opened a second and no more.
         (self.events, self.continuation) = AsyncStream.makeStream()
         self.state = Mutex(State(machine: Libp2pConnection(configuration, entropy: entropy, now: .now)))
     }
 
+    /// Takes the lock, and then wakes up who has to be.
+    func locked<Value: Sendable, Failure: Error>(
+        _ body: (inout State) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        let (result, wakeUps) = self.state.withLock { state -> (Result<Value, Failure>, [@Sendable () -> Void]) in
+            let result = Result { () throws(Failure) in try body(&state) }
+            defer { state.wakeUps = [] }
+            return (result, state.wakeUps)
+        }
+        for wakeUp in wakeUps { wakeUp() }
+        return try result.get()
+    }
+
     // MARK: The socket
 
     /// Takes over a connection.
     func start(on connection: StreamConnection) {
-        self.state.withLock { state in
+        self.locked { state in
             guard state.failure == nil else { return connection.enqueueClose() }
             state.connection = connection
             self.perform(state.machine.start(now: .now), &state)
@@ -89,20 +119,20 @@ final class LinkCore: Sendable {
     func onSocket(_ event: StreamConnection.Event) {
         switch event {
         case .bytes(let bytes):
-            let connection = self.state.withLock { state -> StreamConnection? in
+            let connection = self.locked { state -> StreamConnection? in
                 guard state.failure == nil else { return nil }
                 self.perform(state.machine.onBytes(bytes, now: .now), &state)
                 return state.connection
             }
             connection?.readMore()
         case .closed(let reason):
-            self.state.withLock { self.end(.network(reason), &$0) }
+            self.locked { self.end(.network(reason), &$0) }
         }
     }
 
     /// Ends the connection in good order.
     func close(_ reason: LinkFailure = .connection(.requested)) {
-        self.state.withLock { state in
+        self.locked { state in
             guard state.failure == nil else { return }
             for case .write(let bytes) in state.machine.close(now: .now) { self.write(bytes, &state) }
             self.end(reason, &state)
@@ -113,7 +143,7 @@ final class LinkCore: Sendable {
     func run<Failure: Error>(
         _ body: (inout State) throws(Failure) -> [Libp2pConnection.Directive]
     ) throws(Failure) {
-        try self.state.withLock { (state) throws(Failure) in
+        try self.locked { (state) throws(Failure) in
             guard state.failure == nil else { return }
             self.perform(try body(&state), &state)
         }
@@ -134,17 +164,17 @@ final class LinkCore: Sendable {
             case .alive: break
             case .opened(let id, let name):
                 state.streams[id] = StreamState()
-                state.openers.removeValue(forKey: id)?.resume(returning: name)
+                state.wake(state.openers.removeValue(forKey: id), .success(name))
             case .accepted(let id, let name):
                 state.streams[id] = StreamState()
                 self.continuation.yield(.accepted(id, protocolName: name))
             case .refused(let id, let reason):
-                state.openers.removeValue(forKey: id)?.resume(throwing: reason)
+                state.wake(state.openers.removeValue(forKey: id), .failure(reason))
             case .data(let id, let bytes): queue += self.deliver(bytes, to: id, &state)
             case .ended(let id): self.onEnd(id, &state)
             case .reset(let id, let reason): self.onReset(id, reason, &state)
             case .writable(let id):
-                state.streams[id]?.writer?.resume()
+                state.wake(state.streams[id]?.writer, .success(()))
                 state.streams[id]?.writer = nil
             case .closed(let reason): self.end(.connection(reason), &state)
             }
@@ -156,12 +186,34 @@ final class LinkCore: Sendable {
         state.queued += bytes.count
         guard state.queued <= Self.maximumQueued else { return self.end(.takesNothing, &state) }
         let count = bytes.count
+        if state.queued == count { state.lastTaken = .now }
+        self.watch(&state)
         connection.enqueue(bytes) { [weak self] in self?.onTaken(count) }
     }
 
+    /// Looks again when the other side has had its time.
+    private func watch(_ state: inout State) {
+        guard !state.isWatched, let connection = state.connection else { return }
+        state.isWatched = true
+        _ = connection.schedule(at: state.lastTaken + self.writeTimeout) { [weak self] in self?.checkProgress() }
+    }
+
+    private func checkProgress() {
+        self.locked { state in
+            state.isWatched = false
+            guard state.failure == nil, state.queued > 0 else { return }
+            if MonotonicInstant.now < state.lastTaken + self.writeTimeout {
+                self.watch(&state)
+            } else {
+                self.end(.takesNothing, &state)
+            }
+        }
+    }
+
     private func onTaken(_ count: Int) {
-        self.state.withLock { state in
+        self.locked { state in
             state.queued -= count
+            state.lastTaken = .now
             while state.failure == nil, state.queued < Self.congestion, !state.parked.isEmpty {
                 let next = state.parked.removeFirst()
                 self.perform(state.machine.send(next.bytes, on: next.stream, now: .now), &state)
@@ -176,7 +228,7 @@ final class LinkCore: Sendable {
         state.timer = nil
         state.parked = []
         for id in Array(state.streams.keys) { self.onReset(id, .connectionClosed, &state) }
-        for opener in state.openers.values { opener.resume(throwing: StreamReset.connectionClosed) }
+        for opener in state.openers.values { state.wake(opener, .failure(StreamReset.connectionClosed)) }
         state.openers = [:]
         state.connection?.enqueueClose(abort: reason == .takesNothing)
         self.continuation.yield(.closed(reason))
@@ -201,7 +253,7 @@ final class LinkCore: Sendable {
         }
         if let reader = stream.reader {
             stream.reader = nil
-            reader.resume(returning: bytes)
+            state.wake(reader, .success(bytes))
             return state.machine.consumed(bytes.count, on: id, now: .now)
         }
         stream.chunks.append(bytes)
@@ -210,7 +262,7 @@ final class LinkCore: Sendable {
 
     private func onEnd(_ id: Libp2pStreamID, _ state: inout State) {
         state.streams[id]?.isEnded = true
-        state.streams[id]?.reader?.resume(returning: nil)
+        state.wake(state.streams[id]?.reader, .success(nil))
         state.streams[id]?.reader = nil
         if state.streams[id]?.drain != nil { state.streams[id] = nil }
     }
@@ -218,8 +270,8 @@ final class LinkCore: Sendable {
     private func onReset(_ id: Libp2pStreamID, _ reason: StreamReset, _ state: inout State) {
         guard var stream = state.streams[id] else { return }
         state.parked.removeAll { $0.stream == id }
-        stream.reader?.resume(throwing: reason)
-        stream.writer?.resume(throwing: reason)
+        state.wake(stream.reader, .failure(reason))
+        state.wake(stream.writer, .failure(reason))
         stream.reader = nil
         stream.writer = nil
         stream.chunks = []

@@ -48,7 +48,8 @@ public struct PeerRecord: Hashable, Sendable {
             }
         }
 
-        var payloadType: [UInt8] {
+        /// What an envelope of such a record says that it holds.
+        public var payloadType: [UInt8] {
             switch self {
             case .current: Self.currentType
             case .olderRFC: Self.olderType

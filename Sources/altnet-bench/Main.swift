@@ -9,7 +9,7 @@ internal import Foundation
 
 /// Measures what AltNet promises, each figure beside its limit from the same run, as one JSON object a line.
 ///
-///     altnet-bench [headers] [noise] [onion] [messages] [peers] [store] [sync]        all without arguments
+///     altnet-bench [headers] [noise] [onion] [messages] [records] [peers] [store] [sync]        all without arguments
 @main
 struct Bench {
     static func main() async {
@@ -32,6 +32,7 @@ struct Bench {
         if runs("noise") { try NoiseBench.run() }
         if runs("onion") { try OnionBench.run() }
         if runs("messages") { try await MessageBench.run() }
+        if runs("records") { try RecordBench.run() }
         if runs("peers") { try PeerStoreBench.run() }
         if runs("store") || runs("sync") {
             let chain = try await SyncBench.makeChain()

@@ -57,7 +57,7 @@ struct DialingTests {
 
     @Test("an attempt that takes too long has failed")
     func attemptTimeout() throws {
-        var bench = Bench()
+        var bench = Bench(Dialing.Settings(attemptTimeout: .seconds(10)))
         bench.request(1, try peer(1), [try candidate(self.one)])
         let attempt = bench.under[0].attempt
         bench.wait(.seconds(10))
@@ -70,7 +70,7 @@ struct DialingTests {
 
     @Test("a request ends in time, whatever is still under way")
     func requestTimeout() throws {
-        var bench = Bench()
+        var bench = Bench(Dialing.Settings(attemptTimeout: .seconds(10)))
         bench.request(1, try peer(1), try self.candidates(100))
         bench.wait(.milliseconds(59_999))
         #expect(bench.failed.isEmpty && bench.under.count == 4)

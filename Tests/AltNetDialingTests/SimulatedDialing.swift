@@ -103,7 +103,8 @@ struct SimulatedDialing {
         self.seed = seed
         var random = SeededRandom(seed: seed ^ 0xd1a1)
         self.settings = Dialing.Settings(
-            attempts: Int.random(in: 1...8, using: &random), attemptsPerPeer: Int.random(in: 1...4, using: &random))
+            attemptTimeout: .seconds(10), attempts: Int.random(in: 1...8, using: &random),
+            attemptsPerPeer: Int.random(in: 1...4, using: &random))
         self.machine = Dialing(self.settings, random: random)
     }
 

@@ -3,14 +3,15 @@
 import AltNetDialing
 import Testing
 
-@Suite("Dialing: simulator")
+/// One after the other and with pauses, so that tests with real time-outs beside them are not starved.
+@Suite("Dialing: simulator", .serialized)
 struct SimulationTests {
-    /// The seeds are divided among tests that run side by side.
     @Test(
         "no socket leaks, no policy is violated, limits hold and every request ends, in a thousand histories",
         arguments: 0..<10 as Range<UInt64>)
-    func histories(_ part: UInt64) {
+    func histories(_ part: UInt64) async {
         for seed in part * 100 + 1...part * 100 + 100 {
+            await Task.yield()
             let actions = SimulatedDialing.actions(seed, count: 150)
             guard let violation = Self.play(seed, actions) else { continue }
             let (fewest, last) = Self.shrink(seed, actions, violation)
@@ -20,9 +21,10 @@ struct SimulationTests {
     }
 
     @Test("the histories have all that can happen in them")
-    func coverage() throws {
+    func coverage() async throws {
         var counts: [String: Int] = [:]
         for seed in 1...100 as ClosedRange<UInt64> {
+            await Task.yield()
             var world = SimulatedDialing(seed)
             try world.play(SimulatedDialing.actions(seed, count: 150))
             counts.merge(world.counts, uniquingKeysWith: +)

@@ -2,6 +2,7 @@
 
 import AltNetBase
 import AltNetDialing
+import AltNetLibp2p
 import AltNetLibp2pHost
 import AltNetPeerRecords
 import Libp2pTestSupport
@@ -62,7 +63,7 @@ struct HostDialingTests {
     @Test("a place that does not answer delays nobody, and the peer book hears that it failed")
     func silent() async throws {
         let alice = try await TestHost.start(try TestHost.key(5)) {
-            $0.dialing = Dialing.Settings(attemptTimeout: .milliseconds(300))
+            $0.dialing = Dialing.Settings(attemptTimeout: .seconds(5))
         }
         let bob = try await TestHost.start(try TestHost.key(6))
         // Listens, and is somebody else: what connects there is not bob.
@@ -90,5 +91,21 @@ struct HostDialingTests {
         let unknown = await #expect(throws: PeerUnreachable.self) { try await alice.host.connect(to: other) }
         #expect(unknown?.failure == .noAddress)
         await alice.host.shutdown()
+    }
+
+    @Test("each side tells the other where it sees it, and one network is not believed")
+    func observed() async throws {
+        let alice = try await TestHost.start(try TestHost.key(11))
+        let bob = try await TestHost.start(try TestHost.key(12))
+        var events = bob.host.events().makeAsyncIterator()
+        _ = try await alice.host.connect(to: bob.peer, addresses: bob.addresses)
+        while let event = await events.next() {
+            guard case .identified(_, let message) = event else { continue }
+            #expect(message.observedAddress == bob.addresses[0])
+            break
+        }
+        #expect(bob.host.observedHosts.isEmpty)
+        await alice.host.shutdown()
+        await bob.host.shutdown()
     }
 }

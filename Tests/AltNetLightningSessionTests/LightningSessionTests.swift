@@ -70,7 +70,7 @@ struct LightningSessionTests {
         #expect(
             link.directives(of: 1).answers == [900: .refused(.notFound), 902: .objects(.peerRecords, records)])
         #expect(link.directives(of: 0).announcements == [tip])
-        #expect(link.directives(of: 1).announcements == [transaction, .peerRecord(records[1])])
+        #expect(link.directives(of: 1).announcements == [.peerRecord(records[1]), transaction])
         link.run(for: .seconds(3600))
         #expect(!link.events.contains { if case .disconnect = $0.directive { true } else { false } })
         #expect(link.sessions.allSatisfy { $0.heldBytes == 0 })

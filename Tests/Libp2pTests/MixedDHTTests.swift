@@ -108,7 +108,8 @@ struct MixedDHTTests {
     }
 
     /// The keys that `libp2p_dht.py` makes of "their content" and "our content": their SHA-256.
-    private static let theirContent = Hex.decode("f1857e514182a0bafabf2c0be3e843c238f8f01536cc62d20731cc7141b95f77") ?? []
+    private static let theirContent =
+        Hex.decode("f1857e514182a0bafabf2c0be3e843c238f8f01536cc62d20731cc7141b95f77") ?? []
     private static let ourContent = Hex.decode("8a0a58f7af585c4743a6c2eda128050dacc7644758f7dd60aef9ea3c5efff0e7") ?? []
 
     /// What `altnet dht find --json` prints of a peer.

@@ -53,22 +53,52 @@ struct PythonPeerTests {
         #expect(try await theirs.finish() == 0)
     }
 
+    @Test("A push of either side reaches the other, and a connection that one ends is gone on both sides")
+    func pushAndEnd() async throws {
+        let ours = try await TestHost.start(try TestHost.key(5))
+        let theirs = try await PythonPeer.start()
+        _ = try await ours.host.connect(to: theirs.peer, addresses: [theirs.address])
+        try await Self.checkRecords(ours, theirs)
+        let confirmed = try Multiaddress(text: "/ip4/9.8.7.6/tcp/4001")
+        let before = ours.book.news.count
+        await ours.host.confirm([confirmed])
+        try await Condition.wait("our push has come") {
+            let identified = try await theirs.run(["do": "identified", "peer": ours.peer.description])
+            return identified.record?.addresses == [confirmed.description]
+        }
+        let push = try await theirs.run(["do": "push", "peer": ours.peer.description])
+        #expect(push.pushed == true)
+        try await Condition.wait("its push has come") { ours.book.news.count > before }
+        _ = try await theirs.run(["do": "disconnect", "peer": ours.peer.description])
+        try await Condition.wait("the connection is gone") { ours.host.links.isEmpty }
+        await ours.host.shutdown()
+        #expect(try await theirs.finish() == 0)
+    }
+
+    @Test("Neither side takes somebody else at an address for the expected peer")
+    func somebodyElse() async throws {
+        let ours = try await TestHost.start(try TestHost.key(6))
+        let theirs = try await PythonPeer.start()
+        let other = try TestHost.key(7).peerID
+        let failure = LinkFailure.connection(.noise(.unexpectedPeer(expected: other, found: theirs.peer)))
+        await #expect(throws: failure) { _ = try await ours.host.attempt(other, at: theirs.address.withoutPeerID) }
+        let wrong = try ours.addresses[0].appending(other)
+        await #expect(throws: Condition.Failure.self) {
+            _ = try await theirs.run(["do": "connect", "address": wrong.description])
+        }
+        await ours.host.shutdown()
+        #expect(try await theirs.finish() == 0)
+    }
+
     private static func checkRecords(_ ours: TestHost, _ theirs: PythonPeer) async throws {
         let identified = try await theirs.run(["do": "identified", "peer": ours.peer.description])
         #expect(identified.record?.peer == ours.peer.description)
         #expect(identified.record?.sequence == ours.host.record?.record.sequence)
         #expect(identified.record?.addresses == ours.addresses.map(\.description))
         #expect(identified.protocols?.contains(ProtocolName.identifyPush) == true)
-        let envelope = try await Condition.value("its record has come") { ours.book.envelopes[theirs.peer] }
-        if theirs.peer.embeddedKey == nil {
-            // py-libp2p 0.8.1 writes an RSA key into a record without its type, which is no encoding of the key: the
-            // record is refused, and the plain addresses remain.
-            #expect(throws: PeerRecordError.self) { try CertifiedPeerRecord(verifying: envelope) }
-        } else {
-            let record = try CertifiedPeerRecord(verifying: envelope)
-            #expect(record.record.peer == theirs.peer)
-            #expect(record.record.addresses.map(\.withoutPeerID).contains(theirs.address.withoutPeerID))
-        }
+        let record = try await Condition.value("its record has come") { ours.book.records[theirs.peer] }
+        #expect(record.record.peer == theirs.peer)
+        #expect(record.record.addresses.map(\.withoutPeerID).contains(theirs.address.withoutPeerID))
         #expect(ours.book.addresses[theirs.peer]?.contains(theirs.address.withoutPeerID) == true)
     }
 }
