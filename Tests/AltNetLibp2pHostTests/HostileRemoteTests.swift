@@ -104,7 +104,7 @@ struct HostileRemoteTests {
         var reason: LinkFailure?
         while reason == nil, let event = await events.next() {
             for link in bob.host.links {
-                #expect(link.core.state.withLock { $0.queued } <= LinkCore.maximumQueued)
+                #expect(link.core.locked { $0.queued } <= LinkCore.maximumQueued)
             }
             if case .disconnected(_, let failure) = event { reason = failure }
         }
