@@ -225,9 +225,13 @@ extension DriverCommand {
         case .operation(_, _, let body): 128 + body.count
         case .announcement(_, .peerRecord(let record)): 128 + record.count
         case .peerAnswer(_, .known(let peers)):
-            peers.reduce(128) { $0 + ($1.record?.envelope.count ?? 0) + 128 * $1.addresses.count }
+            peers.reduce(128) { sum, peer in
+                peer.addresses.reduce(sum + (peer.record?.envelope.count ?? 0)) { $0 + 96 + $1.address.bytes.count }
+            }
         case .peerAnswer(_, .handouts(let handouts)):
-            handouts.reduce(128) { $0 + ($1.envelope?.count ?? 0) + 64 * $1.addresses.count }
+            handouts.reduce(128) { sum, handout in
+                handout.addresses.reduce(sum + (handout.envelope?.count ?? 0)) { $0 + 8 + $1.bytes.count }
+            }
         default: 128
         }
     }

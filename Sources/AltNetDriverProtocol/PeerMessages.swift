@@ -29,12 +29,13 @@ public enum PeerAnswer: Hashable, Sendable {
 public enum PeerMessageRules {
     /// The most items in one message of news: what one answer of a DHT, or one identify message, brings.
     public static let maximumNews = 100
-    /// The most peers in one question.
-    public static let maximumPeers = PeerBookLimits.maximumPeers
+    /// The most peers in one question: a few answers of a DHT.
+    public static let maximumPeers = 100
+    /// The most addresses of one peer in an answer, the best ones: nobody dials more. With full records and the longest
+    /// addresses, an answer has 4 MiB.
+    public static let maximumAddresses = 32
     /// The most messages of news, and the most questions, without an answer: as many as requests over one link.
     public static let maximumOpen = DriverProtocol.maximumOpenRequests
-    /// How long a driver waits for an answer before it goes on without.
-    public static let deadline: Duration = .seconds(20)
     /// The longest time for which addresses may be said to hold.
     static let maximumLifetime: UInt64 = 366 * 86_400
     /// What a driver may name as the source of news. The operator's word does not come through drivers, and what a record

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
-internal import AltNetDialing
 internal import AltNetDriverKit
 internal import AltNetDriverProtocol
 internal import AltNetLibp2p
@@ -18,13 +17,18 @@ actor HostDriver: Driver {
         /// Peers to stay connected with.
         let connect: [Multiaddress]
         let listen: [Multiaddress]
-        let policy: DialPolicy
         /// `nil`: takes no part in a DHT.
         let dht: KademliaService.Configuration?
     }
 
     /// The most connections: as many as the driver protocol has links for, less a few that come while others go.
     static let maximumConnections = DriverProtocol.maximumLinks - 5
+    /// The most of them that others opened: a quarter is ours to open.
+    static let maximumInbound = HostDriver.maximumConnections * 3 / 4
+    /// How often a target's connection is looked at, and how many looks lie between two pings: without a stream every few
+    /// minutes, either end would close it as idle.
+    private static let lookInterval: Duration = .seconds(5)
+    private static let looksPerPing = 12
     /// The pauses between attempts to reach a target, doubling.
     private static let firstPause: Duration = .seconds(1)
     private static let longestPause: Duration = .seconds(300)
@@ -59,7 +63,7 @@ actor HostDriver: Driver {
         let host = Libp2pHost(
             key: self.options.key, book: book, configuration: self.options.configuration, logger: self.logger)
         let service = self.options.dht.map { host.joinKademlia($0) }
-        let operations = PeerOperations(host: host, service: service, policy: self.options.policy)
+        let operations = PeerOperations(host: host, service: service)
         // Before anything can happen.
         let events = host.events()
         // Hears the answers while it listens and dials.
@@ -137,6 +141,8 @@ actor HostDriver: Driver {
     private func announce(_ link: Libp2pLink, _ orchestrator: OrchestratorConnection) async {
         guard let waiting = self.unannounced.removeValue(forKey: ObjectIdentifier(link)) else { return }
         waiting.cancel()
+        guard link.isOpen else { return }
+        await self.closeLost(orchestrator)
         let number = DriverLink(self.nextLink)
         self.nextLink += 1
         self.links[ObjectIdentifier(link)] = number
@@ -149,6 +155,15 @@ actor HostDriver: Driver {
                     peer: LinkPeer(
                         identity: link.peer.description, agent: UntrustedText(link.identify?.agentVersion ?? ""),
                         claimedHeight: nil, serves: []))))
+    }
+
+    /// Tells of links that have ended although no event said so: a host that is very busy drops the oldest ones.
+    private func closeLost(_ orchestrator: OrchestratorConnection) async {
+        for (number, link) in self.byNumber where !link.isOpen {
+            self.byNumber[number] = nil
+            self.links[ObjectIdentifier(link)] = nil
+            await orchestrator.send(.linkClosed(number, DisconnectReason(.closed, "the connection ended")))
+        }
     }
 
     /// The target that a link belongs to: that of its peer, if we dialled it.
@@ -188,6 +203,17 @@ actor HostDriver: Driver {
         }
     }
 
+    /// Returns when a target's connection has ended.
+    private static func keep(_ link: Libp2pLink) async throws {
+        var looks = 0
+        while link.isOpen {
+            try await Task.sleep(for: Self.lookInterval)
+            looks += 1
+            // One that fails closes the link.
+            if looks.isMultiple(of: Self.looksPerPing) { _ = try? await link.ping() }
+        }
+    }
+
     /// Stays connected with a peer until the target is closed.
     private func open(
         _ target: String, _ host: Libp2pHost, _ service: KademliaService?, _ orchestrator: OrchestratorConnection
@@ -209,11 +235,11 @@ actor HostDriver: Driver {
             var pause = Self.firstPause
             while !Task.isCancelled {
                 do {
-                    if !host.links(to: peer).contains(where: \.isOpen) {
-                        _ = try await host.connect(to: peer, addresses: [address.withoutPeerID])
-                        if let service { _ = await service.bootstrap([peer]) }
-                    }
+                    let link = try await host.connect(
+                        to: peer, addresses: [address.withoutPeerID], source: .user)
                     pause = Self.firstPause
+                    if let service { _ = await service.bootstrap([peer]) }
+                    try await Self.keep(link)
                 } catch is CancellationError {
                     return
                 } catch {

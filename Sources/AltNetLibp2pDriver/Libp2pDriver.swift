@@ -54,13 +54,15 @@ public enum Libp2pDriver {
         do {
             var configuration = HostConfiguration()
             configuration.maximumConnections = HostDriver.maximumConnections
+            configuration.maximumInbound = HostDriver.maximumInbound
             configuration.proxy = proxy
+            configuration.dialPolicy = policy
             configuration.announced = announce
             configuration.agentVersion = software
             configuration.recordIssuer = SequencedIssuer(
                 key: key, sequence: try RecordSequence(directory: start.dataDirectory))
             return HostDriver.Options(
-                key: key, configuration: configuration, connect: connect, listen: listen, policy: policy,
+                key: key, configuration: configuration, connect: connect, listen: listen,
                 dht: KademliaService.Mode(rawValue: dht).map {
                     KademliaService.Configuration(protocolName: dhtProtocol, mode: $0)
                 })

@@ -36,7 +36,25 @@ actor OrchestratorBook: PeerBook {
     // MARK: - PeerBook
 
     func known(_ peers: [PeerID]) async throws -> [KnownPeer] {
-        guard !peers.isEmpty else { return [] }
+        var known: [KnownPeer] = []
+        for some in Self.questions(peers) { known += try await self.knownOnce(some) }
+        return known
+    }
+
+    func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
+        var handouts: [PeerHandout] = []
+        for some in Self.questions(peers) { handouts += try await self.handoutOnce(some, to: network) }
+        return handouts
+    }
+
+    /// Peers in as many questions as the driver protocol wants.
+    private static func questions(_ peers: [PeerID]) -> [[PeerID]] {
+        stride(from: 0, to: peers.count, by: PeerMessageRules.maximumPeers).map {
+            Array(peers[$0..<min($0 + PeerMessageRules.maximumPeers, peers.count)])
+        }
+    }
+
+    private func knownOnce(_ peers: [PeerID]) async throws -> [KnownPeer] {
         switch try await self.ask({ .peerQuestion(id: $0, .known(peers)) }) {
         case .answer(.known(let known)): return known
         case .answer(.failed(let sentence)): throw Unanswered(description: sentence)
@@ -44,8 +62,7 @@ actor OrchestratorBook: PeerBook {
         }
     }
 
-    func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
-        guard !peers.isEmpty else { return [] }
+    private func handoutOnce(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
         switch try await self.ask({ .peerQuestion(id: $0, .handout(peers, to: network)) }) {
         case .answer(.handouts(let handouts)): return handouts
         case .answer(.failed(let sentence)): throw Unanswered(description: sentence)

@@ -12,7 +12,6 @@ internal import FoundationEssentials
 struct PeerOperations: Sendable {
     let host: Libp2pHost
     let service: KademliaService?
-    let policy: DialPolicy
 
     static func names(hasDHT: Bool) -> [String] { ["peer.dial"] + (hasDHT ? ["dht.find"] : []) }
 
@@ -30,7 +29,7 @@ struct PeerOperations: Sendable {
             default: return .failure("there is no operation \(name)")
             }
         } catch let error as DecodingError {
-            return .failure("the operation's JSON is not as docs/drivers.md says: \(error)")
+            return .failure("the operation's JSON is not as docs/libp2p.md says: \(error)")
         } catch {
             return .failure("\(error)")
         }
@@ -52,10 +51,10 @@ struct PeerOperations: Sendable {
 
     private func dial(_ question: Dial) async throws -> OperationOutcome {
         let peer = try PeerID(text: question.peer)
-        let policy = try question.policy.map { try DialPolicy(setting: $0) } ?? self.policy
+        let policy = try question.policy.map { try DialPolicy(setting: $0) }
         let started = ContinuousClock.now
         let link = try await Self.within(question.timeoutSeconds ?? 30) {
-            try await self.host.connect(to: peer)
+            try await self.host.connect(to: peer, policy: policy, insists: true)
         }
         let taken = (ContinuousClock.now - started).inSeconds * 1_000
         // What it calls itself comes a moment later.

@@ -25,6 +25,12 @@ enum SocketTarget {
             }
             host = String(parts[index + 1])
         case .name(let name, _):
+            // RFC 7686: names of hidden services are no matter of DNS, and asking for one tells the resolver of it.
+            let last = name.lowercased().split(separator: ".").last
+            guard last != "onion" || hasProxy else {
+                throw .undialable("\(address) needs a SOCKS5 proxy of Tor, and none is configured")
+            }
+            guard last != "i2p" else { throw .undialable("\(address) is in I2P, which this host does not speak") }
             host = name
         case .onion3:
             guard hasProxy else { throw .undialable("\(address) needs a SOCKS5 proxy of Tor, and none is configured") }

@@ -13,10 +13,10 @@ internal import Logging
 /// The peer store's place in the daemon: drivers tell it of peers and ask it about them, links bring and fetch signed
 /// records, and the operator looks into it.
 actor PeerService {
-    /// How often expired addresses are swept out, and how many peers are looked at each time: all of a full store within
-    /// an hour and a half.
+    /// How often expired addresses are swept out, and how many peers are looked at each time: all of a full store in less
+    /// than two hours.
     private static let sweepInterval: Duration = .seconds(60)
-    private static let sweepSize = 1_200
+    private static let sweepSize = 1_000
     /// Requests of ours that drivers carry have numbers of their own range, below those for blocks.
     private static let firstRequest: UInt64 = 1 << 61
     /// How often a link may ask for records: eight times at once, and a new time every second. Nobody needs all that we
@@ -141,15 +141,29 @@ actor PeerService {
             let answer: PeerAnswer
             do {
                 switch question {
-                case .known(let peers): answer = .known(try await self.book.known(peers))
+                case .known(let peers): answer = .known(try await self.book.known(peers).map(Self.shortened))
                 case .handout(let peers, to: let network):
-                    answer = .handouts(try await self.book.handout(peers, to: network))
+                    answer = .handouts(try await self.book.handout(peers, to: network).map(Self.shortened))
                 }
             } catch {
                 answer = .failed("\(error)")
             }
             await self.host?.send(.peerAnswer(id: id, answer), to: driver)
         }
+    }
+
+    /// A peer with as many addresses as fit an answer; the best come first.
+    private static func shortened(_ peer: KnownPeer) -> KnownPeer {
+        guard peer.addresses.count > PeerMessageRules.maximumAddresses else { return peer }
+        return KnownPeer(
+            id: peer.id, record: peer.record,
+            addresses: Array(peer.addresses.prefix(PeerMessageRules.maximumAddresses)))
+    }
+
+    private static func shortened(_ handout: PeerHandout) -> PeerHandout {
+        PeerHandout(
+            id: handout.id, envelope: handout.envelope,
+            addresses: Array(handout.addresses.prefix(PeerMessageRules.maximumAddresses)))
     }
 
     // MARK: - Links
@@ -219,7 +233,7 @@ actor PeerService {
         let named = peers.compactMap { try? PeerID(bytes: $0) }
         Task {
             do {
-                envelopes += try await self.handouts(named.isEmpty ? nil : named, limit: limit)
+                envelopes += try await self.handouts(peers.isEmpty ? nil : named, limit: limit)
                 let answer: ObjectAnswer =
                     envelopes.isEmpty
                     ? .refused(.notFound) : .objects(.peerRecords, Array(envelopes.prefix(limit)))

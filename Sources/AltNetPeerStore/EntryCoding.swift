@@ -4,7 +4,10 @@ internal import AltNetBase
 internal import AltNetPeerRecords
 
 /// What stands in the file is not what this program writes.
-struct EntryDamaged: Error {}
+struct EntryDamaged: Error {
+    /// Whose row it is, where that can be read.
+    var peer: PeerID?
+}
 
 /// The form in which an entry stands in a row of the database. Small, because a store of a million addresses is read
 /// from the disk: numbers are varints, and times are told by their distance to the one before.

@@ -82,6 +82,8 @@ extension PeerLedger {
         let outcome = entry.onNews(news, of: peer, context)
         switch outcome {
         case .refused, .unchanged: return outcome
+        // Known addresses among bad ones.
+        case .storedInPart where entry == was?.entry: return outcome
         case .stored, .storedInPart: break
         }
         if let refusal = try self.settle(entry, of: peer, was: was, now: now, in: &table) { return .refused(refusal) }

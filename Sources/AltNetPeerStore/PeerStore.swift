@@ -135,6 +135,10 @@ public final class PeerStore: PeerStoring {
             PeerStoreError(.damaged, "\(path) is damaged (\(details)); move it away to go on without the peers in it")
         }
         if let error = error as? PeerStoreError { return error }
+        if let peer = (error as? EntryDamaged)?.peer {
+            return PeerStoreError(
+                .damaged, "\(path) is damaged: what it holds of \(peer) is not what was written; forget that peer")
+        }
         guard let error = error as? DatabaseError else { return damaged("a row is not what was written") }
         switch error.resultCode {
         case .SQLITE_NOTADB, .SQLITE_CORRUPT: return damaged(error.message ?? "no details")

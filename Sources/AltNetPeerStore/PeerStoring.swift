@@ -3,7 +3,8 @@
 public import AltNetBase
 public import AltNetPeerRecords
 
-/// Why a peer store cannot be opened, read or written. The text is for the operator and names the file, never a peer.
+/// Why a peer store cannot be opened, read or written. The text is for the operator and names the file; of a
+/// damaged row also the peer, so that it can be forgotten.
 public struct PeerStoreError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What programs act on.
     public enum Code: String, Hashable, Sendable {

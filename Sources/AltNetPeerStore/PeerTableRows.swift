@@ -55,7 +55,14 @@ struct PeerTableRows: PeerTable {
                 sql: "SELECT id, \(columns) FROM peer WHERE id IN (\(marks))")
             let ids = chunk.map { Data($0.bytes) as Data? } + Array(repeating: nil, count: size - chunk.count)
             let rows = try Row.fetchCursor(statement, arguments: StatementArguments(ids))
-            while let row = try rows.next() { try body(try row.peer(0), row) }
+            while let row = try rows.next() {
+                let peer = try row.peer(0)
+                do {
+                    try body(peer, row)
+                } catch is EntryDamaged {
+                    throw EntryDamaged(peer: peer)
+                }
+            }
         }
     }
 
@@ -67,7 +74,14 @@ struct PeerTableRows: PeerTable {
             sql: "SELECT id, entry FROM peer WHERE id > ? ORDER BY id LIMIT ?")
         let rows = try Row.fetchCursor(statement, arguments: [Data(peer?.bytes ?? []), max(0, limit)])
         var page: [(id: PeerID, entry: PeerEntry)] = []
-        while let row = try rows.next() { page.append((try row.peer(0), try row.entry(1))) }
+        while let row = try rows.next() {
+            let peer = try row.peer(0)
+            do {
+                page.append((peer, try row.entry(1)))
+            } catch is EntryDamaged {
+                throw EntryDamaged(peer: peer)
+            }
+        }
         return page
     }
 

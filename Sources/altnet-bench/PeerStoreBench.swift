@@ -159,13 +159,15 @@ enum PeerStoreBench {
         var best = Double.infinity
         for _ in 0..<3 {
             let news = news()
+            var stored = 0
             let seconds = try Stopwatch.once {
                 for start in stride(from: 0, to: news.count, by: Self.smallBatch) {
                     let some = Array(news[start..<min(start + Self.smallBatch, news.count)])
-                    let outcomes = try store.learn(some, now: Self.now)
-                    precondition(outcomes.allSatisfy { $0 == .stored })
+                    stored += try store.learn(some, now: Self.now).count { $0 == .stored }
                 }
             }
+            // Few corners may share the bucket of the flood.
+            precondition(100 * stored >= 95 * news.count)
             best = min(best, seconds / Double(news.count))
         }
         return best

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import AltNetBase
 import AltNetBitcoin
 import Testing
 
@@ -17,5 +18,20 @@ struct NetworkGroupTests {
     ])
     func `An address belongs to its group`(address: String, group: String) {
         #expect(NetworkGroup.of(address) == group)
+    }
+
+    @Test func `Bytes belong to the group of their text`() {
+        var random = SeededRandom(seed: 1)
+        let fronts: [[UInt8]] = [
+            [], [10], [127], [192, 168], [172, 20], [169, 254], [0xfc], [0xfd], [0xfe, 0x80], [0, 0, 0, 0],
+            [0x20, 0x01, 0x0d, 0xb8], [UInt8](repeating: 0, count: 10) + [0xff, 0xff],
+        ]
+        for round in 0..<1_000 {
+            let front = fronts[round % fronts.count]
+            let ipv4 = front.prefix(4) + random.bytes(4 - min(4, front.count))
+            #expect(NetworkGroup.of(ipv4: ipv4) == NetworkGroup.of(IPAddressText.text(ipv4: Array(ipv4))))
+            let ipv6 = front + random.bytes(16 - front.count)
+            #expect(NetworkGroup.of(ipv6: ipv6) == NetworkGroup.of("[\(IPAddressText.text(ipv6: ipv6))]:1"))
+        }
     }
 }

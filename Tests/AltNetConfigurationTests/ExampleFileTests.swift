@@ -36,6 +36,10 @@ struct ExampleFileTests {
         var configuration = try parse(self.uncommented)
         let radio = configuration.drivers.removeLast()
         let plugin = configuration.drivers.removeLast()
+        let libp2p = configuration.drivers.remove(at: 1)
+        #expect(libp2p.program == "altnet-libp2p")
+        #expect(libp2p.settings["dial"] == .texts(["first user certified", "rank success latency"]))
+        #expect(libp2p.settings["dht"] == .text("server"))
         #expect(plugin == DaemonConfiguration.Driver(name: "plugin", program: nil))
         #expect(
             radio
@@ -81,7 +85,8 @@ struct ExampleFileTests {
         "zmq", "poll_seconds", "allow", "library", "dry_run", "spare_links", "node-behind", "metrics_without_token",
         "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",
         "from", "sendmail", "alt_addr_peers", "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log",
-        "tor_control", "tor_control_password_file",
+        "tor_control", "tor_control_password_file", "capacity", "share_record", "keep_private_ranges",
+        "keep_unknown_transports", "announce", "dial", "dht", "dht_protocol",
     ])
     func `Every option is in it`(key: String) {
         #expect(self.text.contains("\n# \(key) = "))

@@ -162,7 +162,7 @@ struct MistakeTests {
             (
                 "[drivers.bitcoin]\ntraffic = ['header']", .invalidValue,
                 "2: `drivers.bitcoin.traffic` must be headers, filterHeaders, filters, blocks, transactions,"
-                    + " addresses or tips, not `header`; did you mean `headers`?"
+                    + " addresses, tips or peerRecords, not `header`; did you mean `headers`?"
             ),
             (
                 "[drivers.bitcoin]\ntraffic = []", .invalidValue,
@@ -176,6 +176,23 @@ struct MistakeTests {
                 "[drivers.bitcoin]\nbytes_per_second = 1023", .invalidValue,
                 "2: `drivers.bitcoin.bytes_per_second` must be from 65536 to 1000000000000, not 1023"
             ),
+            (
+                "[drivers.libp2p]\nconnect = ['/ip4/192.0.2.1/tcp/1']", .invalidValue,
+                "2: `drivers.libp2p.connect` must end with /p2p/ and a peer id, unlike `/ip4/192.0.2.1/tcp/1`"
+            ),
+            (
+                "[drivers.libp2p]\nlisten = ['/ip4/192.0.2.1/tpc/1']", .invalidValue,
+                "2: `drivers.libp2p.listen` has `/ip4/192.0.2.1/tpc/1`: a multiaddr has the unknown protocol tpc"
+            ),
+            (
+                "[drivers.libp2p]\ndht = 'servr'", .invalidValue,
+                "2: `drivers.libp2p.dht` must be client, server or off, not `servr`; did you mean `server`?"
+            ),
+            (
+                "[peers]\nshare_record = 'all'", .invalidValue,
+                "2: `peers.share_record` must be never, clearnet or pseudonym, not `all`"
+            ),
+            ("[peers]\ncapacity = 9", .invalidValue, "2: `peers.capacity` must be from 100 to 10000000, not 9"),
             (
                 "[drivers.bitcoin]\nlisten = ['8333']", .invalidValue,
                 "2: `drivers.bitcoin.listen` must have the form host:port, unlike `8333`"

@@ -98,7 +98,8 @@ struct PeerStoreFileTests {
         let store = try PeerStore(directory: directory)
         let (bad, good) = (try Sample.peer(6), try Sample.peer(7))
         let error = #expect(throws: PeerStoreError.self) { try store.known([good, bad], now: Sample.start) }
-        #expect(error?.code == .damaged)
+        #expect(error?.code == .damaged && error?.description.contains("\(bad)") == true)
+        #expect(throws: PeerStoreError.self) { try store.list(after: nil, limit: 100, now: Sample.start) }
         #expect(throws: PeerStoreError.self) { try store.learn(.failed(bad, try Sample.address(6))) }
         #expect(try store.known(good) != nil && store.counts().peers == 20)
         #expect(try store.forget(bad))

@@ -2023,7 +2023,7 @@ package nonisolated struct Altnet_Driver_V1_PeerQuestion: Sendable {
   /// Chosen by the driver; none that is still unanswered. At most 16 are.
   package var id: UInt64 = 0
 
-  /// Multihashes, at most 1,000.
+  /// Multihashes, at most 100.
   package var peers: [Data] = []
 
   /// False: all that is known. True: what may be told to somebody on the network `audience`.
@@ -2067,6 +2067,7 @@ package nonisolated struct Altnet_Driver_V1_KnownPeer: Sendable {
   /// Its newest sealed record, verified; empty when there is none.
   package var envelope: Data = Data()
 
+  /// The best ones, at most 32.
   package var addresses: [Altnet_Driver_V1_KnownAddress] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()

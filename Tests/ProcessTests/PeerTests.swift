@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetControl
+import AltNetTestKit
+import Foundation
+import Testing
+
+@Suite("Peers, with real daemons", .serialized)
+struct PeerTests {
+    /// A peer that nobody is.
+    private static let stranger = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
+
+    private func altnet(_ arguments: [String], at daemon: DaemonProcess) async throws -> Programs.Result {
+        try await Programs.run(
+            "altnet", arguments + ["--network", "regtest", "--data-directory", daemon.dataDirectory])
+    }
+
+    /// The id of a daemon's libp2p host.
+    private func identity(of daemon: DaemonProcess) async throws -> String {
+        try await Condition.value("the identity") {
+            try await daemon.control.drivers().first { $0.name == "libp2p" }?.identity
+        }
+    }
+
+    @Test("what is added by hand is there after kill -9, can be taken to another daemon, and is forgotten by hand")
+    func byHand() async throws {
+        let daemon = try await DaemonProcess.start(settings: ["drivers.bitcoin.connect": ""])
+        let added = try await self.altnet(
+            ["peers", "add", Self.stranger, "/ip4/203.0.113.5/tcp/4001", "/dns/example.com/tcp/4001"], at: daemon)
+        #expect(added.status == 0, "\(added.errors)")
+        #expect(added.output == "\(Self.stranger): stored\n")
+        try await daemon.kill()
+        let again = try await DaemonProcess.start(
+            settings: ["drivers.bitcoin.connect": ""], dataDirectory: daemon.dataDirectory)
+        let peer = try await again.control.peer(Self.stranger)
+        #expect(Set(peer.addresses.map(\.address)) == ["/ip4/203.0.113.5/tcp/4001", "/dns/example.com/tcp/4001"])
+        #expect(peer.addresses.allSatisfy { $0.sources == ["user"] && $0.expires == nil })
+
+        let file = "\(TemporaryDirectory.make())/peers.jsonl"
+        let exported = try await self.altnet(["peers", "export", file], at: again)
+        #expect(exported.output == "1 peers are in \(file)\n")
+        let other = try await DaemonProcess.start(settings: ["drivers.bitcoin.connect": ""])
+        let imported = try await self.altnet(["peers", "import", file], at: other)
+        #expect(imported.output == "2 stored, 0 known already, 0 refused\n", "\(imported.errors)")
+        let twin = try await other.control.peer(Self.stranger)
+        #expect(Set(twin.addresses.map(\.address)) == Set(peer.addresses.map(\.address)))
+
+        let one = try await self.altnet(
+            ["peers", "forget", Self.stranger, "/dns/example.com/tcp/4001"], at: other)
+        #expect(one.status == 0)
+        #expect(try await other.control.peer(Self.stranger).addresses.map(\.address) == ["/ip4/203.0.113.5/tcp/4001"])
+        let all = try await self.altnet(["peers", "forget", Self.stranger], at: other)
+        #expect(all.status == 0)
+        let gone = try await self.altnet(["peers", "show", Self.stranger], at: other)
+        #expect(gone.status == 1)
+        #expect(gone.errors == "error: nothing is known of that peer\n")
+    }
+
+    @Test("two libp2p drivers meet, certify their addresses to each other, and one finds a third in the DHT and dials it")
+    func meet() async throws {
+        let listen = ["drivers.libp2p.listen": "/ip4/127.0.0.1/tcp/0", "drivers.bitcoin.connect": ""]
+        let bob = try await DaemonProcess.start(settings: listen)
+        let place = try await bob.listening("libp2p")
+        let carol = try await DaemonProcess.start(settings: listen.merging(["drivers.libp2p.connect": place]) { $1 })
+        let alice = try await DaemonProcess.start(settings: listen.merging(["drivers.libp2p.connect": place]) { $1 })
+        let (bobID, carolID) = (try await self.identity(of: bob), try await self.identity(of: carol))
+        let seen = try await Condition.value("Alice has Bob's record") { () -> PeerReport? in
+            let peer = try? await alice.control.peer(bobID)
+            return peer?.sequence == nil ? nil : peer
+        }
+        #expect(seen.addresses.map { "\($0.address)/p2p/\(bobID)" } == [place])
+        #expect(seen.addresses.first?.sources.contains("certified") == true)
+        #expect(seen.addresses.first?.network == "loopback")
+        // Carol is known to Bob, who tells of her.
+        _ = try await Condition.value("Bob has Carol's record") {
+            (try? await bob.control.peer(carolID))?.sequence
+        }
+        let found = try await self.altnet(["dht", "find", carolID, "--bootstrap", place], at: alice)
+        #expect(found.status == 64, "dht find takes no --network: \(found.output)")
+        let search = try await Programs.run("altnet", ["dht", "find", carolID, "--bootstrap", place])
+        #expect(search.status == 0, "\(search.errors)")
+        #expect(search.output.contains("signed by the peer"))
+        _ = try await Condition.value("Alice has Carol's record") {
+            (try? await alice.control.peer(carolID))?.sequence
+        }
+        let dialled = try await self.altnet(["peers", "dial", carolID], at: alice)
+        #expect(dialled.status == 0, "\(dialled.errors)")
+        #expect(dialled.output.hasPrefix("connected at /ip4/127.0.0.1/tcp/"))
+        #expect(try await alice.control.links().contains { $0.identity == carolID })
+        let unwanted = try await self.altnet(["peers", "dial", carolID, "--policy", "private-only"], at: alice)
+        #expect(unwanted.status == 1)
+        let unknown = try await self.altnet(["peers", "dial", Self.stranger], at: alice)
+        #expect(unknown.status == 1)
+        #expect(unknown.errors.contains(Self.stranger), "\(unknown.errors)")
+    }
+
+    @Test("after kill -9 of the driver its record has a higher number, and nobody keeps the old one")
+    func higherNumber() async throws {
+        let bob = try await DaemonProcess.start(
+            settings: ["drivers.libp2p.listen": "/ip4/127.0.0.1/tcp/0", "drivers.bitcoin.connect": ""])
+        let bobID = try await self.identity(of: bob)
+        let alice = try await DaemonProcess.start(
+            settings: [
+                "drivers.libp2p.connect": try await bob.listening("libp2p"), "drivers.bitcoin.connect": "",
+            ])
+        let first = try await Condition.value("the first record") { try? await alice.control.peer(bobID).sequence }
+        try await bob.kill()
+        let again = try await DaemonProcess.start(
+            settings: [
+                "drivers.libp2p.listen": "/ip4/127.0.0.1/tcp/0", "drivers.bitcoin.connect": "",
+                "drivers.libp2p.connect": "",
+            ], dataDirectory: bob.dataDirectory)
+        #expect(try await self.identity(of: again) == bobID)
+        let place = try await again.listening("libp2p")
+        try await alice.control.openTarget(place, driver: "libp2p")
+        let second = try await Condition.value("a newer record") { () -> PeerReport? in
+            let peer = try? await alice.control.peer(bobID)
+            return peer?.sequence == first ? nil : peer
+        }
+        let (old, new) = (try #require(UInt64(first)), try #require(second.sequence.flatMap { UInt64($0) }))
+        #expect(new > old)
+        // Where it was, the record no longer says; that it was reached there once is a word of its own.
+        let certified = second.addresses.filter { $0.sources.contains("certified") }.map(\.address)
+        #expect(certified.map { "\($0)/p2p/\(bobID)" } == [place])
+    }
+
+    @Test("records travel over Lightning: our own where the link shows our address anyway, and those of others")
+    func overLightning() async throws {
+        let announced = "/ip4/203.0.113.7/tcp/4001"
+        func giver(_ sharing: String) async throws -> DaemonProcess {
+            try await DaemonProcess.start(
+                settings: [
+                    "drivers.libp2p.listen": "/ip4/127.0.0.1/tcp/0", "drivers.libp2p.announce": announced,
+                    "drivers.lightning.listen": "127.0.0.1:0", "drivers.bitcoin.connect": "",
+                    "peers.share_record": sharing,
+                ])
+        }
+        let open = try await giver("clearnet")
+        let secretive = try await giver("never")
+        // Somebody else's record, which both may tell.
+        let directory = TemporaryDirectory.make()
+        let made = try await Programs.run(
+            "altnet",
+            [
+                "record", "create", "\(directory)/other.record", "--key", "\(directory)/other.key", "--address",
+                "/ip4/198.51.100.3/tcp/4001",
+            ])
+        #expect(made.status == 0, "\(made.errors)")
+        for daemon in [open, secretive] {
+            let added = try await self.altnet(["peers", "add", "--record", "\(directory)/other.record"], at: daemon)
+            #expect(added.status == 0, "\(added.errors)")
+        }
+        for daemon in [open, secretive] {
+            let taker = try await DaemonProcess.start(
+                settings: [
+                    "drivers.lightning.connect": try await daemon.listening("lightning"), "drivers.bitcoin.connect": "",
+                ])
+            // The answer has all that there is to tell, so that what is not there now does not come later either.
+            let others = try await Condition.value("the other's record") { () -> [PeerReport]? in
+                let peers = try await taker.control.peers(after: nil, limit: 100).peers
+                return peers.contains { $0.addresses.map(\.address) == ["/ip4/198.51.100.3/tcp/4001"] } ? peers : nil
+            }
+            #expect(others.allSatisfy { $0.addresses.allSatisfy { $0.sources == ["certified", "link"] } })
+            let own = try await self.identity(of: daemon)
+            if daemon === open {
+                let record = try await Condition.value("the node's own record") { try? await taker.control.peer(own) }
+                #expect(record.addresses.map(\.address) == [announced])
+            } else {
+                #expect(!others.contains { $0.id == own })
+            }
+        }
+    }
+}
