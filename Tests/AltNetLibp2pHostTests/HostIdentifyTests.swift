@@ -112,20 +112,6 @@ struct HostIdentifyTests {
         #expect(!addresses.contains("/ip4/0.0.0.0/tcp/\(port)"))
         await alice.host.shutdown()
     }
-
-    @Test("The hook hears where a peer sees us")
-    func observed() async throws {
-        let seen = Mutex<[Multiaddress]>([])
-        let bob = try await TestHost.start(try TestHost.key(2))
-        let alice = try await TestHost.start(try TestHost.key(1)) { configuration in
-            configuration.onObserved = { address, _ in seen.withLock { $0.append(address) } }
-        }
-        _ = try await alice.host.connect(to: bob.peer, addresses: bob.addresses)
-        try await Condition.wait("it hears") { !seen.withLock { $0.isEmpty } }
-        #expect(seen.withLock { $0.first }?.reach == .loopback)
-        await alice.host.shutdown()
-        await bob.host.shutdown()
-    }
 }
 
 @Suite("The networks that this machine is on")
