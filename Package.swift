@@ -260,9 +260,9 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost", "AltNetLightning",
-                "AltNetNode", "AltNetOrchestrator",
-                "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
+                "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost",
+                "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetPeerStore",
+                "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
@@ -427,7 +427,7 @@ let package = Package(
             name: "AltNetOrchestratorTests",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
-                "AltNetObjects", "AltNetOrchestrator", "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetReplay", "AltNetWatchdog", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",

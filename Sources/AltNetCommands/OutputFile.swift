@@ -32,6 +32,13 @@ struct OutputFile {
         }
     }
 
+    /// Removes what was written so far: a part of the whole would be taken for it.
+    func discard() {
+        guard self.descriptor != STDOUT_FILENO else { return }
+        unlink(self.path)
+        _ = Glibc.close(self.descriptor)
+    }
+
     /// MUST be called at the end: a full disk may only be noticed now.
     func close() throws(Problem) {
         guard self.descriptor != STDOUT_FILENO else { return }

@@ -2,6 +2,7 @@
 
 internal import AltNetBase
 internal import AltNetControl
+internal import AltNetDialing
 internal import AltNetPeerRecords
 internal import ArgumentParser
 
@@ -63,7 +64,8 @@ struct PeersCommand: AsyncParsableCommand {
                 altnet peers add 12D3Koo… /dns/example.com/tcp/4001 /ip6/2001:db8::5/tcp/4001
                 altnet peers add --record peer.record
 
-                What is added by hand is dialled whatever records say, and is kept until it is forgotten by hand.
+                An address that is added by hand is dialled whatever records say, and is kept until it is forgotten by \
+                hand. A record counts for a week, like one that was heard.
                 """)
 
         @Argument(help: "A peer id and its addresses, or addresses that end with /p2p/ and a peer id.")
@@ -146,6 +148,12 @@ struct PeersCommand: AsyncParsableCommand {
         func validate() throws {
             _ = try PeerText.id(self.peer)
             guard (1...100).contains(self.timeout) else { throw ValidationError("--timeout must be 1 to 100") }
+            guard !self.policy.isEmpty else { return }
+            do throws(DialPolicyError) {
+                _ = try DialPolicy(setting: self.policy)
+            } catch {
+                throw ValidationError(error.description)
+            }
         }
 
         func run() async throws {

@@ -5,6 +5,7 @@ internal import AltNetConfiguration
 internal import AltNetControl
 internal import ArgumentParser
 internal import FoundationEssentials
+internal import Glibc
 
 struct PeersExport: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -34,6 +35,7 @@ struct PeersExport: AsyncParsableCommand {
             do {
                 page = try await client.peers(after: after, limit: ControlInterface.maximumPeers)
             } catch {
+                output.discard()
                 throw Failure.exit(error.description)
             }
             for peer in page.peers { try output.write([UInt8](try encoder.encode(peer)) + [UInt8(ascii: "\n")]) }
@@ -52,12 +54,16 @@ struct PeersImport: AsyncParsableCommand {
         commandName: "import",
         abstract: "Adds the peers that `altnet peers export` wrote down.",
         discussion: """
-            Records are verified again. Addresses keep the sources that the file names and hold as long as it says; what \
-            the file calls certified counts only with a record. Ends with status 1 when something was refused.
+            Records are verified again; all other addresses are hearsay, which holds as long as the file says. What the \
+            file calls certified counts only with a record. With --own, addresses that the file's operator typed count as \
+            typed by you. Ends with status 1 when something was refused.
             """)
 
     @Argument(help: "The file to read; - reads standard input.")
     var file: String
+
+    @Flag(help: "The file is an export of your own: addresses that you typed stay yours.")
+    var own = false
 
     @OptionGroup var daemon: DaemonOptions
 
@@ -71,38 +77,49 @@ struct PeersImport: AsyncParsableCommand {
         do {
             lines = try InputFile.read(self.file, atMost: Self.maximumFile)
         } catch let problem as InputFile.Problem {
-            throw Failure.exit("\(problem)")
+            throw Failure.exit("\(problem)", status: EX_NOINPUT)
         }
         let now = Date()
         var additions: [PeerAddition] = []
+        var leftOut = 0
         for (index, line) in lines.split(separator: UInt8(ascii: "\n")).enumerated() {
             do {
                 let peer = try JSONDecoder().decode(PeerReport.self, from: Data(line))
-                additions += Self.additions(of: peer, now: now)
+                additions += Self.additions(of: peer, isOwn: self.own, now: now, leftOut: &leftOut)
             } catch {
                 throw Failure.exit("line \(index + 1) of \(self.file) is no peer as `altnet peers export` writes it")
             }
         }
-        try await Self.report(additions, self.daemon, onlyRefused: true)
+        try await Self.report(additions, self.daemon, onlyRefused: true, leftOut: leftOut)
     }
 
     /// What has to be added for a peer: its record, and its addresses by their sources.
-    static func additions(of peer: PeerReport, now: Date) -> [PeerAddition] {
+    ///
+    /// - Parameter leftOut: counts addresses that have expired by now, and those that only a record which is not there
+    ///   certifies.
+    static func additions(of peer: PeerReport, isOwn: Bool, now: Date, leftOut: inout Int) -> [PeerAddition] {
         var additions: [PeerAddition] = []
         if let record = peer.record { additions.append(PeerAddition(peer: peer.id, record: record)) }
         for address in peer.addresses {
             // The record says again what it certifies, and being connected is nothing that can be taken over.
-            let sources = address.sources.filter { $0 != "certified" && $0 != "connection" }
-            guard !sources.isEmpty || peer.record == nil else { continue }
+            var sources = address.sources.filter { $0 != "certified" && $0 != "connection" }
+            guard !sources.isEmpty else {
+                if peer.record == nil { leftOut += 1 }
+                continue
+            }
+            if !isOwn { sources = sources.map { $0 == "user" ? "link" : $0 } }
             var lifetime: Int?
             if let expires = address.expires {
                 let left = Double(expires.time.seconds) - now.timeIntervalSince1970
-                guard left >= 1 else { continue }
+                guard left >= 1 else {
+                    leftOut += 1
+                    continue
+                }
                 lifetime = Int(left)
             }
             additions.append(
                 PeerAddition(
-                    peer: peer.id, addresses: [address.address], sources: sources.isEmpty ? ["link"] : sources,
+                    peer: peer.id, addresses: [address.address], sources: Array(Set(sources)).sorted(),
                     lifetimeSeconds: lifetime, network: address.network))
         }
         return additions
@@ -110,7 +127,7 @@ struct PeersImport: AsyncParsableCommand {
 
     /// Adds, prints what became of it, and fails when something was refused.
     static func report(
-        _ additions: [PeerAddition], _ daemon: DaemonOptions, onlyRefused: Bool = false
+        _ additions: [PeerAddition], _ daemon: DaemonOptions, onlyRefused: Bool = false, leftOut: Int = 0
     ) async throws {
         var reports: [PeerAdditionReport] = []
         do {
@@ -128,6 +145,9 @@ struct PeersImport: AsyncParsableCommand {
                 let stored = reports.count { $0.outcome == .stored || $0.outcome == .storedInPart }
                 let unchanged = reports.count { $0.outcome == .unchanged }
                 print("\(stored) stored, \(unchanged) known already, \(refused.count) refused")
+                if leftOut > 0 {
+                    print("\(leftOut) addresses left out: expired, or certified by a record that is missing")
+                }
             }
         }
         if !refused.isEmpty { throw ExitCode.failure }

@@ -42,7 +42,7 @@ extension DaemonOperations {
                     news.append(item)
                     positions.append(index)
                 }
-                reports.append(PeerAdditionReport(peer: addition.peer, outcome: .unchanged))
+                reports.append(PeerAdditionReport(peer: Self.subject(of: addition), outcome: .unchanged))
             } catch {
                 reports.append(
                     PeerAdditionReport(
@@ -57,6 +57,14 @@ extension DaemonOperations {
             throw ControlRefusal(.insufficientStorage, "\(error)")
         }
         return reports
+    }
+
+    /// Whom an addition is about: it says so, or its record does.
+    private static func subject(of addition: PeerAddition) -> String? {
+        if let peer = addition.peer { return peer }
+        return addition.record.flatMap { Hex.decode($0) }.flatMap {
+            try? CertifiedPeerRecord(verifiedBefore: $0).record.peer.description
+        }
     }
 
     /// What an addition is to the store.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
-internal import AltNetBitcoin
 internal import AltNetConfiguration
 internal import AltNetDriverHost
 internal import AltNetDriverProtocol
@@ -30,7 +29,7 @@ actor PeerService {
     }
 
     let book: StoredPeerBook
-    private let sharing: DaemonConfiguration.Peers.Sharing
+    private let sharing: PeerSharing
     private let logger: Logger
     private var host: DriverHost?
     private var links: [String: [DriverLink: Link]] = [:]
@@ -48,7 +47,7 @@ actor PeerService {
         let store = try PeerStore(
             directory: directory, settings: PeerStoreSettings(capacity: settings.capacity, filter: filter))
         self.book = StoredPeerBook(store: store, now: { .system })
-        self.sharing = settings.shareRecord
+        self.sharing = PeerSharing(setting: settings.shareRecord)
         self.logger = logger
     }
 
@@ -169,16 +168,16 @@ actor PeerService {
     // MARK: - Links
 
     private func open(_ link: DriverLink, of driver: String, _ description: DriverLinkDescription) {
-        let exposure = description.exposure ?? self.exposures[driver] ?? .clearnetAddress
+        let exposure = PeerSharing.exposure(of: description, driver: self.exposures[driver])
         let opened = Link(
-            exposure: exposure, origin: Self.origin(of: description),
+            exposure: exposure, origin: PeerSharing.origin(of: description, driver: driver),
             budget: TokenBucket(burst: Self.requests.burst, perSecond: Self.requests.perSecond, now: .system))
         self.links[driver, default: [:]][link] = opened
-        guard description.peer.serves.contains(.peerRecords) else { return }
+        guard description.peer.serves.contains(.peerRecords), self.sharing.exchanges(over: exposure) else { return }
         self.nextRequest += 1
         let request = DriverCommand.request(
             link, id: self.nextRequest, .peerRecords(of: [], limit: UInt32(ObjectRequest.maximumPeerRecords)))
-        let records = self.ownRecords.values.filter { self.maySee(exposure, $0) }
+        let records = self.ownRecords.values.filter { self.sharing.tells($0, over: exposure) }
         Task {
             await self.host?.send(request, to: driver)
             for record in records {
@@ -187,39 +186,22 @@ actor PeerService {
         }
     }
 
-    /// Who tells of peers over this link: where the remote is, or who, when that says nothing.
-    private static func origin(of description: DriverLinkDescription) -> NewsOrigin {
-        let remote = description.remote.split(separator: "@").last.map(String.init) ?? description.remote
-        return NewsOrigin(networkGroup: NetworkGroup.of(remote))
-    }
-
-    /// Whether those who learn that much of us may have our record. One with addresses of private ranges means nothing to
-    /// them, or something else.
-    private func maySee(_ exposure: DriverCapabilities.Exposure, _ record: CertifiedPeerRecord) -> Bool {
-        guard !record.record.addresses.contains(where: \.isAmbiguous) else { return false }
-        switch (self.sharing, exposure) {
-        case (.clearnet, .clearnetAddress), (.pseudonym, .clearnetAddress), (.pseudonym, .pseudonym): return true
-        case (.never, _), (.clearnet, _), (.pseudonym, .none): return false
-        }
-    }
-
     private func learn(_ envelopes: [[UInt8]], over link: DriverLink, of driver: String) {
-        guard let origin = self.links[driver]?[link]?.origin else { return }
+        guard let state = self.links[driver]?[link], self.sharing.exchanges(over: state.exposure) else { return }
         let own = Set(self.identities.values)
         let news = envelopes.compactMap { envelope -> PeerNews? in
             // Our own record comes back to us from those whom we told it.
             guard let peer = (try? CertifiedPeerRecord(verifiedBefore: envelope))?.record.peer, !own.contains(peer)
             else { return nil }
-            return .record(envelope: envelope, source: .link, about: nil, learnedOn: nil, toldBy: origin)
+            return .record(envelope: envelope, source: .link, about: nil, learnedOn: nil, toldBy: state.origin)
         }
         guard !news.isEmpty else { return }
         Task { _ = await self.learn(news) }
     }
 
-    /// What a remote is told: records of those it names, or of any. Nothing where nothing shall be known of us, not even
-    /// whom we know.
+    /// What a remote is told: records of those it names, or of any.
     private func answer(_ peers: [[UInt8]], limit: Int, over link: DriverLink, id: UInt64, of driver: String) {
-        guard var state = self.links[driver]?[link], state.exposure != .none else {
+        guard var state = self.links[driver]?[link], self.sharing.exchanges(over: state.exposure) else {
             return self.send(.answer(link, id: id, .refused(.unsupported)), to: driver)
         }
         let limit = min(limit, ObjectRequest.maximumPeerRecords)
@@ -228,7 +210,8 @@ actor PeerService {
         }
         self.links[driver]?[link] = state
         var envelopes = self.ownRecords.values.filter { record in
-            self.maySee(state.exposure, record) && (peers.isEmpty || peers.contains(record.record.peer.bytes))
+            self.sharing.tells(record, over: state.exposure)
+                && (peers.isEmpty || peers.contains(record.record.peer.bytes))
         }.map(\.envelope)
         let named = peers.compactMap { try? PeerID(bytes: $0) }
         Task {
@@ -274,7 +257,7 @@ actor PeerService {
         }
         self.ownRecords[driver] = certified
         for (name, links) in self.links {
-            for (link, state) in links where self.maySee(state.exposure, certified) {
+            for (link, state) in links where self.sharing.tells(certified, over: state.exposure) {
                 self.send(.announcement(link, .peerRecord(envelope)), to: name)
             }
         }

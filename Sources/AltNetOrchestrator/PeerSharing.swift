@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+internal import AltNetConfiguration
+internal import AltNetDriverProtocol
+internal import AltNetPeerRecords
+
+/// What may be said about peers, ourselves among them, over a link.
+///
+/// A record that was told to one of our faces and is heard from another one ties the two together, whoever's record it
+/// is. So records are exchanged only where our address is known anyway, unless the operator wants it otherwise.
+struct PeerSharing: Hashable, Sendable {
+    let setting: DaemonConfiguration.Peers.Sharing
+
+    /// What a link reveals of us.
+    ///
+    /// Somebody who calls from this machine may come out of a hidden service that runs here, and then knows nothing of
+    /// our address. Of drivers that say nothing, nothing is assumed.
+    static func exposure(
+        of description: DriverLinkDescription, driver: DriverCapabilities.Exposure?
+    ) -> DriverCapabilities.Exposure {
+        let exposure = description.exposure ?? driver ?? .none
+        guard exposure == .clearnetAddress, description.target.isEmpty, Self.isLoopback(description.remote) else {
+            return exposure
+        }
+        return .pseudonym
+    }
+
+    /// Whether records are asked for, taken and handed out over links that reveal that much.
+    func exchanges(over exposure: DriverCapabilities.Exposure) -> Bool {
+        switch (self.setting, exposure) {
+        case (_, .clearnetAddress), (.pseudonym, .pseudonym): true
+        case (_, .none), (.never, .pseudonym), (.clearnet, .pseudonym): false
+        }
+    }
+
+    /// Whether those who learn that much of us may have our own record. One with addresses of private ranges means
+    /// nothing to them, or something else.
+    func tells(_ own: CertifiedPeerRecord, over exposure: DriverCapabilities.Exposure) -> Bool {
+        self.setting != .never && self.exchanges(over: exposure)
+            && !own.record.addresses.contains(where: \.isAmbiguous)
+    }
+
+    /// Who tells of peers over a link: the network group of an address. Keys, routes and names cost nothing, so that
+    /// all of them are one origin for each driver.
+    static func origin(of description: DriverLinkDescription, driver: String) -> NewsOrigin {
+        let place = Self.place(description.remote)
+        let group = NetworkGroup.of(place)
+        let isAddress =
+            ["local", "onion", "i2p", "cjdns"].contains(group) || place.hasPrefix("[")
+            || IPAddressText.ipv4(place.prefix { $0 != ":" }) != nil
+        return NewsOrigin(networkGroup: isAddress ? group : "driver \(driver)")
+    }
+
+    /// A remote as drivers show it, without the key in front.
+    private static func place(_ remote: String) -> String {
+        remote.split(separator: "@").last.map(String.init) ?? remote
+    }
+
+    private static func isLoopback(_ remote: String) -> Bool {
+        if let address = try? Multiaddress(text: remote) { return address.reach == .loopback }
+        let place = Self.place(remote)
+        return place.hasPrefix("127.") || place.hasPrefix("[::1]") || place.hasPrefix("localhost:")
+    }
+}
