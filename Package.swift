@@ -277,7 +277,7 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys",
                 "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetPeerRecords",
-                "AltNetPeerStore", "AltNetStore", "AltNetTestKit", "CSecp256k1", crypto,
+                "AltNetPeerStore", "AltNetStore", "AltNetTestKit", "CSecp256k1", crypto, grdb,
             ]),
 
         // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests

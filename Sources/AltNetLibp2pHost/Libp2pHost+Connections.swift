@@ -151,51 +151,51 @@ extension Libp2pHost {
         _ core: LinkCore, slot: ConnectionSlots.Slot, at address: Multiaddress, promise: LinkPromise?
     ) async -> ConnectionSlots.Slot {
         let begun = MonotonicInstant.now
-        return await withDiscardingTaskGroup(returning: ConnectionSlots.Slot.self) { group in
-            var slot = slot
-            var link: Libp2pLink?
-            var isEstablished = false
-            for await event in core.events {
-                switch event {
-                case .secured(let peer, let key): link = self.onSecured(core, &slot, peer, key, address)
-                case .established:
-                    guard let link else { continue }
-                    isEstablished = true
-                    self.onEstablished(link)
-                    promise?.resolve(.success(link))
-                    let latency = MonotonicInstant.now - begun
-                    group.addTask {
-                        if link.isInbound {
-                            await self.tellDialer(ofInbound: link)
-                        } else {
-                            await self.learn([
-                                .connected(link.peer, address.withoutPeerID, latency: latency, on: link.network)
-                            ])
+        var slot = slot
+        var link: Libp2pLink?
+        var isEstablished = false
+        // What a handler does is of no use without its stream; news is.
+        await withDiscardingTaskGroup { news in
+            await withDiscardingTaskGroup { handlers in
+                for await event in core.events {
+                    switch event {
+                    case .secured(let peer, let key): link = self.onSecured(core, &slot, peer, key, address)
+                    case .established:
+                        guard let link else { continue }
+                        isEstablished = true
+                        self.onEstablished(link)
+                        promise?.resolve(.success(link))
+                        let latency = MonotonicInstant.now - begun
+                        news.addTask { await self.introduce(link, latency: latency) }
+                    case .accepted(let id, let name):
+                        guard let link else { continue }
+                        let stream = Libp2pStream(link: link, id: id, protocolName: name)
+                        guard let handler = self.state.withLock({ $0.handlers[name] }) else { continue }
+                        handlers.addTask { await handler(stream, link.peer) }
+                    case .closed(let reason):
+                        let wasWanted = promise?.resolve(.failure(reason)) ?? false
+                        if isEstablished, let link { self.onClosed(link, reason) }
+                        if wasWanted, !isEstablished, case .dialer(let peer?) = core.role, reason.isOfAddress {
+                            let network = self.localNetworks.network(of: address)
+                            news.addTask { await self.learn([.failed(peer, address.withoutPeerID, on: network)]) }
                         }
-                        await self.identify(link)
-                    }
-                case .accepted(let id, let name):
-                    guard let link else { continue }
-                    let stream = Libp2pStream(link: link, id: id, protocolName: name)
-                    guard let handler = self.state.withLock({ $0.handlers[name] }) else { continue }
-                    group.addTask { await handler(stream, link.peer) }
-                case .closed(let reason):
-                    let wasWanted = promise?.resolve(.failure(reason)) ?? false
-                    let hasFailed = wasWanted && !isEstablished
-                    if isEstablished, let link {
-                        self.onClosed(link, reason)
-                        self.forgetObserver(link)
-                        group.addTask { await self.dialer.onEnded(link) }
-                    }
-                    if hasFailed, case .dialer(let peer?) = core.role, reason.isOfAddress {
-                        let network = self.localNetworks.network(of: address)
-                        group.addTask { await self.learn([.failed(peer, address.withoutPeerID, on: network)]) }
                     }
                 }
+                handlers.cancelAll()
             }
-            // Streams have ended with the connection. News of it still reaches the peer book.
-            return slot
         }
+        if isEstablished, let link { await self.dialer.onEnded(link) }
+        return slot
+    }
+
+    /// Tells of a new connection whoever has to know, and asks the peer who it is.
+    private func introduce(_ link: Libp2pLink, latency: Duration) async {
+        if link.isInbound {
+            await self.tellDialer(ofInbound: link)
+        } else {
+            await self.learn([.connected(link.peer, link.address.withoutPeerID, latency: latency, on: link.network)])
+        }
+        await self.identify(link)
     }
 
     private func onSecured(
@@ -226,6 +226,7 @@ extension Libp2pHost {
             state.links[link.peer]?.removeAll { $0 === link }
             if state.links[link.peer]?.isEmpty == true { state.links[link.peer] = nil }
         }
+        self.forgetObserver(link)
         self.logger.debug("the connection with \(link.peer) has ended: \(reason)")
         self.tell(.disconnected(link, reason))
     }

@@ -195,15 +195,17 @@ final class LinkCore: Sendable {
     private func watch(_ state: inout State) {
         guard !state.isWatched, let connection = state.connection else { return }
         state.isWatched = true
-        _ = connection.schedule(at: state.lastTaken + self.writeTimeout) { [weak self] in
-            self?.state.withLock { state in
-                state.isWatched = false
-                guard state.failure == nil, state.queued > 0 else { return }
-                if MonotonicInstant.now < state.lastTaken + (self?.writeTimeout ?? .zero) {
-                    self?.watch(&state)
-                } else {
-                    self?.end(.takesNothing, &state)
-                }
+        _ = connection.schedule(at: state.lastTaken + self.writeTimeout) { [weak self] in self?.checkProgress() }
+    }
+
+    private func checkProgress() {
+        self.locked { state in
+            state.isWatched = false
+            guard state.failure == nil, state.queued > 0 else { return }
+            if MonotonicInstant.now < state.lastTaken + self.writeTimeout {
+                self.watch(&state)
+            } else {
+                self.end(.takesNothing, &state)
             }
         }
     }

@@ -50,7 +50,7 @@ struct PeerTableRows: PeerTable {
             // Sizes are rounded up to powers of two, so that a dozen prepared statements serve all.
             var size = 1
             while size < chunk.count { size *= 2 }
-            let marks = Array(repeating: "?", count: size).joined(separator: ",")
+            let marks = "?" + String(repeating: ",?", count: size - 1)
             let statement = try database.cachedStatement(
                 sql: "SELECT id, \(columns) FROM peer WHERE id IN (\(marks))")
             let ids = chunk.map { Data($0.bytes) as Data? } + Array(repeating: nil, count: size - chunk.count)

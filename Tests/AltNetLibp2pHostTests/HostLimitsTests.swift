@@ -246,9 +246,14 @@ struct HostLimitsTests {
         await bob.host.shutdown()
     }
 
-    @Test("Shutting down ends everything that waits")
+    @Test("Shutting down ends everything that waits, handlers that look at nothing but the clock included")
     func shutdown() async throws {
         let bob = try await TestHost.start(try TestHost.key(2))
+        let begun = Mutex(false)
+        bob.host.serve("/sleep/1") { _, _ in
+            begun.withLock { $0 = true }
+            try? await Task.sleep(for: .seconds(600))
+        }
         let alice = try await TestHost.start(try TestHost.key(1))
         let silent = SilentListener()
         let listener = try await silent.start()
@@ -260,8 +265,12 @@ struct HostLimitsTests {
         let stream = try await alice.host.openStream(
             to: bob.peer, protocols: [TestHost.echo], addresses: bob.addresses)
         let reading = Task { try await stream.read() }
-        try await Condition.wait("it hangs") { silent.accepted.withLock { $0.count } == 1 }
+        let sleeping = try await alice.host.openStream(to: bob.peer, protocols: ["/sleep/1"])
+        try await Condition.wait("it hangs") {
+            silent.accepted.withLock { $0.count } == 1 && begun.withLock { $0 }
+        }
         await alice.host.shutdown()
+        await #expect(throws: StreamReset.connectionClosed) { _ = try await sleeping.read() }
         await #expect(throws: StreamReset.connectionClosed) { _ = try await reading.value }
         await #expect(throws: LinkFailure.self) { _ = try await hanging.value }
         await #expect(throws: LinkFailure.self) { _ = try await alice.host.attempt(bob.peer, at: bob.addresses[0]) }

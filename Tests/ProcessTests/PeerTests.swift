@@ -160,7 +160,7 @@ struct PeerTests {
                 let peers = try await taker.control.peers(after: nil, limit: 100).peers
                 return peers.contains { $0.addresses.map(\.address) == ["/ip4/198.51.100.3/tcp/4001"] } ? peers : nil
             }
-            #expect(others.allSatisfy { $0.addresses.allSatisfy { $0.sources == ["certified", "link"] } })
+            #expect(others.allSatisfy { $0.addresses.allSatisfy { $0.sources == ["certified"] } })
             let own = try await self.identity(of: daemon)
             if daemon === open {
                 let record = try await Condition.value("the node's own record") { try? await taker.control.peer(own) }
