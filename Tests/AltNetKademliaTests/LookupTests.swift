@@ -8,7 +8,7 @@ import Testing
 /// Searches in a network of a hundred and fifty nodes that exist in this process only. Every run checks, besides what its test
 /// asks for, that no peer is asked twice, no more than `α` at once, and that the search ends in time.
 @Suite struct LookupTests {
-    private static let seeds: [UInt64] = [1, 2, 3]
+    private static let seeds: [UInt64] = [1, 2]
 
     @Test(arguments: Self.seeds)
     func theClosestPeersAreFoundFromAnywhere(seed: UInt64) throws {
