@@ -49,6 +49,17 @@ final class LinkPromise: Sendable {
     }
 }
 
+/// What an accepted socket talks to, from the moment on at which it has a slot.
+final class Inbound: Sendable {
+    private let made = Mutex<LinkCore?>(nil)
+
+    var core: LinkCore? { self.made.withLock { $0 } }
+
+    func set(_ core: LinkCore) {
+        self.made.withLock { $0 = core }
+    }
+}
+
 extension Libp2pHost {
     /// One attempt at one address: connected, encrypted, and the peer has proved who it is. Cancelling it closes what was
     /// opened. The peer book hears how it went.
@@ -73,16 +84,20 @@ extension Libp2pHost {
     }
 
     /// What takes the next inbound connection.
-    func receiver() -> (
+    ///
+    /// - Parameter made: where the connection is kept.
+    func receiver(_ made: Inbound = Inbound()) -> (
         onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
     ) {
-        let core = self.core(.listener)
         return (
-            onEvent: { core.onSocket($0) },
+            onEvent: { made.core?.onSocket($0) },
             onConnection: { connection in
                 guard let address = SocketTarget.multiaddress(connection.remote) else { return connection.abort() }
                 do {
                     let slot = try self.slot(isInbound: true, for: address)
+                    // Not before there is a slot: keys are made for each, and strangers decide how many connections come.
+                    let core = self.core(.listener)
+                    made.set(core)
                     let started = self.run(core, slot: slot, at: address, promise: nil) { core.start(on: connection) }
                     if !started { connection.close() }
                 } catch {

@@ -31,6 +31,8 @@ public final class Libp2pHost: Sendable {
         /// Addresses that enough peers have seen us at.
         var confirmed: [Multiaddress] = []
         var record: CertifiedPeerRecord?
+        /// The last of the runs that sign a record; they go one after the other.
+        var signing: Task<Void, Never>?
         var slots = ConnectionSlots()
         var links: [PeerID: [Libp2pLink]] = [:]
         var running: [UInt64: Running] = [:]

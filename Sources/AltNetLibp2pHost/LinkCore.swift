@@ -29,6 +29,9 @@ final class LinkCore: Sendable {
     static let drainTime: Duration = .seconds(30)
     /// Bytes that are read and dropped of such a stream.
     static let maximumDrained = 256 * 1_024
+    /// Bytes up to which small pieces that nobody has read yet are put together: each piece costs some dozen bytes beside
+    /// what is in it, and the other side chooses how small they are.
+    static let chunkSize = 16 * 1_024
 
     struct StreamState {
         var chunks: [[UInt8]] = []
@@ -41,6 +44,30 @@ final class LinkCore: Sendable {
         var writer: CheckedContinuation<Void, any Error>?
         /// `nil` while somebody may read; otherwise how many bytes may still be dropped.
         var drain: Int?
+
+        /// Puts bytes behind those that nobody has read yet.
+        mutating func keep(_ bytes: [UInt8]) {
+            let last = self.chunks.count - 1
+            if last >= self.head, self.chunks[last].count + bytes.count <= LinkCore.chunkSize {
+                self.chunks[last] += bytes
+            } else {
+                self.chunks.append(bytes)
+            }
+        }
+
+        /// Takes the first piece that nobody has read yet.
+        mutating func take() -> [UInt8]? {
+            guard self.head < self.chunks.count else { return nil }
+            var chunk: [UInt8] = []
+            swap(&chunk, &self.chunks[self.head])
+            self.head += 1
+            // Now and then, so that each piece is moved once on average, and what was read is not kept.
+            if self.head * 2 >= self.chunks.count {
+                self.chunks.removeFirst(self.head)
+                self.head = 0
+            }
+            return chunk
+        }
     }
 
     /// A piece that waits for the socket to take what was written before.
@@ -241,22 +268,22 @@ final class LinkCore: Sendable {
     private func deliver(
         _ bytes: [UInt8], to id: Libp2pStreamID, _ state: inout State
     ) -> [Libp2pConnection.Directive] {
-        guard var stream = state.streams[id] else { return [] }
-        defer { if state.streams[id] != nil { state.streams[id] = stream } }
-        if let room = stream.drain {
+        guard state.streams[id] != nil else { return [] }
+        if let room = state.streams[id]?.drain {
             guard bytes.count <= room else {
                 state.streams[id] = nil
                 return state.machine.reset(id, now: .now)
             }
-            stream.drain = room - bytes.count
+            state.streams[id]?.drain = room - bytes.count
             return state.machine.consumed(bytes.count, on: id, now: .now)
         }
-        if let reader = stream.reader {
-            stream.reader = nil
+        if let reader = state.streams[id]?.reader {
+            state.streams[id]?.reader = nil
             state.wake(reader, .success(bytes))
             return state.machine.consumed(bytes.count, on: id, now: .now)
         }
-        stream.chunks.append(bytes)
+        // Where it is: a copy of the stream would make this one copy all that is unread, for each frame.
+        state.streams[id]?.keep(bytes)
         return []
     }
 

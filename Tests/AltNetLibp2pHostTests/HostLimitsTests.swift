@@ -85,6 +85,30 @@ struct HostLimitsTests {
         for host in [alice, bob, carol] { await host.host.shutdown() }
     }
 
+    @Test("A connection that is refused costs no keys")
+    func refusedEarly() async throws {
+        let bob = try await TestHost.start(try TestHost.key(2)) { $0.maximumInbound = 0 }
+        let made = Inbound()
+        let isLookedAt = Mutex(false)
+        let listener = try await StreamNetwork().listen(on: HostAndPort(host: "127.0.0.1", port: 0)) {
+            let receiver = bob.host.receiver(made)
+            return (
+                onEvent: receiver.onEvent,
+                onConnection: { connection in
+                    #expect(made.core == nil)
+                    receiver.onConnection(connection)
+                    isLookedAt.withLock { $0 = true }
+                }
+            )
+        }
+        // It may be refused before it is known here that it stands.
+        _ = try? await StreamNetwork().connect(to: try #require(listener.address), proxy: nil) { _ in }
+        try await Condition.wait("it was looked at") { isLookedAt.withLock { $0 } }
+        #expect(made.core == nil)
+        await listener.close()
+        await bob.host.shutdown()
+    }
+
     @Test("One peer has as many connections as allowed, and no more")
     func perPeer() async throws {
         let bob = try await TestHost.start(try TestHost.key(2)) { $0.maximumPerPeer = 2 }
