@@ -58,7 +58,7 @@ extension Libp2pHost {
         var known = isPush ? link.identify ?? IdentifyMessage() : IdentifyMessage()
         known.replace(with: message)
         link.learn(known)
-        let origin = NewsOrigin(networkGroup: link.address.networkGroup)
+        let origin = NewsOrigin(networkGroup: link.networkGroup)
         var news: [PeerNews] = []
         if let envelope = message.signedPeerRecord {
             news.append(
@@ -132,7 +132,9 @@ extension Libp2pHost {
 
     /// Where we see a peer; `nil` when a name or a proxy stands between.
     private func observed(_ link: Libp2pLink) -> Multiaddress? {
-        guard link.isInbound || self.configuration.proxy == nil else { return nil }
+        guard link.isInbound || self.configuration.proxy == nil, link.networkGroup != LinkPlace.forwarded else {
+            return nil
+        }
         switch link.address.endpoint?.host {
         case .ip4, .ip6: return link.address.withoutPeerID
         case .name, .onion3, .garlic, nil: return nil

@@ -20,7 +20,10 @@ public final class Libp2pHost: Sendable {
 
     struct Running {
         let core: LinkCore
+        let slot: ConnectionSlots.Slot
         let task: Task<Void, Never>
+        /// Closed, and its place is another's.
+        var isDisplaced = false
     }
 
     struct State {
@@ -67,7 +70,9 @@ public final class Libp2pHost: Sendable {
         reference.set(self)
         self.serve(ProtocolName.identify) { [weak self] stream, _ in await self?.answerIdentify(stream) }
         self.serve(ProtocolName.identifyPush) { [weak self] stream, _ in await self?.takePush(stream) }
-        self.serve(ProtocolName.ping) { stream, _ in await PingServer.answer(stream) }
+        self.serve(ProtocolName.ping) { [idleTimeout = configuration.pingIdleTimeout] stream, _ in
+            await PingServer.answer(stream, idleTimeout: idleTimeout)
+        }
     }
 
     // MARK: Listening

@@ -79,6 +79,8 @@ final class LinkCore: Sendable {
     struct State {
         var machine: Libp2pConnection
         var connection: StreamConnection?
+        /// The other end of the socket.
+        var socket: Multiaddress?
         var streams: [Libp2pStreamID: StreamState] = [:]
         /// Who waits for the protocol of a stream that it opened.
         var openers: [Libp2pStreamID: CheckedContinuation<String, any Error>] = [:]
@@ -107,6 +109,7 @@ final class LinkCore: Sendable {
     let events: AsyncStream<Event>
     private let continuation: AsyncStream<Event>.Continuation
     private let state: Mutex<State>
+    private let lastHeardNanoseconds = Atomic(MonotonicInstant.now.nanoseconds)
 
     init(_ configuration: Libp2pConnection.Configuration, entropy: NoiseEntropy, writeTimeout: Duration) {
         self.role = configuration.role
@@ -115,6 +118,14 @@ final class LinkCore: Sendable {
         // be opened a second and no more.
         (self.events, self.continuation) = AsyncStream.makeStream()
         self.state = Mutex(State(machine: Libp2pConnection(configuration, entropy: entropy, now: .now)))
+    }
+
+    /// The other end of the socket; `nil` before there is one.
+    var socket: Multiaddress? { self.locked { $0.socket } }
+
+    /// When something came last. Without the lock: the host asks while it holds its own.
+    var lastHeard: MonotonicInstant {
+        MonotonicInstant(nanoseconds: self.lastHeardNanoseconds.load(ordering: .relaxed))
     }
 
     /// Takes the lock, and then wakes up who has to be.
@@ -137,6 +148,7 @@ final class LinkCore: Sendable {
         self.locked { state in
             guard state.failure == nil else { return connection.enqueueClose() }
             state.connection = connection
+            state.socket = connection.socket.flatMap { SocketTarget.multiaddress($0) }
             self.perform(state.machine.start(now: .now), &state)
         }
         connection.readMore()
@@ -146,6 +158,7 @@ final class LinkCore: Sendable {
     func onSocket(_ event: StreamConnection.Event) {
         switch event {
         case .bytes(let bytes):
+            self.lastHeardNanoseconds.store(MonotonicInstant.now.nanoseconds, ordering: .relaxed)
             let connection = self.locked { state -> StreamConnection? in
                 guard state.failure == nil else { return nil }
                 self.perform(state.machine.onBytes(bytes, now: .now), &state)

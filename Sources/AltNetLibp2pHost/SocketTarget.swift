@@ -56,6 +56,20 @@ enum SocketTarget {
         return target
     }
 
+    /// Which IP addresses may be connected to for an address; `nil` where it holds one itself, which was looked at.
+    ///
+    /// - Parameter takesPrivate: also lets names lead to this machine and to private networks.
+    static func check(of address: Multiaddress, takesPrivate: Bool) -> (@Sendable (String) -> Bool)? {
+        guard case .name? = address.endpoint?.host else { return nil }
+        return { found in
+            switch Self.multiaddress(HostAndPort(host: found, port: 1))?.reach {
+            case .global, .overlay: true
+            case .loopback, .linkLocal, .privateRange: takesPrivate
+            case .name, .nowhere, nil: false
+            }
+        }
+    }
+
     /// Whether resolvers take a name for an IP address, also in the forms of old: `127.1`, `0x7f000001`.
     private static func isNumeric(_ name: String) -> Bool {
         var four = in_addr()
