@@ -206,7 +206,7 @@ extension PeerEntry {
     }
 
     private func checkUserRoom() throws(PeerNewsRefusal) {
-        guard self.addresses.count(where: { $0.sources.contains(.user) }) < PeerRules.maximumUserAddresses else {
+        guard self.userAddresses < PeerRules.maximumUserAddresses else {
             throw PeerNewsRefusal(
                 .noRoom, "a peer can have \(PeerRules.maximumUserAddresses) addresses that you typed; forget one")
         }

@@ -41,6 +41,22 @@ struct AddressEntry: Hashable, Sendable {
         return self.sources.contains(.identify) ? .identify : .hearsay
     }
 
+    /// Where it stands among the addresses to dial: lower ones first.
+    func dialRank(_ now: WallClockTime) -> DialRank {
+        let isProven = self.isProven(now)
+        let group: DialRank.Group =
+            if self.sources.contains(.user) {
+                .user
+            } else if isProven {
+                .proven
+            } else if self.sources.contains(.certified) {
+                .certified
+            } else {
+                self.sources.contains(.identify) ? .identify : .hearsay
+            }
+        return DialRank(group: group, lastSuccess: isProven ? self.lastSuccess : nil, failures: self.failures)
+    }
+
     var known: KnownAddress {
         KnownAddress(
             address: self.address, sources: self.sources, firstSeen: self.firstSeen, lastSeen: self.lastSeen,
@@ -54,6 +70,29 @@ enum AddressRank: Int, Comparable, Sendable {
     case hearsay, identify, proven, certified, user
 
     static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Which address of a peer is dialled first. Whoever asks may look at the first few addresses only, so that a signed
+/// record full of dead addresses must not hide what the operator typed or where we reached the peer.
+struct DialRank: Comparable, Sendable {
+    /// From the first.
+    enum Group: Int, Sendable {
+        case user, proven, certified, identify, hearsay
+    }
+
+    let group: Group
+    /// While it counts as proof.
+    let lastSuccess: WallClockTime?
+    let failures: Int
+
+    static func < (left: Self, right: Self) -> Bool {
+        guard left.group == right.group else { return left.group.rawValue < right.group.rawValue }
+        guard left.lastSuccess == right.lastSuccess else {
+            guard let last = left.lastSuccess, let other = right.lastSuccess else { return left.lastSuccess != nil }
+            return last > other
+        }
+        return left.failures < right.failures
+    }
 }
 
 /// Where the sealed record of a peer may be told.
@@ -112,6 +151,9 @@ struct PeerEntry: Hashable, Sendable {
         if self.sequenceUntil <= now { self.sequence = nil }
     }
 
+    /// How many addresses the operator typed.
+    var userAddresses: Int { self.addresses.count { $0.sources.contains(.user) } }
+
     /// What it would be, if there is room for it.
     func standing(_ now: WallClockTime) -> Standing {
         if self.addresses.contains(where: { $0.sources.contains(.user) }) { return .user }
@@ -141,8 +183,19 @@ struct PeerEntry: Hashable, Sendable {
         guard !live.addresses.isEmpty else { return nil }
         var record: CertifiedPeerRecord?
         if let stored = live.record { record = try CertifiedPeerRecord(verifiedBefore: stored.envelope) }
-        return KnownPeer(
-            id: id, record: record, addresses: live.addresses.filter { filter.allows($0) }.map(\.known))
+        let ranked = Self.sorted(live.addresses.filter { filter.allows($0) }) { $0.dialRank(now) }
+        return KnownPeer(id: id, record: record, addresses: ranked.map(\.known))
+    }
+
+    /// Lower ranks first; those of the same rank as they came.
+    private static func sorted<Rank: Comparable>(
+        _ entries: [AddressEntry], by rank: (AddressEntry) -> Rank
+    ) -> [AddressEntry] {
+        guard entries.count > 1 else { return entries }
+        let ranked = entries.enumerated().map { (rank: rank($1), position: $0, entry: $1) }
+        return ranked.sorted { left, right in
+            left.rank == right.rank ? left.position < right.position : left.rank < right.rank
+        }.map(\.entry)
     }
 
     /// Sources whose word may be passed on. Not what the operator typed, what was given to us alone, or what we found
@@ -168,10 +221,14 @@ struct PeerEntry: Hashable, Sendable {
             return !entry.sources.contains(.user) || !entry.address.isAmbiguous
         }
         guard envelope != nil || !told.isEmpty else { return nil }
-        var addresses: [Multiaddress] = []
-        addresses.reserveCapacity(told.count)
-        for entry in told where entry.sources.contains(.certified) { addresses.append(entry.address) }
-        for entry in told where !entry.sources.contains(.certified) { addresses.append(entry.address) }
-        return PeerHandout(id: id, envelope: envelope, addresses: addresses)
+        // By what others said and by failures alone: what the operator typed and where we succeeded would tell whom we
+        // know.
+        let ranked = Self.sorted(told) { entry in
+            let group: DialRank.Group =
+                entry.sources.contains(.certified)
+                ? .certified : entry.sources.contains(.identify) ? .identify : .hearsay
+            return DialRank(group: group, lastSuccess: nil, failures: entry.failures)
+        }
+        return PeerHandout(id: id, envelope: envelope, addresses: ranked.map(\.address))
     }
 }

@@ -166,6 +166,41 @@ struct PeerAddressRuleTests {
         #expect(told.envelope == (try Sample.envelope(key, 1, [addresses[6], addresses[0]])))
     }
 
+    @Test("the best address comes first, however many others came before", arguments: StoreKind.allCases)
+    func order(kind: StoreKind) throws {
+        let store = try kind.make()
+        let key = try Sample.key(1)
+        let dead = try (0..<40).map { try Sample.address($0) }
+        let (heard, said, typed) = (try Sample.address(100), try Sample.address(101), try Sample.address(102))
+        let (older, newer) = (try Sample.address(103), try Sample.address(104))
+        #expect(try store.learn(Sample.told(key.peerID, [heard], .dht)) == .stored)
+        #expect(try store.learn(Sample.told(key.peerID, [said], .identify)) == .stored)
+        #expect(try store.learn(Sample.record(key, 1, dead)) == .stored)
+        #expect(try store.learn(.connected(key.peerID, older, latency: .zero)) == .stored)
+        let later = Sample.start + .seconds(60)
+        #expect(try store.learn(.connected(key.peerID, newer, latency: .zero), later) == .stored)
+        #expect(try store.learn(Sample.told(key.peerID, [typed], .user), later) == .stored)
+        for address in dead.dropLast() { #expect(try store.learn(.failed(key.peerID, address), later) == .stored) }
+        #expect(try store.learn(.failed(key.peerID, dead[0]), later) == .stored)
+
+        let known = try #require(try store.known(key.peerID, later)).addresses.map(\.address)
+        let certified = [dead[39]] + dead[1..<39] + [dead[0]]
+        #expect(known == [typed, newer, older] + certified + [said, heard])
+        // Others learn nothing of whom we know: signed ones first, and those that did not fail.
+        #expect(try store.told(key.peerID, later)?.addresses == certified + [said, heard])
+    }
+
+    @Test("as many addresses as the operator may type come before all others", arguments: StoreKind.allCases)
+    func typedFirst(kind: StoreKind) throws {
+        let store = try kind.make()
+        let key = try Sample.key(1)
+        #expect(try store.learn(Sample.record(key, 1, (0..<100).map { try Sample.address($0) })) == .stored)
+        let typed = try (200..<200 + PeerRules.maximumUserAddresses).map { try Sample.address($0) }
+        #expect(try store.learn(Sample.told(key.peerID, typed, .user)) == .stored)
+        let known = try #require(try store.known(key.peerID)).addresses.map(\.address)
+        #expect(Array(known.prefix(typed.count)) == typed)
+    }
+
     @Test("hearsay about a peer cannot push out better addresses of it", arguments: StoreKind.allCases)
     func hearsay(kind: StoreKind) throws {
         let store = try kind.make()

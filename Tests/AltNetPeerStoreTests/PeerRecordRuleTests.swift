@@ -23,7 +23,7 @@ struct PeerRecordRuleTests {
         #expect(known.record?.envelope == (try Sample.envelope(key, 6, [c])))
         let expiries = known.addresses.map { $0.expiry.map { $0 - Sample.start } }
         // Each source vouches for its own time.
-        #expect(expiries == [Sample.hour, PeerRules.recordLifetime])
+        #expect(expiries == [PeerRules.recordLifetime, Sample.hour])
     }
 
     @Test("records from the past, and others of the same number, are refused by name", arguments: StoreKind.allCases)
