@@ -109,6 +109,9 @@ enum RecordReach: Hashable, Sendable {
 struct StoredRecord: Hashable, Sendable {
     let envelope: [UInt8]
     var reach: RecordReach
+    /// Until when it vouches for addresses that were left out; nil when there are none. They expire like the others, so
+    /// that the record outlives a filter.
+    var leftOutUntil: WallClockTime?
 }
 
 /// How well a peer is known, from the least; only peers of the first kind are ever evicted.
@@ -120,7 +123,7 @@ enum Standing: UInt8, Hashable, Sendable {
 struct PeerEntry: Hashable, Sendable {
     /// The bucket of whoever first told of this peer.
     let teller: UInt16
-    /// The newest record; there is none without an address.
+    /// The newest record; there is none without an address, which may be one that was left out.
     var record: StoredRecord?
     /// The highest sequence number of a record that was accepted. Survives the record.
     var sequence: UInt64?
@@ -147,8 +150,14 @@ struct PeerEntry: Hashable, Sendable {
             }
         }
         guard self.addresses.isEmpty else { return }
+        if let until = self.record?.leftOutUntil, until > now { return }
         self.record = nil
         if self.sequenceUntil <= now { self.sequence = nil }
+    }
+
+    /// When the last address expires, of those that are kept and those that the record vouches for.
+    var lastExpiry: WallClockTime? {
+        (self.addresses.map(\.expiry) + [self.record?.leftOutUntil].compactMap { $0 }).max()
     }
 
     /// How many addresses the operator typed.
@@ -170,7 +179,7 @@ struct PeerEntry: Hashable, Sendable {
         switch self.standing(now) {
         case .user: nil
         case .proven: self.addresses.compactMap(\.lastSuccess).max().map { $0 + PeerRules.provenLifetime }
-        case .unproven: self.addresses.map(\.expiry).max() ?? self.sequenceUntil
+        case .unproven: self.lastExpiry ?? self.sequenceUntil
         }
     }
 
@@ -180,7 +189,7 @@ struct PeerEntry: Hashable, Sendable {
     ) throws(PeerRecordError) -> KnownPeer? {
         var live = self
         live.prune(now)
-        guard !live.addresses.isEmpty else { return nil }
+        guard !live.addresses.isEmpty || live.record != nil else { return nil }
         var record: CertifiedPeerRecord?
         if let stored = live.record { record = try CertifiedPeerRecord(verifiedBefore: stored.envelope) }
         let ranked = Self.sorted(live.addresses.filter { filter.allows($0) }) { $0.dialRank(now) }

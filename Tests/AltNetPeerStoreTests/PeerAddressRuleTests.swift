@@ -68,6 +68,34 @@ struct PeerAddressRuleTests {
         #expect(try store.known([peer, other], now: Sample.start).map(\.id) == [peer])
     }
 
+    @Test("IP addresses that no machine has are refused, whoever says them", arguments: StoreKind.allCases)
+    func nowhere(kind: StoreKind) throws {
+        let store = try kind.make()
+        let key = try Sample.key(1)
+        let texts = [
+            "/ip4/0.0.0.0/tcp/4001", "/ip4/0.1.2.3/tcp/1", "/ip4/224.0.0.1/udp/1/quic-v1", "/ip4/255.255.255.255/tcp/1",
+            "/ip6/::/tcp/4001", "/ip6/::ffff:0.0.0.0/tcp/1", "/ip6/ff02::1/tcp/1",
+        ]
+        let bad = try texts.map { try Sample.address($0) }
+        for address in bad {
+            for source in [.dht, .identify, .user] as [AddressSources] {
+                let news = Sample.told(key.peerID, [address], source, on: Sample.home)
+                #expect(try store.learn(news).code == .nowhere, "\(address) \(source)")
+            }
+            let news = PeerNews.connected(key.peerID, address, latency: .zero, on: Sample.home)
+            #expect(try store.learn(news).code == .nowhere, "\(address)")
+        }
+        #expect(try store.counts().peers == 0)
+        let good = try Sample.address(1)
+        #expect(try store.learn(Sample.record(key, 1, bad + [good])).leftOut == bad.map { _ in .nowhere })
+        #expect(try store.texts(key.peerID) == ["\(good)": "certified"])
+        #expect(try store.known(key.peerID)?.record?.record.addresses.count == bad.count + 1)
+        // What is not understood may be understood tomorrow.
+        for text in ["/unix/run/altnet.sock", "/unknown-0x1234/00"] {
+            #expect(try store.learn(Sample.told(key.peerID, [try Sample.address(text)])) == .stored, "\(text)")
+        }
+    }
+
     @Test("success proves an address and makes it last, failures are counted", arguments: StoreKind.allCases)
     func attempts(kind: StoreKind) throws {
         let store = try kind.make()
@@ -140,6 +168,11 @@ struct PeerAddressRuleTests {
         // Heard again at home, it counts there.
         #expect(try store.learn(Sample.record(lost, 1, [local, global], on: Sample.home)) == .stored)
         #expect(try store.told(lost.peerID, to: Sample.home)?.envelope != nil)
+        // Somebody who repeats it elsewhere does not make it mean anything there.
+        let later = Sample.start + Sample.day
+        #expect(try store.learn(Sample.record(key, 1, [local, global], on: Sample.work), later) == .stored)
+        #expect(try store.told(key.peerID, to: Sample.work, later)?.envelope == nil)
+        #expect(try store.told(key.peerID, to: Sample.home, later)?.envelope != nil)
         // Elsewhere nothing is known of a peer with nothing else.
         #expect(try store.learn(Sample.record(inside, 1, [local], on: Sample.home)) == .stored)
         #expect(try store.told(inside.peerID) == nil)
