@@ -100,6 +100,8 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
         case noRoom
         /// Nobody told of this address, so that it cannot have failed.
         case unknownAddress
+        /// What the store holds of the peer is not what was written: the peer has to be forgotten first.
+        case damaged
         /// More news is waiting than the store takes.
         case overloaded
     }

@@ -11,7 +11,7 @@ struct AddressEntry: Hashable, Sendable {
     let network: LocalNetwork?
     /// The bucket of whoever told it first.
     let teller: UInt16
-    let firstSeen: WallClockTime
+    var firstSeen: WallClockTime
     var sources: AddressSources
     var lastSeen: WallClockTime
     /// Until when the newest record vouches for it; nil when it does not.
@@ -31,6 +31,27 @@ struct AddressEntry: Hashable, Sendable {
 
     func isProven(_ now: WallClockTime) -> Bool {
         self.lastSuccess.map { $0 + PeerRules.provenLifetime > now } ?? false
+    }
+
+    private var longestHeard: Duration {
+        self.lastSuccess == nil ? PeerRules.maximumLifetime : PeerRules.provenLifetime
+    }
+
+    /// Whether it can have been written by a clock like this one.
+    func isPossible(_ now: WallClockTime) -> Bool {
+        self.lastSeen <= now && self.heardUntil <= now + self.longestHeard
+            && self.lastSuccess ?? now <= now && self.lastFailure ?? now <= now
+            && self.certifiedUntil ?? now <= now + PeerRules.recordLifetime
+    }
+
+    /// Brings times from a clock that was ahead down to what can have been.
+    mutating func correct(_ now: WallClockTime) {
+        self.firstSeen = min(self.firstSeen, now)
+        self.lastSeen = min(self.lastSeen, now)
+        self.heardUntil = min(self.heardUntil, now + self.longestHeard)
+        self.certifiedUntil = self.certifiedUntil.map { min($0, now + PeerRules.recordLifetime) }
+        self.lastSuccess = self.lastSuccess.map { min($0, now) }
+        self.lastFailure = self.lastFailure.map { min($0, now) }
     }
 
     /// Which address makes room for which: only a lower one for a higher one.
@@ -140,19 +161,24 @@ struct PeerEntry: Hashable, Sendable {
 
     /// Removes what has expired, and with the last address the record.
     mutating func prune(_ now: WallClockTime) {
-        // A clock that was ahead when something was learned must not keep it for ever.
-        let latest = now + PeerRules.provenLifetime
-        if self.addresses.contains(where: { !$0.isLive(now) || $0.expiry > latest }) {
-            self.addresses.removeAll { !$0.isLive(now) }
-            for index in self.addresses.indices {
-                self.addresses[index].heardUntil = min(self.addresses[index].heardUntil, latest)
-                self.addresses[index].certifiedUntil = self.addresses[index].certifiedUntil.map { min($0, latest) }
-            }
-        }
+        self.correct(now)
+        if self.addresses.contains(where: { !$0.isLive(now) }) { self.addresses.removeAll { !$0.isLive(now) } }
         guard self.addresses.isEmpty else { return }
         if let until = self.record?.leftOutUntil, until > now { return }
         self.record = nil
         if self.sequenceUntil <= now { self.sequence = nil }
+    }
+
+    /// A clock that was ahead when something was learned must not keep it longer than one that was right.
+    private mutating func correct(_ now: WallClockTime) {
+        guard now >= PeerRules.earliestClock else { return }
+        for index in self.addresses.indices where !self.addresses[index].isPossible(now) {
+            self.addresses[index].correct(now)
+        }
+        self.sequenceUntil = min(self.sequenceUntil, now + PeerRules.longestDue)
+        if let until = self.record?.leftOutUntil {
+            self.record?.leftOutUntil = min(until, now + PeerRules.recordLifetime)
+        }
     }
 
     /// When the last address expires, of those that are kept and those that the record vouches for.
@@ -186,12 +212,15 @@ struct PeerEntry: Hashable, Sendable {
     /// The live entry as others see it; nil when nothing is known but a sequence number.
     func known(
         _ id: PeerID, now: WallClockTime, filter: AddressFilter
-    ) throws(PeerRecordError) -> KnownPeer? {
+    ) throws(EntryDamaged) -> KnownPeer? {
         var live = self
         live.prune(now)
         guard !live.addresses.isEmpty || live.record != nil else { return nil }
         var record: CertifiedPeerRecord?
-        if let stored = live.record { record = try CertifiedPeerRecord(verifiedBefore: stored.envelope) }
+        if let stored = live.record {
+            record = try? CertifiedPeerRecord(verifiedBefore: stored.envelope)
+            guard record != nil else { throw EntryDamaged(peer: id) }
+        }
         let ranked = Self.sorted(live.addresses.filter { filter.allows($0) }) { $0.dialRank(now) }
         return KnownPeer(id: id, record: record, addresses: ranked.map(\.known))
     }

@@ -14,6 +14,12 @@ struct Place: Hashable, Sendable {
     var units: Int
     /// When a sweep has to look at it again; nil: never.
     var due: WallClockTime?
+
+    /// Whether a sweep has to look at it now: also when the time was written by a clock that was ahead.
+    static func isDue(_ due: WallClockTime?, _ now: WallClockTime) -> Bool {
+        guard let due else { return false }
+        return due <= now || now >= PeerRules.earliestClock && due > now + PeerRules.longestDue
+    }
 }
 
 /// A peer as it stands in a table.

@@ -325,4 +325,34 @@ struct PeerAddressRuleTests {
         let later = Sample.start + PeerRules.provenLifetime
         #expect(try store.known(peer, later) == nil)
     }
+
+    @Test("nor does it protect what we reached, or remember a number, for years", arguments: StoreKind.allCases)
+    func clockOfSuccess(kind: StoreKind) throws {
+        let store = try kind.make(capacity: 4)
+        let key = try Sample.key(1)
+        let (reached, signed) = (try Sample.address(1), try Sample.address(2))
+        let ahead = Sample.start + .seconds(20 * 365 * 86_400)
+        #expect(try store.learn(Sample.record(key, 5, [signed]), ahead) == .stored)
+        #expect(try store.learn(.connected(key.peerID, reached, latency: .zero), ahead) == .stored)
+        #expect(try store.learn(.failed(key.peerID, signed), ahead) == .stored)
+        // Nothing that is read lies ahead.
+        let known = try #require(try store.known(key.peerID)).addresses
+        #expect(known.map(\.address) == [reached, signed])
+        #expect(known.allSatisfy { $0.firstSeen == Sample.start && $0.lastSeen == Sample.start })
+        #expect(known[0].lastSuccess == Sample.start && known[1].lastFailure == Sample.start)
+        #expect(known[0].expiry == Sample.start + PeerRules.provenLifetime)
+        #expect(known[1].expiry == Sample.start + PeerRules.recordLifetime)
+        // A clock that was never set corrects nothing.
+        #expect(try store.sweep(limit: 10, now: WallClockTime(seconds: 60)) == 0)
+        // Swept once, it is protected as long as anything that we reached now.
+        #expect(try store.counts().proven == 1 && store.sweep(limit: 10, now: Sample.start) == 1)
+        #expect(try store.counts().proven == 1 && store.sweep(limit: 10, now: Sample.start) == 0)
+        let month = Sample.start + PeerRules.provenLifetime
+        #expect(try store.sweep(limit: 10, now: month) == 1)
+        #expect(try store.counts().proven == 0 && store.known(key.peerID, month) == nil)
+        #expect(try store.learn(Sample.record(key, 4, [signed]), month).code == .pastRecord)
+        let later = Sample.start + PeerRules.longestDue
+        #expect(try store.sweep(limit: 10, now: later) == 1)
+        #expect(try store.counts().peers == 0)
+    }
 }
