@@ -33,7 +33,9 @@ enum PeerStoreBench {
         try Self.verification(records)
         var costs: [(peers: Int, cost: Cost)] = []
         let trees = try [1_000, 100_000].map { try Self.bareTree(of: $0) }
-        for peers in [1_000, 10_000, 100_000] { costs.append((peers, try Self.store(of: peers))) }
+        // All are filled before one is measured, so that each finds the same memory.
+        let stores = try [1_000, 10_000, 100_000].map { try Self.fill($0) }
+        for store in stores { costs.append((store.ids.count, try Self.measure(store))) }
         Self.growth(costs, ofBareTree: trees[1].processor / trees[0].processor)
     }
 
@@ -111,9 +113,15 @@ enum PeerStoreBench {
         var lookUp = Time(), batchOfRecords = Time(), newPeer = Time(), change = Time(), eviction = Time()
     }
 
-    private static func store(of peers: Int) throws -> Cost {
+    private struct Filled {
+        let directory: String
+        let ids: [PeerID]
+        /// The first address of each.
+        let addresses: [PeerID: Multiaddress]
+    }
+
+    private static func fill(_ peers: Int) throws -> Filled {
         let directory = TemporaryDirectory.make()
-        var cost = Cost()
         var (ids, addresses): ([PeerID], [PeerID: Multiaddress]) = ([], [:])
         do {
             let store = try PeerStore(directory: directory, settings: PeerStoreSettings(capacity: peers))
@@ -130,6 +138,12 @@ enum PeerStoreBench {
             Figure.print("peer store: file of 100,000 peers with 10 addresses", Self.fileSize(directory), "MB")
             try Self.inFreshProcess(directory)
         }
+        return Filled(directory: directory, ids: ids, addresses: addresses)
+    }
+
+    private static func measure(_ filled: Filled) throws -> Cost {
+        let (directory, ids, peers) = (filled.directory, filled.ids, filled.ids.count)
+        var cost = Cost()
         var opened: PeerStore?
         let start = try Stopwatch.once {
             opened = try PeerStore(directory: directory, settings: PeerStoreSettings(capacity: 10 * peers))
@@ -150,7 +164,7 @@ enum PeerStoreBench {
             precondition(told.count == many.count && told.allSatisfy { $0.envelope != nil })
         }
         cost.change = try Self.best(in: store) {
-            asked.prefix(5_000).compactMap { id in addresses[id].map { .connected(id, $0, latency: .zero) } }
+            asked.prefix(5_000).compactMap { id in filled.addresses[id].map { .connected(id, $0, latency: .zero) } }
         }
         cost.newPeer = try Self.best(in: store) {
             (0..<1_000).map { _ in
