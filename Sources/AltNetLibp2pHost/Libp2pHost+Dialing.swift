@@ -3,6 +3,7 @@
 internal import AltNetBase
 public import AltNetDialing
 public import AltNetPeerRecords
+internal import AltNetTransport
 internal import Logging
 internal import Synchronization
 
@@ -50,7 +51,7 @@ extension Libp2pHost {
         let told = addresses.map {
             KnownAddress(address: $0, sources: source, firstSeen: now, lastSeen: now, expiry: nil)
         }
-        let candidates = (known + told).compactMap { self.candidate($0) }
+        let candidates = (known + told).compactMap { self.candidate($0, of: peer, insists: insists) }
         if candidates.isEmpty, let first = (known + told).first {
             // Says what is missing to dial it.
             _ = try SocketTarget.of(first.address, hasProxy: self.configuration.proxy != nil)
@@ -60,11 +61,15 @@ extension Libp2pHost {
     }
 
     /// An address as the dialer sees it; nil for those that this host cannot dial, or that mean somebody else where we are.
-    private func candidate(_ known: KnownAddress) -> DialCandidate? {
+    private func candidate(_ known: KnownAddress, of peer: PeerID, insists: Bool = false) -> DialCandidate? {
         let hasProxy = self.configuration.proxy != nil
         guard (try? SocketTarget.of(known.address, hasProxy: hasProxy)) != nil,
             known.isUsable(on: self.localNetworks.network(of: known.address))
         else { return nil }
+        guard insists || self.dialTargets.withLock({ $0.admit(peer, at: known, now: .now) }) else {
+            self.logger.debug("\(peer) is not looked for at \(known.address): too many others are said to be there")
+            return nil
+        }
         return DialCandidate(known, exposure: DialExposure.of(known.address, throughProxy: hasProxy))
     }
 
@@ -92,7 +97,7 @@ extension Libp2pHost {
         for peer in peers.sorted() where await self.dialer.isDialling(peer) {
             // A book that does not answer now has just said so in `learn`.
             guard let known = try? await self.book.known([peer]).first else { continue }
-            await self.dialer.add(known.addresses.compactMap { self.candidate($0) }, of: peer)
+            await self.dialer.add(known.addresses.compactMap { self.candidate($0, of: peer) }, of: peer)
         }
     }
 
