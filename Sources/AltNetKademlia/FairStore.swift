@@ -6,7 +6,7 @@ internal import AltNetBase
 ///
 /// When it is full, the source with the most entries loses its oldest: whoever floods loses entries of its own. A
 /// source is what is expensive to have many of, the network group of an address.
-struct FairStore<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+struct FairStore<Key: Hashable & Sendable, Value: Equatable & Sendable>: Sendable {
     private struct Entry: Sendable {
         var value: Value
         var source: String
@@ -35,10 +35,21 @@ struct FairStore<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return entry.value
     }
 
-    /// Inserts or replaces; the entry belongs to the new source from then on.
+    /// Who put the entry here first.
+    func source(of key: Key) -> String? { self.entries[key]?.source }
+
+    /// Inserts or replaces. A replaced entry belongs to the new source from then on; one that is only said again stays
+    /// with the source that said it first, for otherwise anybody could make it his own by repeating it, and then push it
+    /// out.
     /// - Returns: the key that had to go to make room.
     @discardableResult
     mutating func insert(_ value: Value, for key: Key, source: String, expiry: MonotonicInstant) -> Key? {
+        if let entry = self.entries[key], entry.value == value {
+            self.entries[key]?.expiry = max(entry.expiry, expiry)
+            self.keys[entry.source]?.removeAll { $0 == key }
+            self.keys[entry.source]?.append(key)
+            return nil
+        }
         self.remove(key)
         var evicted: Key?
         if self.count(of: source) >= self.capacityPerSource {

@@ -74,12 +74,15 @@ extension KademliaMessage.Peer {
         while let (field, value) = try fields.next() {
             switch field {
             case 1:
-                let bytes = try fields.single("id", value.bytes, limit: KademliaMessage.maximumKeySize)
-                id = try? PeerID(bytes: bytes)
+                let bytes = try fields.single("id", value.bytes, limit: KademliaMessage.maximumSize)
+                id = bytes.count <= KademliaMessage.maximumKeySize ? try? PeerID(bytes: bytes) : nil
             case 2:
                 guard let address = value.bytes else { throw .wrongType("addrs") }
                 count += 1
-                guard count <= KademliaMessage.maximumAddresses else { throw .tooManyAddresses }
+                guard count <= KademliaMessage.maximumAddresses else {
+                    omissions.excess += 1
+                    continue
+                }
                 if let address = try? Multiaddress(bytes: address) {
                     addresses.append(address)
                 } else {
@@ -89,8 +92,10 @@ extension KademliaMessage.Peer {
                 // A state of a later version says nothing to us.
                 connection = .init(rawValue: try fields.single("connection", value.number)) ?? .notConnected
             case 4:
-                let record = try fields.single("signedRecord", value.bytes, limit: SignedEnvelope.maximumSize)
-                signedRecord = record.isEmpty ? nil : record
+                let record = try fields.single("signedRecord", value.bytes, limit: KademliaMessage.maximumSize)
+                let isTooLarge = record.count > SignedEnvelope.maximumSize
+                if isTooLarge { omissions.excess += 1 }
+                signedRecord = record.isEmpty || isTooLarge ? nil : record
             default: continue
             }
         }
@@ -150,7 +155,10 @@ extension [KademliaMessage.Peer] {
     ) throws(KademliaMessageError) {
         guard let bytes = value.bytes else { throw .wrongType("peers") }
         // Those left out count too, or a message could hold any number of them.
-        guard self.count + omissions.peers < KademliaMessage.maximumPeers else { throw .tooManyPeers }
+        guard self.count + omissions.peers < KademliaMessage.maximumPeers else {
+            omissions.excess += 1
+            return
+        }
         guard let peer = try KademliaMessage.Peer(decoding: bytes, omissions: &omissions) else { return }
         self.append(peer)
     }

@@ -65,8 +65,8 @@ public struct KademliaMessage: Hashable, Sendable {
         public var value: [UInt8]
         /// When the answering node received it, in RFC 3339's form. We neither set nor believe it.
         public var timeReceived: [UInt8]
-        /// Who put the value there and its signature: fields of py-libp2p. Passed on as they came; what makes a value
-        /// valid is the value itself.
+        /// Who put the value there and its signature: fields of py-libp2p. Neither kept nor passed on; what makes a
+        /// value valid is the value itself.
         public var author: [UInt8]
         public var signature: [UInt8]
 
@@ -81,13 +81,17 @@ public struct KademliaMessage: Hashable, Sendable {
         }
     }
 
-    /// What was left out of a message that was read, because it could not be understood. The rest stays usable: one
-    /// bad address must not hide twenty peers.
+    /// What was left out of a message that was read, because it could not be understood or is more than we take. The
+    /// rest stays usable: one bad address must not hide twenty peers, and an honest node that knows many providers, or
+    /// that others have told too much, is no bad node.
     public struct Omissions: Hashable, Sendable {
         /// Peers without a peer id that we understand.
         public var peers = 0
         /// Addresses that are none.
         public var addresses = 0
+        /// Peers beyond ``KademliaMessage/maximumPeers``, addresses beyond ``KademliaMessage/maximumAddresses``, and
+        /// records of peers that are too large.
+        public var excess = 0
 
         public init() {}
     }
@@ -125,8 +129,6 @@ public enum KademliaMessageError: Error, Hashable, Sendable, CustomStringConvert
     case repeated(String)
     case unknownKind(UInt64)
     case tooLong(String, Int)
-    case tooManyPeers
-    case tooManyAddresses
 
     public var description: String {
         switch self {
@@ -136,8 +138,6 @@ public enum KademliaMessageError: Error, Hashable, Sendable, CustomStringConvert
         case .repeated(let field): "the field \(field) comes more than once"
         case .unknownKind(let kind): "messages of type \(kind) do not exist"
         case .tooLong(let field, let size): "the field \(field) has \(size) bytes, which is too many"
-        case .tooManyPeers: "a message tells of more than \(KademliaMessage.maximumPeers) peers"
-        case .tooManyAddresses: "a peer has more than \(KademliaMessage.maximumAddresses) addresses"
         }
     }
 }

@@ -29,11 +29,15 @@ public struct KademliaServer: Sendable {
     /// Requests of one peer at once, and then each second. A look-up asks a node once; ten at once are many look-ups.
     public static let burstPerPeer = 40
     public static let ratePerPeer = 10
+    /// Requests of one network group at once, and then each second: ids cost nothing, so that one client with many could
+    /// otherwise use up what is there for all. In local networks every peer stands for itself.
+    public static let burstPerGroup = 200
+    public static let ratePerGroup = 40
     /// Requests of all peers at once, and then each second: what one core answers, peer store included, with most of
     /// its time left.
     public static let burst = 1_000
     public static let rate = 200
-    /// Peers whose rate is remembered. Beyond that, whoever has been quiet longest is forgotten.
+    /// Peers, and as many network groups, whose rate is remembered. Beyond that, whoever has been quiet longest is forgotten.
     public static let maximumRemembered = 2_048
     /// The longest key of a provider record, in bytes: what go-libp2p and py-libp2p take.
     public static let maximumProviderKey = 80
@@ -48,6 +52,7 @@ public struct KademliaServer: Sendable {
     /// Why a request is not answered. The stream is reset.
     public enum Refusal: Hashable, Sendable, CustomStringConvertible {
         case tooOften
+        case groupTooOften(String)
         case overloaded
         case emptyKey
         case providerKeyTooLong(Int)
@@ -59,6 +64,7 @@ public struct KademliaServer: Sendable {
         public var description: String {
             switch self {
             case .tooOften: "the peer asks too often"
+            case .groupTooOften(let group): "the peers of the network \(group) ask too often"
             case .overloaded: "too many peers ask"
             case .emptyKey: "a request has no key"
             case .providerKeyTooLong(let size):
@@ -98,7 +104,8 @@ public struct KademliaServer: Sendable {
     var values: FairStore<[UInt8], KademliaMessage.Record>
     var providers = ProviderStore()
     private var total: TokenBucket
-    private var perPeer: [PeerID: (bucket: TokenBucket, last: MonotonicInstant)] = [:]
+    private var perPeer = Rates<PeerID>(burst: Self.burstPerPeer, perSecond: Self.ratePerPeer)
+    private var perGroup = Rates<String>(burst: Self.burstPerGroup, perSecond: Self.ratePerGroup)
 
     public init(ourselves: PeerID, now: MonotonicInstant) {
         self.ourselves = ourselves
@@ -113,7 +120,7 @@ public struct KademliaServer: Sendable {
     public mutating func onRequest(
         _ request: KademliaMessage, from peer: PeerID, group: String?, table: RoutingTable, now: MonotonicInstant
     ) -> (news: [KademliaNews], step: Step) {
-        if let refusal = self.admit(peer, now: now) { return ([], .refuse(refusal)) }
+        if let refusal = self.admit(peer, group: group, now: now) { return ([], .refuse(refusal)) }
         var news: [KademliaNews] = []
         if let record = request.senderRecord { news.append(.record(record, about: peer)) }
         guard request.kind != .ping else { return (news, .answer(KademliaMessage(kind: .ping))) }
@@ -168,25 +175,48 @@ public struct KademliaServer: Sendable {
     public mutating func expire(now: MonotonicInstant) {
         self.values.expire(now: now)
         self.providers.expire(now: now)
-        self.perPeer = self.perPeer.filter { !$0.value.bucket.isFull(now: now) }
+        self.perPeer.expire(now: now)
+        self.perGroup.expire(now: now)
     }
 
     /// Provider records and values that are kept.
     public var counts: (providers: Int, values: Int) { (self.providers.count, self.values.count) }
 
-    private mutating func admit(_ peer: PeerID, now: MonotonicInstant) -> Refusal? {
-        var bucket =
-            self.perPeer[peer]?.bucket ?? TokenBucket(burst: Self.burstPerPeer, perSecond: Self.ratePerPeer, now: now)
-        let isAdmitted = bucket.take(now: now)
-        if self.perPeer[peer] == nil, self.perPeer.count >= Self.maximumRemembered,
-            let quietest = self.perPeer.min(by: { $0.value.last < $1.value.last })
-        {
-            self.perPeer[quietest.key] = nil
-        }
-        self.perPeer[peer] = (bucket, now)
-        // What one peer asks too much must not use up what is there for all.
-        guard isAdmitted else { return .tooOften }
+    private mutating func admit(_ peer: PeerID, group: String?, now: MonotonicInstant) -> Refusal? {
+        // What one peer, or one group, asks too much must not use up what is there for more of them. The group comes
+        // before its peers, so that ids without end do not push out of the memory those that others have.
+        if let group, !self.perGroup.take(group, now: now) { return .groupTooOften(group) }
+        guard self.perPeer.take(peer, now: now) else { return .tooOften }
         return self.total.take(now: now) ? nil : .overloaded
+    }
+
+    /// How often each has asked lately.
+    private struct Rates<Key: Hashable & Sendable>: Sendable {
+        let burst: Int
+        let perSecond: Int
+        private var buckets: [Key: (bucket: TokenBucket, last: MonotonicInstant)] = [:]
+
+        init(burst: Int, perSecond: Int) {
+            self.burst = burst
+            self.perSecond = perSecond
+        }
+
+        mutating func take(_ key: Key, now: MonotonicInstant) -> Bool {
+            var bucket =
+                self.buckets[key]?.bucket ?? TokenBucket(burst: self.burst, perSecond: self.perSecond, now: now)
+            let isAdmitted = bucket.take(now: now)
+            if self.buckets[key] == nil, self.buckets.count >= KademliaServer.maximumRemembered,
+                let quietest = self.buckets.min(by: { $0.value.last < $1.value.last })
+            {
+                self.buckets[quietest.key] = nil
+            }
+            self.buckets[key] = (bucket, now)
+            return isAdmitted
+        }
+
+        mutating func expire(now: MonotonicInstant) {
+            self.buckets = self.buckets.filter { !$0.value.bucket.isFull(now: now) }
+        }
     }
 
     private func draft(
@@ -225,7 +255,9 @@ public struct KademliaServer: Sendable {
     ) -> (news: [KademliaNews], step: Step) {
         guard let record = request.record else { return (news, .refuse(.noRecord)) }
         guard record.key == request.key else { return (news, .refuse(.otherKey)) }
-        let echo = KademliaMessage(kind: .putValue, key: request.key, record: record)
+        // Key and value only: whatever else stands beside them, we would pass on unverified as if it meant something.
+        let value = KademliaMessage.Record(key: record.key, value: record.value)
+        let echo = KademliaMessage(kind: .putValue, key: request.key, record: value)
         if case .peerRecord(let subject) = KademliaValueKey(request.key) {
             guard record.value.count <= KademliaValue.maximumSize else {
                 return (news, .refuse(.badValue(.tooLarge(record.value.count))))
@@ -238,8 +270,9 @@ public struct KademliaServer: Sendable {
         } catch {
             return (news, .refuse(.badValue(error)))
         }
-        let expiry = now + Self.valueLifetime
-        self.values.insert(record, for: request.key, source: source, expiry: expiry)
+        // No public key is better than another right one, so that the first stays.
+        let kept = self.values.value(of: request.key, now: now) ?? value
+        self.values.insert(kept, for: request.key, source: source, expiry: now + Self.valueLifetime)
         return (news, .answer(echo))
     }
 

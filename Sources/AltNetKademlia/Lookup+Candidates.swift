@@ -49,6 +49,23 @@ extension Lookup {
         for index in waiting.dropFirst(Self.maximumWaiting).reversed() { self.candidates.remove(at: index) }
     }
 
+    /// Whether the closest peers that are known on each path have answered. The peer that is looked for is not waited
+    /// for: it may be gone.
+    var haveClosestAnswered: Bool {
+        var wanted: PeerID?
+        if case .peer(let peer) = self.goal { wanted = peer }
+        var perPath = Array(repeating: 0, count: self.paths)
+        for candidate in self.candidates where candidate.state != .failed && candidate.peer != wanted {
+            guard perPath[candidate.path] < Self.closestBeforeEnd else { continue }
+            guard candidate.state == .answered else { return false }
+            perPath[candidate.path] += 1
+        }
+        return true
+    }
+
+    /// How many providers are enough when so many are asked for.
+    static func providers(_ count: Int) -> Int { min(max(1, count), Self.maximumProviders) }
+
     /// The providers that an answer has, each once, and not ourselves.
     mutating func takeProviders(of answer: KademliaMessage) -> [KademliaMessage.Peer] {
         guard case .providers(let count) = self.goal else { return [] }
@@ -59,7 +76,7 @@ extension Lookup {
                 guard self.findings.providers[index].signedRecord == nil, provider.signedRecord != nil else { continue }
                 self.findings.providers[index] = provider
             } else {
-                guard self.findings.providers.count < max(1, count) else { continue }
+                guard self.findings.providers.count < Self.providers(count) else { continue }
                 self.findings.providers.append(provider)
             }
             taken.append(provider)
@@ -92,7 +109,7 @@ extension Lookup {
     mutating func takeValue(of answer: KademliaMessage, from peer: PeerID) -> BadAnswer? {
         switch self.goal {
         case .value, .placesOfValue: break
-        case .closest, .peer, .providers: return nil
+        case .closest, .peer, .providers, .placesOfProviders: return nil
         }
         guard let record = answer.record, !record.value.isEmpty else { return nil }
         guard record.key.isEmpty || record.key == self.key else { return .otherKey }

@@ -28,6 +28,12 @@ public struct Lookup: Sendable {
     public static let maximumWaiting = 100
     /// How many peers must name the same newest record of the peer that is looked for, before the search ends early.
     public static let sightings = 3
+    /// How many of the closest peers of every path must have answered, or failed, before a search for a record or a value
+    /// ends early: those at the key are where the newest is, and whoever has the others say the same old thing does not
+    /// hold all paths.
+    public static let closestBeforeEnd = 3
+    /// The most providers that a search keeps, however many are asked for.
+    public static let maximumProviders = 128
 
     public enum Goal: Hashable, Sendable {
         /// The closest peers, by FIND_NODE.
@@ -39,8 +45,10 @@ public struct Lookup: Sendable {
         /// The closest peers to the key of a value, by GET_VALUE, and who has which value there already. For putting:
         /// py-libp2p refuses FIND_NODE for keys above 50 bytes.
         case placesOfValue
-        /// As many providers of a key, by GET_PROVIDERS.
+        /// As many providers of a key, by GET_PROVIDERS; at most ``maximumProviders``.
         case providers(count: Int)
+        /// The closest peers to a provider record's key, by GET_PROVIDERS, to be told of one more. For the same reason.
+        case placesOfProviders
     }
 
     public enum Directive: Hashable, Sendable {
@@ -207,7 +215,7 @@ public struct Lookup: Sendable {
         switch self.goal {
         case .closest, .peer: KademliaMessage(kind: .findNode, key: self.key)
         case .value, .placesOfValue: KademliaMessage(kind: .getValue, key: self.key)
-        case .providers: KademliaMessage(kind: .getProviders, key: self.key)
+        case .providers, .placesOfProviders: KademliaMessage(kind: .getProviders, key: self.key)
         }
     }
 
@@ -248,10 +256,11 @@ public struct Lookup: Sendable {
 
     private var isSatisfied: Bool {
         switch self.goal {
-        case .closest, .placesOfValue: false
-        case .peer: self.witnesses >= Self.sightings
-        case .value(let quorum): self.findings.holders.count + self.findings.outdated.count >= max(1, quorum)
-        case .providers(let count): self.findings.providers.count >= max(1, count)
+        case .closest, .placesOfValue, .placesOfProviders: false
+        case .peer: self.witnesses >= Self.sightings && self.haveClosestAnswered
+        case .value(let quorum):
+            self.findings.holders.count + self.findings.outdated.count >= max(1, quorum) && self.haveClosestAnswered
+        case .providers(let count): self.findings.providers.count >= Self.providers(count)
         }
     }
 

@@ -135,6 +135,12 @@ public struct RoutingTable: Sendable {
         self.insert(newcomer, bucket: index)
     }
 
+    /// The check came to nothing, and not because of the peer: it stays, and the newcomer stays outside.
+    public mutating func unchecked(_ peer: PeerID) {
+        let index = self.index(of: KademliaKey(peer))
+        if self.buckets[index].contest?.checked == peer { self.buckets[index].contest = nil }
+    }
+
     /// A request to the peer failed, or it could not be reached. The second failure in a row ends its membership.
     public mutating func failed(_ peer: PeerID) {
         let index = self.index(of: KademliaKey(peer))

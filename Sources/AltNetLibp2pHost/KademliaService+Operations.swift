@@ -93,15 +93,14 @@ extension KademliaService {
         return try await self.announce(key)
     }
 
-    /// Who provides what lies under a key: up to `count`. Their records are in the peer store then.
+    /// Who provides what lies under a key: up to `count`, and ``Lookup/maximumProviders``. Their records are in the peer store then.
     public func providers(of key: [UInt8], count: Int = 20) async throws(KademliaError) -> [PeerID] {
         try await self.limitedSearch(key, .providers(count: count)).providers.map(\.id)
     }
 
     func announce(_ key: [UInt8]) async throws(KademliaError) -> Int {
         self.server.provide(key, now: .now)
-        // More providers than anybody has: the search shall reach the closest nodes.
-        let findings = try await self.limitedSearch(key, .providers(count: .max))
+        let findings = try await self.limitedSearch(key, .placesOfProviders)
         let places = findings.closest + findings.closestOfPaths
         let carrier = self.carrier
         let told = await Self.each(places) { peer in

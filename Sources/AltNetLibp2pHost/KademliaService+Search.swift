@@ -25,6 +25,8 @@ extension KademliaService {
         var queries: [PeerID: Task<Void, Never>] = [:]
         var timer: Task<Void, Never>?
         var contacts: [PeerID: KademliaContact] = [:]
+        let answersBefore = self.answers
+        var failed: [PeerID] = []
         await withTaskCancellationHandler {
             var directives = lookup.start(now: .now)
             var iterator = events.makeAsyncIterator()
@@ -44,7 +46,7 @@ extension KademliaService {
                     case .abandon(let peer):
                         queries.removeValue(forKey: peer)?.cancel()
                         // Those still under way at the end have done nothing wrong.
-                        if !lookup.isFinished { self.table.failed(peer) }
+                        if !lookup.isFinished { failed.append(peer) }
                     case .setTimer(let time):
                         timer?.cancel()
                         timer = Task {
@@ -73,7 +75,7 @@ extension KademliaService {
                     directives = next
                 case .failure(let peer, let error):
                     queries[peer] = nil
-                    self.table.failed(peer)
+                    if Self.isOfPeer(error) { failed.append(peer) }
                     self.logger.debug(
                         "no answer from the DHT", metadata: ["peer": "\(peer)", "reason": "\(error)"])
                     directives = lookup.onFailure(of: peer, now: .now)
@@ -86,6 +88,12 @@ extension KademliaService {
         }
         timer?.cancel()
         source.finish()
+        // When nobody at all has answered meanwhile, it is rather we who are cut off.
+        if self.answers > answersBefore {
+            for peer in failed { self.table.failed(peer) }
+        } else if findings.asked > 0 {
+            self.lastHeard = nil
+        }
         return findings
     }
 }

@@ -25,6 +25,12 @@ public actor KademliaService {
     public static let maximumProvided = 1_000
     /// The most searches at once, each with up to ten requests under way.
     public static let maximumSearches = 16
+    /// Nodes to join through that are remembered, the last ones given: no operator types more.
+    public static let maximumEntrances = 64
+    /// As long as nobody answers, joining is tried again after this, and then after pauses that double up to the longest:
+    /// bootstrap nodes start, networks come back, and nobody shall be asked all the time.
+    public static let firstRetry = Duration.seconds(10)
+    public static let longestRetry = Duration.seconds(300)
 
     public enum Mode: String, Hashable, Sendable, CaseIterable {
         /// Searches only: for nodes that others cannot reach, or that come and go.
@@ -66,6 +72,13 @@ public actor KademliaService {
     var server: KademliaServer
     var provided: Set<[UInt8]> = []
     var searches = 0
+    /// The nodes to join through, again whenever nobody else answers; the latest last.
+    var entrances: [PeerID] = []
+    /// Answers to requests of ours.
+    var answers: UInt64 = 0
+    /// When a peer was last heard: as long as nobody is, failures may be our own.
+    var lastHeard: MonotonicInstant?
+    var claims = MembershipClaims()
     private var random: SeededRandom
 
     public init(
@@ -91,16 +104,6 @@ public actor KademliaService {
 
     /// The members of the routing table, farthest first.
     public var members: [PeerID] { self.table.entries.map(\.peer) }
-
-    /// A peer is connected and serves this DHT, as its identify message says.
-    public func met(_ contact: KademliaContact) {
-        self.heard(contact)
-    }
-
-    /// A peer serves this DHT no longer, as its identify message says.
-    public func left(_ peer: PeerID) {
-        self.table.remove(peer)
-    }
 
     /// Answers a request. In client mode nothing must be served.
     public func answer(_ request: KademliaMessage, from contact: KademliaContact) async -> Reaction {
@@ -140,8 +143,9 @@ public actor KademliaService {
     public func run(publishes: Bool) async {
         var publishAt = MonotonicInstant.now
         var provideAt = MonotonicInstant.now + Self.provideInterval
+        var failures = 0
         while !Task.isCancelled {
-            await self.refresh()
+            failures = await self.refresh() ? 0 : failures + 1
             if publishes, MonotonicInstant.now >= publishAt, self.table.count > 0 {
                 do {
                     let count = try await self.publishRecord()
@@ -162,63 +166,39 @@ public actor KademliaService {
                 provideAt = MonotonicInstant.now + Self.provideInterval
             }
             self.server.expire(now: .now)
-            // As long as nobody is known there may soon be somebody: bootstrap nodes start, networks come back.
-            let pause = self.table.count == 0 ? Duration.seconds(10) : Self.refreshInterval
-            try? await Task.sleep(for: pause)
+            // Who has nobody to ask costs nobody anything, and looks soon whether somebody has come.
+            let isAlone = self.table.count == 0 && self.entrances.isEmpty
+            let retry = isAlone ? Self.firstRetry : Self.retryPause(after: failures)
+            try? await Task.sleep(for: failures == 0 ? Self.refreshInterval : retry)
         }
     }
 
+    /// How long to wait after so many refreshes in a row that nobody answered.
+    static func retryPause(after failures: Int) -> Duration {
+        // Doubling more often than this is past the longest pause anyway.
+        min(Self.firstRetry * (1 << max(0, min(failures - 1, 8))), Self.longestRetry)
+    }
+
     /// One round of refreshing: looks for ourselves, then for a key in each bucket in use, and asks those who were not
-    /// heard for long whether they are still there.
-    public func refresh() async {
+    /// heard for long whether they are still there. When nobody answers, it joins again through the nodes that were
+    /// given to ``bootstrap(_:)``.
+    ///
+    /// - Returns: whether anybody answered.
+    @discardableResult
+    public func refresh() async -> Bool {
+        let before = self.answers
         let own = self.ourselves.bytes
         await self.search(own, .closest)
+        if self.answers == before, !Task.isCancelled {
+            guard await self.ask(self.entrances) > 0 else { return false }
+            await self.search(own, .closest)
+        }
         for bucket in self.table.usedBuckets where !Task.isCancelled {
             guard let key = self.table.key(inBucket: bucket, using: &self.random) else { continue }
             await self.search(key, .closest)
         }
         for peer in self.table.stale(now: .now) where !Task.isCancelled { await self.check(peer) }
-    }
-
-    /// Asks peers that are known by address only, so that they become members: they need not be looked up.
-    ///
-    /// - Returns: how many answered.
-    @discardableResult
-    public func bootstrap(_ peers: [PeerID]) async -> Int {
-        await withTaskGroup(of: Bool.self) { group in
-            for peer in peers where peer != self.ourselves { group.addTask { await self.check(peer) } }
-            var count = 0
-            for await isAlive in group where isAlive { count += 1 }
-            return count
-        }
-    }
-
-    /// Asks a peer for those closest to us, and takes it in if it answers.
-    @discardableResult
-    func check(_ peer: PeerID) async -> Bool {
-        let request = KademliaMessage(kind: .findNode, key: self.ourselves.bytes)
-        switch await self.ask(peer, request) {
-        case .success(let (answer, contact)) where answer.kind == .findNode:
-            self.heard(contact)
-            self.table.checked(peer, isAlive: true, now: .now)
-            let news = answer.closerPeers.prefix(RoutingTable.bucketSize).compactMap(KademliaNews.init)
-            _ = await self.learn(news, from: contact)
-            return true
-        case .success:
-            self.table.checked(peer, isAlive: false, now: .now)
-            return false
-        case .failure(let error):
-            self.logger.debug("a node of the DHT is gone", metadata: ["peer": "\(peer)", "reason": "\(error)"])
-            self.table.checked(peer, isAlive: false, now: .now)
-            return false
-        }
-    }
-
-    /// Takes a peer that has just shown that it serves the DHT into the table.
-    func heard(_ contact: KademliaContact) {
-        guard case .full(let oldest) = self.table.heard(contact.peer, group: contact.group, now: .now) else { return }
-        // At most one for each bucket at a time.
-        Task { await self.check(oldest) }
+        return true
     }
 
     /// Sends a request with our record, and waits for an answer no longer than the specification says.
@@ -237,6 +217,8 @@ public actor KademliaService {
         let carrier = self.carrier
         do {
             let answer = try await withTimeLimit(Lookup.queryTimeout) { try await carrier.ask(peer, compose) }
+            self.answers += 1
+            self.lastHeard = .now
             if let record = answer.0.senderRecord {
                 _ = await self.learn([.record(record, about: peer)], from: answer.1)
             }

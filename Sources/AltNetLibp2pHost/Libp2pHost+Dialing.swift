@@ -3,6 +3,7 @@
 internal import AltNetBase
 public import AltNetDialing
 public import AltNetPeerRecords
+internal import AltNetTransport
 internal import Logging
 internal import Synchronization
 
@@ -51,7 +52,8 @@ extension Libp2pHost {
             KnownAddress(address: $0, sources: source, firstSeen: now, lastSeen: now, expiry: nil)
         }
         let candidates =
-            known.compactMap { self.candidate($0, isStored: true) } + told.compactMap { self.candidate($0) }
+            known.compactMap { self.candidate($0, of: peer, isStored: true, insists: insists) }
+            + told.compactMap { self.candidate($0, of: peer, isStored: false, insists: insists) }
         if candidates.isEmpty, let first = (known + told).first {
             // Says what is missing to dial it.
             _ = try SocketTarget.of(first.address, hasProxy: self.configuration.proxy != nil)
@@ -61,11 +63,17 @@ extension Libp2pHost {
     }
 
     /// An address as the dialer sees it; nil for those that this host cannot dial, or that mean somebody else where we are.
-    private func candidate(_ known: KnownAddress, isStored: Bool = false) -> DialCandidate? {
+    private func candidate(
+        _ known: KnownAddress, of peer: PeerID, isStored: Bool, insists: Bool
+    ) -> DialCandidate? {
         let hasProxy = self.configuration.proxy != nil
         guard (try? SocketTarget.of(known.address, hasProxy: hasProxy)) != nil,
             known.isUsable(on: self.localNetworks.network(of: known.address))
         else { return nil }
+        guard insists || self.dialTargets.withLock({ $0.admit(peer, at: known, now: .now) }) else {
+            self.logger.debug("\(peer) is not looked for at \(known.address): too many others are said to be there")
+            return nil
+        }
         return DialCandidate(
             known, exposure: DialExposure.of(known.address, throughProxy: hasProxy), isStored: isStored)
     }
@@ -94,8 +102,12 @@ extension Libp2pHost {
         for peer in peers.sorted() where await self.dialer.cares(about: peer) {
             // A book that does not answer now has just said so in `learn`.
             guard let known = try? await self.book.known([peer]) else { continue }
-            let addresses = known.first?.addresses ?? []
-            await self.dialer.replaceStored(addresses.compactMap { self.candidate($0, isStored: true) }, of: peer)
+            // For links that stand, nothing is looked for anywhere.
+            let insists = await !self.dialer.isDialling(peer)
+            let candidates = (known.first?.addresses ?? []).compactMap {
+                self.candidate($0, of: peer, isStored: true, insists: insists)
+            }
+            await self.dialer.replaceStored(candidates, of: peer)
         }
     }
 

@@ -30,17 +30,24 @@ extension Libp2pHost {
         await withDiscardingTaskGroup { group in
             group.addTask { await service.run(publishes: publishes) }
             for link in self.links where link.identify?.protocols.contains(name) == true {
-                await service.met(KademliaContact(link))
+                await service.met(link)
             }
             for await event in events {
                 guard case .identified(let link, let message) = event else { continue }
                 if message.protocols.contains(name) {
-                    await service.met(KademliaContact(link))
+                    await service.met(link)
                 } else {
                     await service.left(link.peer)
                 }
             }
         }
+    }
+}
+
+extension KademliaService {
+    /// Whom we have reached, others can; who has called us must answer first.
+    fileprivate func met(_ link: Libp2pLink) {
+        if link.isInbound { self.claimed(by: KademliaContact(link)) } else { self.met(KademliaContact(link)) }
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetDialing
 internal import AltNetLibp2p
 public import AltNetPeerRecords
 internal import AltNetTransport
@@ -56,6 +57,7 @@ public final class Libp2pHost: Sendable {
     let localNetworks = LocalNetworks()
     let state = Mutex(State())
     let dialer: PeerDialer<Libp2pLink>
+    let dialTargets = Mutex(DialTargetLimit())
     let observed = Mutex(ObservedState())
 
     /// - Parameters:

@@ -14,6 +14,11 @@ public struct PeerUnreachable: Error, Sendable, CustomStringConvertible {
     public let failure: DialFailure
     /// What went wrong with the last attempts, each with its address.
     public let reasons: [String]
+    /// Whether an attempt failed because of the remote, and not of a limit here.
+    var wasTriedInEarnest = false
+
+    /// Whether it says something about the peer: one without an address is as unreachable as one that does not answer.
+    var isOfPeer: Bool { self.wasTriedInEarnest || self.failure == .noAddress }
 
     public var description: String {
         "cannot connect to \(self.peer): \(self.failure)"
@@ -80,6 +85,8 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
     private var names: [ObjectIdentifier: Dialing.AttemptID] = [:]
     /// Of peers for which somebody waits.
     private var reasons: [PeerID: [String]] = [:]
+    /// Of these, peers that have failed themselves.
+    private var failing: Set<PeerID> = []
     private var timer: Task<Void, Never>?
     private var isShutDown = false
 
@@ -183,10 +190,11 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
             case .succeeded(let request, let attempt): self.succeed(request, attempt)
             case .failed(let request, let failure):
                 guard let waiting = self.waiting.removeValue(forKey: request) else { continue }
-                let reasons = self.reasons[waiting.peer] ?? []
+                var error = PeerUnreachable(
+                    peer: waiting.peer, failure: failure, reasons: self.reasons[waiting.peer] ?? [])
+                error.wasTriedInEarnest = self.failing.contains(waiting.peer)
                 self.forgetReasons(of: waiting.peer)
-                waiting.continuation.resume(
-                    throwing: PeerUnreachable(peer: waiting.peer, failure: failure, reasons: reasons))
+                waiting.continuation.resume(throwing: error)
             case .setTimer(let time): self.setTimer(time)
             }
         }
@@ -220,7 +228,9 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
     ) {
         self.attempts[attempt] = nil
         if !(error is CancellationError) { self.note("\(address): \(error)", about: peer) }
-        self.carryOut(self.machine.onFailed(attempt, self.operations.blame(error), now: .now))
+        let blame = self.operations.blame(error)
+        if blame == .remote, self.isDialling(peer) { self.failing.insert(peer) }
+        self.carryOut(self.machine.onFailed(attempt, blame, now: .now))
     }
 
     private func close(_ attempt: Dialing.AttemptID, _ reason: Dialing.CloseReason) {
@@ -231,6 +241,7 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
             attempt.task.cancel()
             guard reason == .tooSlow else { return }
             self.note("\(attempt.address): no answer in time", about: attempt.peer)
+            if self.isDialling(attempt.peer) { self.failing.insert(attempt.peer) }
             self.operations.onTooSlow(attempt.peer, attempt.address)
         }
     }
@@ -282,6 +293,8 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
     }
 
     private func forgetReasons(of peer: PeerID) {
-        if !self.isDialling(peer) { self.reasons[peer] = nil }
+        guard !self.isDialling(peer) else { return }
+        self.reasons[peer] = nil
+        self.failing.remove(peer)
     }
 }

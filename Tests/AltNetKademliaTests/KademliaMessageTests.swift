@@ -132,15 +132,38 @@ import Testing
         #expect(refusal { $0.bytes(11, Array(repeating: 1, count: 8_193)) } == .tooLong("senderRecord", 8_193))
         #expect(refusal { $0.bytes(8, [0x0b]) } == .malformed(.wireType(3)))
         #expect(refusal { $0.bytes(8, [0x0a, 0x20, 1]) } == .malformed(.truncated))
-        #expect(refusal { writer in (0..<129).forEach { _ in writer.bytes(8, []) } } == .tooManyPeers)
-        var peer = ProtobufWriter()
-        for _ in 0..<101 { peer.bytes(2, [4, 1, 2, 3, 4]) }
-        #expect(refusal { $0.bytes(8, peer.encoded) } == .tooManyAddresses)
         #expect(refusal { $0.bytes(20, Array(repeating: 0, count: KademliaMessage.maximumSize)) } != nil)
         for length in 1..<Vectors.putValue.count {
             // Cut anywhere, a message is refused, or is one in which fields are missing; it never traps.
             _ = try? KademliaMessage(decoding: Vectors.putValue.prefix(length))
         }
+    }
+
+    @Test func whatIsMoreThanWeTakeIsLeftOutAndTheRestCounts() throws {
+        var random = SeededRandom(seed: 6)
+        let address = try Multiaddress(text: "/ip4/192.0.2.1/tcp/1")
+        let many = Array(repeating: address, count: KademliaMessage.maximumAddresses + 20)
+        let large = Array(repeating: 1 as UInt8, count: SignedEnvelope.maximumSize + 1)
+        var peers = (0..<(KademliaMessage.maximumPeers + 30)).map { _ in KademliaMessage.Peer(id: randomPeer(&random)) }
+        peers[0].addresses = many
+        peers[1].signedRecord = large
+        peers[1].addresses = [address]
+        let message = KademliaMessage(kind: .getProviders, key: [1], closerPeers: Array(peers[5...]), providers: peers)
+        var frames = KademliaFrames()
+        frames.append(message.framed)
+        let read = try #require(try frames.next())
+        #expect(read.providers.map(\.id) == peers.prefix(KademliaMessage.maximumPeers).map(\.id))
+        #expect(read.closerPeers.count == KademliaMessage.maximumPeers)
+        #expect(read.providers[0].addresses.count == KademliaMessage.maximumAddresses)
+        #expect(read.providers[1].signedRecord == nil)
+        #expect(read.providers[1].addresses == [address])
+        #expect(read.omissions.excess == 20 + 1 + 30 + 25)
+        // An id that is longer than any is no id.
+        var writer = ProtobufWriter()
+        writer.bytes(1, Array(repeating: 1, count: KademliaMessage.maximumKeySize + 1))
+        var answer = ProtobufWriter()
+        answer.bytes(8, writer.encoded)
+        #expect(try KademliaMessage(decoding: answer.encoded).omissions.peers == 1)
     }
 
     @Test func randomBytesNeverTrapAndWhatIsReadIsWrittenAlike() throws {

@@ -250,11 +250,78 @@ import Testing
         store.insert(10, for: 10, source: "b", expiry: expiry)
         store.insert(20, for: 20, source: "c", expiry: expiry)
         #expect(store.insert(21, for: 21, source: "c", expiry: expiry) == 1)
-        #expect(store.insert(10, for: 10, source: "c", expiry: expiry) == nil)
+        #expect(store.insert(11, for: 10, source: "c", expiry: expiry) == nil)
         #expect(store.count(of: "b") == 0)
         #expect(store.count(of: "c") == 3)
         #expect(store.value(of: 10, now: expiry) == nil)
         #expect(Set(store.expire(now: expiry)) == [2, 3, 10, 20, 21])
         #expect(store.count == 0)
+    }
+
+    @Test func whatIsSaidAgainStaysWithTheSourceThatSaidItFirst() {
+        var store = FairStore<Int, Int>(capacity: 100, capacityPerSource: 3)
+        let expiry = Self.start + .seconds(10)
+        store.insert(1, for: 1, source: "honest", expiry: expiry)
+        store.insert(1, for: 1, source: "attacker", expiry: expiry + .seconds(10))
+        #expect(store.source(of: 1) == "honest")
+        for number in 2..<20 { store.insert(number, for: number, source: "attacker", expiry: expiry) }
+        #expect(store.value(of: 1, now: expiry) == 1)
+        #expect(store.count(of: "attacker") == 3)
+    }
+
+    @Test func oneNetworkCannotTakeAllProvidersOfAKey() {
+        var store = ProviderStore()
+        var random = SeededRandom(seed: 16)
+        let honest = (0..<5).map { _ in randomPeer(&random) }
+        for (number, peer) in honest.enumerated() { store.add(peer, for: [1], source: "\(number).1", now: Self.start) }
+        // Fresh ids of one network, again and again.
+        for _ in 0..<40 { store.add(randomPeer(&random), for: [1], source: "attacker", now: Self.start) }
+        #expect(Set(store.providers(of: [1], now: Self.start)).isSuperset(of: honest))
+        #expect(store.providers(of: [1], now: Self.start).count == honest.count + ProviderStore.maximumPerKeyAndSource)
+        // Of six networks, so that the key has all that it may have: they push out one another.
+        for number in 0..<120 {
+            store.add(randomPeer(&random), for: [1], source: "attacker \(number % 6)", now: Self.start)
+        }
+        #expect(Set(store.providers(of: [1], now: Self.start)).isSuperset(of: honest))
+        #expect(store.providers(of: [1], now: Self.start).count == ProviderStore.maximumPerKey)
+        #expect(store.count == ProviderStore.maximumPerKey)
+    }
+
+    @Test func aClientWithManyIDsUsesUpTheShareOfItsNetworkOnly() throws {
+        var server = KademliaServer(ourselves: self.ourselves, now: Self.start)
+        let table = self.table(of: 40, seed: 14)
+        var random = SeededRandom(seed: 15)
+        let find = KademliaMessage(kind: .findNode, key: self.asker.bytes)
+        var admitted = 0
+        for _ in 0..<5_000 {
+            let step = server.onRequest(
+                find, from: randomPeer(&random), group: "203.0", table: table, now: Self.start
+            ).step
+            if case .ask = step { admitted += 1 } else { #expect(step == .refuse(.groupTooOften("203.0"))) }
+        }
+        #expect(admitted == KademliaServer.burstPerGroup)
+        for group in ["198.51", nil] {
+            let step = server.onRequest(
+                find, from: randomPeer(&random), group: group, table: table, now: Self.start
+            ).step
+            _ = try self.draft(step)
+        }
+    }
+
+    @Test func ofAValueOnlyTheKeyAndTheValueAreKept() throws {
+        var server = KademliaServer(ourselves: self.ourselves, now: Self.start)
+        let table = RoutingTable(of: self.ourselves)
+        let key = KademliaValueKey.publicKey(self.asker).bytes
+        let value = self.askerKey.publicKey.protobuf
+        let record = KademliaMessage.Record(key: key, value: value, timeReceived: [1], author: [2], signature: [3])
+        let put = KademliaMessage(kind: .putValue, key: key, record: record)
+        let bare = KademliaMessage.Record(key: key, value: value)
+        #expect(
+            server.onRequest(put, from: self.asker, group: nil, table: table, now: Self.start).step
+                == .answer(KademliaMessage(kind: .putValue, key: key, record: bare)))
+        let get = KademliaMessage(kind: .getValue, key: key)
+        let draft = try self.draft(
+            server.onRequest(get, from: self.asker, group: nil, table: table, now: Self.start).step)
+        #expect(server.answer(draft, peers: [], own: try self.own()).record == bare)
     }
 }

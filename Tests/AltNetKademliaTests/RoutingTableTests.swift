@@ -65,6 +65,29 @@ func randomPeer(_ random: inout SeededRandom) -> PeerID {
         #expect(table.count > 60)
     }
 
+    @Test func aCheckThatComesToNothingChangesNothingAndMakesWayForTheNext() {
+        var random = SeededRandom(seed: 12)
+        let ourselves = randomPeer(&random)
+        let place = KademliaKey(ourselves)
+        // The farthest bucket.
+        func stranger() -> PeerID {
+            while true {
+                let peer = randomPeer(&random)
+                if KademliaKey(peer).commonPrefixLength(with: place) == 0 { return peer }
+            }
+        }
+        var table = RoutingTable(of: ourselves)
+        let members = (0..<RoutingTable.bucketSize).map { _ in stranger() }
+        for peer in members { _ = table.heard(peer, group: nil, now: Self.start) }
+        let later = Self.start + RoutingTable.checkInterval
+        let newcomers = [stranger(), stranger()]
+        #expect(table.heard(newcomers[0], group: nil, now: later) == .full(check: members[0]))
+        #expect(table.heard(newcomers[1], group: nil, now: later) == .refused(.bucketFull))
+        table.unchecked(members[0])
+        #expect(Set(table.entries.map(\.peer)) == Set(members))
+        #expect(table.heard(newcomers[1], group: nil, now: later) == .full(check: members[0]))
+    }
+
     @Test func theClosestToOurselvesAreFound() {
         var random = SeededRandom(seed: 11)
         let ourselves = randomPeer(&random)

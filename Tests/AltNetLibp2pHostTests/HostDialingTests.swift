@@ -168,4 +168,27 @@ struct HostDialingTests {
         await alice.host.shutdown()
         await bob.host.shutdown()
     }
+
+    @Test("one address is called for few peers, however many others say are there; the operator may insist")
+    func targets() async throws {
+        let alice = try await TestHost.start(try TestHost.key(5))
+        let bob = try await TestHost.start(try TestHost.key(6))
+        let invented = try (100..<120).map { try TestHost.key(UInt8($0)).peerID }
+        var called = 0
+        for peer in invented {
+            let error = await #expect(throws: PeerUnreachable.self) {
+                try await alice.host.connect(to: peer, addresses: bob.addresses, source: .dht)
+            }
+            if error?.failure == .unreachable(tried: 1, inBackOff: 0) { called += 1 }
+        }
+        #expect(called == DialTargetLimit.maximumPeers)
+        let error = await #expect(throws: PeerUnreachable.self) {
+            try await alice.host.connect(to: invented[19], addresses: bob.addresses, source: .dht, insists: true)
+        }
+        #expect(error?.failure == .unreachable(tried: 1, inBackOff: 0))
+        // Bob has signed where he is.
+        #expect(try await alice.host.connect(to: bob.peer, addresses: bob.addresses, source: .certified).isOpen)
+        await alice.host.shutdown()
+        await bob.host.shutdown()
+    }
 }

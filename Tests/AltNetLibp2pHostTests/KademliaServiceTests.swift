@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetBase
+import AltNetDialing
 import AltNetKademlia
-import AltNetLibp2pHost
+import AltNetLibp2p
 import AltNetPeerRecords
 import AltNetPeerStore
 import Libp2pTestSupport
 import Logging
 import Synchronization
 import Testing
+
+@testable import AltNetLibp2pHost
 
 /// Nodes of a DHT in one process, connected by method calls instead of sockets; their messages are bytes all the same.
 @Suite("KademliaService", .timeLimit(.minutes(2))) struct KademliaServiceTests {
@@ -151,6 +154,108 @@ import Testing
         }
     }
 
+    @Test("a node joins through its bootstrap nodes as soon as they are there, without being told again")
+    func joinsLater() async throws {
+        let exchange = Exchange()
+        let first = try await exchange.node(0)
+        let other = try await exchange.node(1)
+        let late = try await exchange.node(2)
+        for node in [other, late] { await node.book.tell(of: first) }
+        #expect(await other.service.bootstrap([first.peer]) == 1)
+        exchange.kill([first.peer])
+        #expect(await late.service.bootstrap([first.peer]) == 0)
+        #expect(await !late.service.refresh())
+        #expect(await late.service.members.isEmpty)
+        exchange.revive(first)
+        #expect(await late.service.refresh())
+        #expect(await Set(late.service.members) == [first.peer, other.peer])
+    }
+
+    @Test("a node that loses all others finds them again through its bootstrap nodes")
+    func joinsAgain() async throws {
+        let exchange = Exchange()
+        let first = try await exchange.node(0)
+        let node = try await exchange.node(1)
+        await node.book.tell(of: first)
+        #expect(await node.service.bootstrap([first.peer]) == 1)
+        await node.service.left(first.peer)
+        #expect(await node.service.members.isEmpty)
+        #expect(await node.service.refresh())
+        #expect(await node.service.members == [first.peer])
+    }
+
+    @Test("nodes to join through are remembered up to a bound, and joining is retried after growing pauses")
+    func retries() async throws {
+        let exchange = Exchange()
+        let node = try await exchange.node(0)
+        let peers = try (1...100).map { try TestHost.key(UInt8($0)).peerID }
+        for peer in peers { await node.service.bootstrap([peer]) }
+        #expect(await node.service.entrances == peers.suffix(KademliaService.maximumEntrances))
+        let pauses = [1, 2, 3, 6, 1_000].map { KademliaService.retryPause(after: $0) }
+        #expect(pauses == [.seconds(10), .seconds(20), .seconds(40), .seconds(300), .seconds(300)])
+    }
+
+    @Test("failures that are our own, and an outage in which nobody answers, empty no table", arguments: 0..<11)
+    func ourOwnFailures(number: Int) async throws {
+        let exchange = Exchange()
+        let node = try await exchange.node(0)
+        var others: [PeerID] = []
+        for number in 1..<8 {
+            let other = try await exchange.node(number)
+            await node.book.tell(of: other)
+            others.append(other.peer)
+        }
+        #expect(await node.service.bootstrap(others) == 7)
+        func unreachable(_ failure: DialFailure, isOfPeer: Bool = false) -> PeerUnreachable {
+            var error = PeerUnreachable(peer: others[0], failure: failure, reasons: [])
+            error.wasTriedInEarnest = isOfPeer
+            return error
+        }
+        let theirs = unreachable(.unreachable(tried: 1, inBackOff: 0), isOfPeer: true)
+        let errors: [any Error] = [
+            LinkFailure.limit("too many"), LinkFailure.undialable("no proxy"), StreamRefusal.tooManyStreams,
+            StreamReset.tooMuchUnread, unreachable(.tooManyRequests), unreachable(.unreachable(tried: 1, inBackOff: 0)),
+            unreachable(.inBackOff(addresses: 1, wait: .seconds(5))), BookFailure(),
+            LinkFailure.network("unreachable"), KademliaError.noAnswer, theirs,
+        ]
+        let error = errors[number]
+        // Of all: also what looks like the fault of others.
+        exchange.fail(others, with: error)
+        for _ in 0..<3 { #expect(await !node.service.refresh()) }
+        #expect(await Set(node.service.members) == Set(others), "\(error)")
+        // Of one, while the others answer.
+        exchange.fail(others, with: nil)
+        exchange.fail([others[0]], with: error)
+        for _ in 0..<3 { #expect(await node.service.refresh()) }
+        let isCounted = number >= 8
+        #expect(await Set(node.service.members) == Set(isCounted ? others.dropFirst() : others[...]), "\(error)")
+    }
+
+    @Test("who calls us and claims to serve the DHT is a member only when it answers, and few are asked at once")
+    func claims() async throws {
+        let exchange = Exchange()
+        let node = try await exchange.node(0)
+        let honest = try await exchange.node(1)
+        await node.service.claimed(by: exchange.contact(honest.peer))
+        while await !node.service.members.contains(honest.peer) { await Task.yield() }
+        // A hundred that say so and never answer.
+        let liars = try (0..<100).map { try TestHost.key(UInt8($0 + 100)).peerID }
+        for liar in liars { exchange.silence(liar) }
+        for liar in liars { await node.service.claimed(by: exchange.contact(liar)) }
+        while exchange.waiting < MembershipClaims.maximumChecks + 1 { await Task.yield() }
+        #expect(await node.service.members == [honest.peer])
+        #expect(exchange.waiting == MembershipClaims.maximumChecks + 1)
+
+        var claims = MembershipClaims()
+        #expect(liars.filter { claims.add($0) }.count == MembershipClaims.maximumWaiting)
+        var asked: [PeerID] = []
+        while let peer = claims.next() { asked.append(peer) }
+        #expect(asked == Array(liars.prefix(MembershipClaims.maximumChecks)))
+        claims.done(asked[0])
+        let next = claims.next()
+        #expect(next == liars[MembershipClaims.maximumChecks])
+    }
+
     @Test("a search that is cancelled ends at once, although nobody answers")
     func cancelled() async throws {
         let exchange = Exchange()
@@ -184,6 +289,9 @@ import Testing
         }
     }
 }
+
+/// What a peer store that does not answer throws.
+private struct BookFailure: Error {}
 
 /// A node, its record and its peer store.
 private struct Node {
@@ -221,6 +329,7 @@ private final class Exchange: Sendable {
     private struct State {
         var services: [PeerID: KademliaService] = [:]
         var silent: Set<PeerID> = []
+        var failures: [PeerID: any Error] = [:]
         var waiting = 0
     }
 
@@ -252,15 +361,29 @@ private final class Exchange: Sendable {
         }
     }
 
+    func revive(_ node: Node) {
+        self.state.withLock { $0.services[node.peer] = node.service }
+    }
+
+    /// Lets requests to these peers fail so; not at all with `nil`.
+    func fail(_ peers: [PeerID], with error: (any Error)?) {
+        self.state.withLock { state in
+            for peer in peers { state.failures[peer] = error }
+        }
+    }
+
     func silence(_ peer: PeerID) {
         self.state.withLock { _ = $0.silent.insert(peer) }
     }
 
     func deliver(_ message: KademliaMessage, to peer: PeerID, from sender: PeerID) async throws -> KademliaMessage? {
-        let (service, isSilent, isServer) = self.state.withLock { state in
+        let (service, isSilent, isServer, failure) = self.state.withLock { state in
             state.waiting += 1
-            return (state.services[peer], state.silent.contains(peer), state.services[sender] != nil)
+            return (
+                state.services[peer], state.silent.contains(peer), state.services[sender] != nil, state.failures[peer]
+            )
         }
+        if let failure { throw failure }
         if isSilent { try await Task.sleep(for: .seconds(3_600)) }
         guard let service else { throw KademliaError.noAnswer }
         // What identify does on a new connection.

@@ -2,10 +2,11 @@
 
 import AltNetBase
 import AltNetDialing
-import AltNetLibp2pHost
 import AltNetPeerRecords
 import Synchronization
 import Testing
+
+@testable import AltNetLibp2pHost
 
 /// Connections that succeed and fail when the test says so.
 private final class FakeNetwork: Sendable {
@@ -64,8 +65,8 @@ private final class FakeNetwork: Sendable {
         continuation?.resume(returning: link)
     }
 
-    func refuse(_ address: String) {
-        self.state.withLock { $0.waiting.removeValue(forKey: address) }?.resume(throwing: Refused())
+    func refuse(_ address: String, with error: any Error = Refused()) {
+        self.state.withLock { $0.waiting.removeValue(forKey: address) }?.resume(throwing: error)
     }
 
     private func connect(_ address: String) async throws -> Link {
@@ -95,7 +96,8 @@ private final class FakeNetwork: Sendable {
             operations: .init(
                 open: { _, address, _ in try await self.connect(address.description) }, close: { $0.close() },
                 isOpen: { $0.isOpen },
-                blame: { $0 is CancellationError ? .local : .remote }, onTooSlow: { self.isSlow.yield($1.description) })
+                blame: { $0 is CancellationError || $0 is LinkFailure ? .local : .remote },
+                onTooSlow: { self.isSlow.yield($1.description) })
         )
     }
 }
@@ -156,6 +158,7 @@ struct PeerDialerTests {
         let error = await #expect(throws: PeerUnreachable.self) { try await caller.value }
         #expect(error?.failure == .unreachable(tried: 2, inBackOff: 0))
         #expect(error?.reasons == ["\(self.one): connection refused", "\(self.two): connection refused"])
+        #expect(error?.isOfPeer == true)
         let again = await #expect(throws: PeerUnreachable.self) {
             try await dialer.connection(to: peer, policy: .standard, candidates: candidates)
         }
@@ -169,6 +172,23 @@ struct PeerDialerTests {
         #expect(await begun.next() == self.one)
         self.network.answer(self.one)
         #expect(try await insisting.address == self.one)
+    }
+
+    @Test("what fails because of our own limits is not said to be the peer's fault")
+    func ownLimits() async throws {
+        let dialer = self.network.dialer(self.patient)
+        var begun = self.network.begun.makeAsyncIterator()
+        let peer = try self.peer(1)
+        let candidates = [try self.candidate(self.one)]
+        let caller = Task { try await dialer.connection(to: peer, policy: .standard, candidates: candidates) }
+        #expect(await begun.next() == self.one)
+        self.network.refuse(self.one, with: LinkFailure.limit("too many"))
+        let error = await #expect(throws: PeerUnreachable.self) { try await caller.value }
+        #expect(error?.isOfPeer == false)
+        let none = await #expect(throws: PeerUnreachable.self) {
+            try await dialer.connection(to: try self.peer(2), policy: .standard, candidates: [])
+        }
+        #expect(none?.isOfPeer == true)
     }
 
     @Test("after the stagger the next address is tried beside the first, and the loser is broken off")
@@ -197,6 +217,7 @@ struct PeerDialerTests {
         }
         #expect(await slow.next() == self.one)
         #expect(error?.reasons == ["\(self.one): no answer in time"])
+        #expect(error?.isOfPeer == true)
         #expect(self.network.open.isEmpty)
     }
 
