@@ -266,6 +266,12 @@ extension Libp2pHost {
 
     /// Tells the peer book; what it refuses is said in the log.
     func learn(_ news: [PeerNews]) async {
+        await self.note(news)
+        await self.tellDialer(of: news)
+    }
+
+    /// Tells the peer book alone.
+    func note(_ news: [PeerNews]) async {
         do {
             for outcome in try await self.book.learn(news) {
                 if case .refused(let refusal) = outcome { self.logger.debug("the peer store refused news: \(refusal)") }
@@ -273,6 +279,5 @@ extension Libp2pHost {
         } catch {
             self.logger.warning("the peer store does not answer: \(error)")
         }
-        await self.tellDialer(of: news)
     }
 }

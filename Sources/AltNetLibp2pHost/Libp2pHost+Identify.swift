@@ -71,9 +71,11 @@ extension Libp2pHost {
                     link.peer, message.listenAddresses, source: .identify,
                     lifetime: self.configuration.identifyLifetime, learnedOn: link.network, toldBy: origin))
         }
-        if !news.isEmpty { await self.learn(news) }
+        if !news.isEmpty { await self.note(news) }
         if let observed = message.observedAddress, !isPush { await self.take(observed: observed, by: link) }
         self.tell(.identified(link, known))
+        // After that: the dialer asks the book once more, and who waits for the peer's word need not wait for it.
+        if !news.isEmpty { await self.tellDialer(of: news) }
     }
 
     // MARK: Ourselves
