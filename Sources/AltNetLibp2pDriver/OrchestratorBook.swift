@@ -59,7 +59,7 @@ actor OrchestratorBook: PeerBook {
         return known
     }
 
-    func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
+    func signedPeerRecords(of peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
         var handouts: [PeerHandout] = []
         for some in Self.questions(peers) { handouts += try await self.handoutOnce(some, to: network) }
         return handouts

@@ -142,7 +142,7 @@ actor PeerService {
                 switch question {
                 case .known(let peers): answer = .known(try await self.book.known(peers).map(Self.shortened))
                 case .handout(let peers, to: let network):
-                    answer = .handouts(try await self.book.handout(peers, to: network).map(Self.shortened))
+                    answer = .handouts(try await self.book.signedPeerRecords(of: peers, to: network).map(Self.shortened))
                 }
             } catch {
                 answer = .failed("\(error)")
@@ -230,7 +230,7 @@ actor PeerService {
     /// Sealed records that may go anywhere: of the peers named, or of some that are drawn by lot.
     private func handouts(_ peers: [PeerID]?, limit: Int) async throws -> [[UInt8]] {
         let peers = try await self.draw(peers, limit: limit)
-        return try await self.book.handout(peers, to: nil).compactMap(\.envelope)
+        return try await self.book.signedPeerRecords(of: peers, to: nil).compactMap(\.envelope)
     }
 
     private func draw(_ peers: [PeerID]?, limit: Int) async throws -> [PeerID] {

@@ -138,7 +138,7 @@ public protocol PeerBook: Sendable {
     /// What may be told about those peers to somebody on that network (nil: somebody on the open network): signed records
     /// where there are some, else plain addresses; nothing that means another machine where the asker is. One query for
     /// all, in the order asked, peers about which nothing may be told are missing.
-    func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout]
+    func signedPeerRecords(of peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout]
     /// Takes news in the order given, and says what became of each.
     func learn(_ news: [PeerNews]) async throws -> [NewsOutcome]
 }

@@ -32,8 +32,8 @@ public final class MemoryPeerStore: PeerStoring {
         }
     }
 
-    public func handout(
-        _ peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
+    public func signedPeerRecords(
+        of peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
     ) throws(PeerStoreError) -> [PeerHandout] {
         try Self.check(peers)
         return try self.perform { state in

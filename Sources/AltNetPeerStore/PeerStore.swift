@@ -167,8 +167,8 @@ public final class PeerStore: PeerStoring {
         }
     }
 
-    public func handout(
-        _ peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
+    public func signedPeerRecords(
+        of peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
     ) throws(PeerStoreError) -> [PeerHandout] {
         try Self.check(peers)
         return try self.read { database in

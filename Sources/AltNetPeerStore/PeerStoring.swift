@@ -77,8 +77,8 @@ public protocol PeerStoring: Sendable {
     func known(_ peers: [PeerID], now: WallClockTime) throws(PeerStoreError) -> [KnownPeer]
     /// What may be told about those peers to somebody on that network: one query for all, in the order asked. Damaged ones
     /// as in ``known(_:now:)``.
-    func handout(
-        _ peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
+    func signedPeerRecords(
+        of peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
     ) throws(PeerStoreError) -> [PeerHandout]
     /// Takes news in the order given, all in one transaction. News of a peer whose row is damaged is refused. What it returns as stored survives the process.
     func learn(_ news: [PeerNews], now: WallClockTime) throws(PeerStoreError) -> [NewsOutcome]

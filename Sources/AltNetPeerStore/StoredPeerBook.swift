@@ -48,8 +48,8 @@ public final class StoredPeerBook: PeerBook {
         try await self.ask { store, now in try store.known(peers, now: now) }
     }
 
-    public func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
-        try await self.ask { store, now in try store.handout(peers, to: network, now: now) }
+    public func signedPeerRecords(of peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
+        try await self.ask { store, now in try store.signedPeerRecords(of: peers, to: network, now: now) }
     }
 
     public func learn(_ news: [PeerNews]) async throws -> [NewsOutcome] {

@@ -191,7 +191,7 @@ enum PeerStoreBench {
             }.divided(by: asked.count)
         let many = Array(ids.shuffled(using: &random).prefix(Self.batch))
         cost.batchOfRecords = try Time.best(of: 10) {
-            let told = try store.handout(many, to: nil, now: Self.now)
+            let told = try store.signedPeerRecords(of: many, to: nil, now: Self.now)
             precondition(told.count == many.count && told.allSatisfy { $0.envelope != nil })
         }
         cost.change = try Self.best(in: store) {

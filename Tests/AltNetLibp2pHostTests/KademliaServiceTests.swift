@@ -310,9 +310,9 @@ private final class CountingBook: PeerBook {
 
     func known(_ peers: [PeerID]) async throws -> [KnownPeer] { try await self.book.known(peers) }
 
-    func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
+    func signedPeerRecords(of peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
         self.count.withLock { $0 += 1 }
-        return try await self.book.handout(peers, to: network)
+        return try await self.book.signedPeerRecords(of: peers, to: network)
     }
 
     func learn(_ news: [PeerNews]) async throws -> [NewsOutcome] { try await self.book.learn(news) }

@@ -176,7 +176,7 @@ struct PeerAddressRuleTests {
         // Elsewhere nothing is known of a peer with nothing else.
         #expect(try store.learn(Sample.record(inside, 1, [local], on: Sample.home)) == .stored)
         #expect(try store.told(inside.peerID) == nil)
-        #expect(try store.handout([inside.peerID, key.peerID], to: nil, now: Sample.start).map(\.id) == [key.peerID])
+        #expect(try store.signedPeerRecords(of: [inside.peerID, key.peerID], to: nil, now: Sample.start).map(\.id) == [key.peerID])
     }
 
     @Test("only what others may know is told to others, signed addresses first", arguments: StoreKind.allCases)
@@ -271,7 +271,7 @@ struct PeerAddressRuleTests {
         for count in [0, 1, 2, 3, 17, 500, 999] {
             let asked = Array(peers.shuffled(using: &random).prefix(count))
             #expect(try store.known(asked + [stranger], now: Sample.start).map(\.id) == asked)
-            #expect(try store.handout([stranger] + asked, to: nil, now: Sample.start).map(\.id) == asked)
+            #expect(try store.signedPeerRecords(of: [stranger] + asked, to: nil, now: Sample.start).map(\.id) == asked)
         }
         #expect(
             try store.known([peers[3], peers[1], peers[3]], now: Sample.start).map(\.id) == [

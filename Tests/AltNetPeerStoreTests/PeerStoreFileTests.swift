@@ -118,7 +118,7 @@ struct PeerStoreFileTests {
             #expect(error?.code == .damaged && error?.description.contains("\(bad)") == true)
             #expect(throws: PeerStoreError.self) { try store.told(bad) }
             #expect(try store.known(good + [bad], now: Sample.start).map(\.id) == good)
-            #expect(try store.handout([bad] + good, to: nil, now: Sample.start).map(\.id) == good)
+            #expect(try store.signedPeerRecords(of: [bad] + good, to: nil, now: Sample.start).map(\.id) == good)
             var (listed, damaged, after): ([PeerID], [PeerID], PeerID?) = ([], [], nil)
             repeat {
                 let page = try store.list(after: after, limit: 1, now: Sample.start)
@@ -152,12 +152,12 @@ struct PeerStoreFileTests {
             let writer = try BackgroundProcess(
                 "\(Programs.directory)/peer-store-writer", ["peers", directory, "\(next)"])
             let wanted = Int.random(in: 1...120, using: &random)
-            try await Condition.wait("\(wanted) acknowledged pieces of news: \(writer.errors)") {
+            try await Condition.wait("\(wanted) acknowledged pieces of news: \(writer.errors)", within: .seconds(300)) {
                 guard writer.isRunning else { throw Condition.Failure("the writer ended: \(writer.errors)") }
                 return writer.output.split(separator: "\n").count >= wanted
             }
             writer.kill()
-            try await Condition.wait("the writer ends") { !writer.isRunning }
+            try await Condition.wait("the writer ends", within: .seconds(300)) { !writer.isRunning }
             let lines = writer.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
             let last = try #require(lines.last.flatMap { UInt64($0) })
             let store = try PeerStore(directory: directory)
@@ -246,12 +246,12 @@ struct RecordSequenceTests {
             // The clock goes back each time.
             let writer = try BackgroundProcess(
                 "\(Programs.directory)/peer-store-writer", ["sequence", directory, "\(1_800_000_000 - round)"])
-            try await Condition.wait("some numbers: \(writer.errors)") {
+            try await Condition.wait("some numbers: \(writer.errors)", within: .seconds(300)) {
                 guard writer.isRunning else { throw Condition.Failure("the writer ended: \(writer.errors)") }
                 return writer.output.split(separator: "\n").count >= 1 + round
             }
             writer.kill()
-            try await Condition.wait("the writer ends") { !writer.isRunning }
+            try await Condition.wait("the writer ends", within: .seconds(300)) { !writer.isRunning }
             issued += writer.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().compactMap {
                 UInt64($0)
             }

@@ -28,9 +28,9 @@ struct StoredPeerBookTests {
         func known(_ peers: [PeerID], now: WallClockTime) throws(PeerStoreError) -> [KnownPeer] {
             try self.inner.known(peers, now: now)
         }
-        func handout(
-            _ peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
-        ) throws(PeerStoreError) -> [PeerHandout] { try self.inner.handout(peers, to: network, now: now) }
+        func signedPeerRecords(
+            of peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
+        ) throws(PeerStoreError) -> [PeerHandout] { try self.inner.signedPeerRecords(of: peers, to: network, now: now) }
         func list(after peer: PeerID?, limit: Int, now: WallClockTime) throws(PeerStoreError) -> PeerPage {
             try self.inner.list(after: peer, limit: limit, now: now)
         }
@@ -54,7 +54,7 @@ struct StoredPeerBookTests {
         ])
         #expect(outcomes.map(\.code) == [nil, .pastRecord, .unknownAddress])
         #expect(try await book.known([key.peerID]).first?.record?.record.sequence == 2)
-        #expect(try await book.handout([key.peerID], to: nil).first?.envelope != nil)
+        #expect(try await book.signedPeerRecords(of: [key.peerID], to: nil).first?.envelope != nil)
         #expect(try await book.learn([]).isEmpty)
         let tooMany = Array(repeating: PeerNews.failed(key.peerID, try Sample.address(9)), count: 1_001)
         await #expect(throws: PeerStoreError.self) { try await book.learn(tooMany) }
@@ -66,7 +66,7 @@ struct StoredPeerBookTests {
         let book = StoredPeerBook(store: store) { Sample.start }
         let address = try Sample.address(1)
         let first = Task { try await book.learn([Sample.told(try Sample.peer(0), [address])]) }
-        try await Condition.wait("the first transaction") { store.transactions.withLock { $0.count } == 1 }
+        try await Condition.wait("the first transaction", within: .seconds(300)) { store.transactions.withLock { $0.count } == 1 }
         let others = (1...50).map { number in
             Task {
                 try await book.learn([
@@ -74,7 +74,7 @@ struct StoredPeerBookTests {
                 ])
             }
         }
-        try await Condition.wait("all of them wait") { book.waiting == 101 }
+        try await Condition.wait("all of them wait", within: .seconds(300)) { book.waiting == 101 }
         for _ in 0..<2 { store.gate.signal() }
         #expect(try await first.value == [.stored])
         for other in others { #expect(try await other.value.map(\.code) == [nil, .unknownAddress]) }
@@ -91,7 +91,7 @@ struct StoredPeerBookTests {
         let batch = Array(repeating: Sample.told(peer, [address]), count: PeerBookLimits.maximumNews)
         let count = StoredPeerBook.maximumWaiting / batch.count
         let tasks = (0..<count).map { _ in Task { try await book.learn(batch) } }
-        try await Condition.wait("the queue is full") { book.waiting == StoredPeerBook.maximumWaiting }
+        try await Condition.wait("the queue is full", within: .seconds(300)) { book.waiting == StoredPeerBook.maximumWaiting }
         #expect(try await book.learn([batch[0], batch[0]]).map(\.code) == [.overloaded, .overloaded])
         store.fails.withLock { $0 = true }
         for _ in 0..<count { store.gate.signal() }

@@ -103,7 +103,7 @@ extension PeerStoring {
     func told(
         _ peer: PeerID, to network: LocalNetwork? = nil, _ now: WallClockTime = Sample.start
     ) throws -> PeerHandout? {
-        try self.handout([peer], to: network, now: now).first
+        try self.signedPeerRecords(of: [peer], to: network, now: now).first
     }
 
     /// The texts of a peer's addresses with their sources.

@@ -54,7 +54,7 @@ public final class NoteBook: PeerBook {
         }
     }
 
-    public func handout(_ peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] { [] }
+    public func signedPeerRecords(of peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] { [] }
 
     public func learn(_ news: [PeerNews]) async throws -> [NewsOutcome] {
         self.notes.withLock { $0 += news }
