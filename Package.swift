@@ -424,7 +424,7 @@ let package = Package(
             name: "AltNetDriverHostTests",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetDriverHost", "AltNetDriverKit", "AltNetDriverProtocol",
-                "AltNetObjects", "AltNetTestKit", logging,
+                "AltNetObjects", "AltNetPeerRecords", "AltNetTestKit", logging,
             ]),
         .testTarget(
             name: "AltNetOrchestratorTests",

@@ -218,8 +218,17 @@ enum PeerText {
                     "\(peer.addresses.count)", best ?? "",
                 ]
             }, empty: "no peers")
-        guard let next = report.next else { return table }
-        return table + "\n\(report.peers.count) of \(report.total); more with --after \(UntrustedText(next))"
+        let damaged = self.damaged(report).map { "\n\($0)" }.joined()
+        guard let next = report.next else { return table + damaged }
+        return table + damaged + "\n\(report.peers.count) of \(report.total); more with --after \(UntrustedText(next))"
+    }
+
+    /// What to say of peers that cannot be read.
+    static func damaged(_ report: PeerListReport) -> [String] {
+        (report.damaged ?? []).map { id in
+            let id = UntrustedText(id)
+            return "what is stored of \(id) is damaged; run: altnet peers forget \(id)"
+        }
     }
 
     static func details(_ report: PeerReport) -> String {

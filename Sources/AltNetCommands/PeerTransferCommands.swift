@@ -11,7 +11,10 @@ struct PeersExport: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
         abstract: "Writes all peers down, a line of JSON for each.",
-        discussion: "`altnet peers import` reads what this writes. Records carry their own proof; the rest is hearsay.")
+        discussion: """
+            `altnet peers import` reads what this writes. Records carry their own proof; the rest is hearsay. \
+            Ends with status 1 when the store holds damaged peers, which are left out.
+            """)
 
     @Argument(help: "The file to write; it must not exist. Default: standard output.")
     var file: String?
@@ -30,6 +33,7 @@ struct PeersExport: AsyncParsableCommand {
         }
         var after: String?
         var count = 0
+        var damaged: [String] = []
         repeat {
             let page: PeerListReport
             do {
@@ -40,12 +44,16 @@ struct PeersExport: AsyncParsableCommand {
             }
             for peer in page.peers { try output.write([UInt8](try encoder.encode(peer)) + [UInt8(ascii: "\n")]) }
             count += page.peers.count
+            damaged += PeerText.damaged(page)
             // The next page begins behind the last peer of this one, so this cannot go round in circles.
             guard let next = page.next, next != after else { break }
             after = next
         } while true
         try output.close()
         if let file { print("\(count) peers are in \(file)") }
+        if let first = damaged.first {
+            throw Failure.exit("\(damaged.count) peers were left out, the first because \(first)")
+        }
     }
 }
 

@@ -53,11 +53,15 @@ public struct PeerListReport: Hashable, Sendable, Codable {
     public var total: Int
     /// What to ask for as `after` to get the next ones; absent: these were the last.
     public var next: String?
+    /// Peers of whom what is stored is not what was written, by their ids; absent: none. Nothing is known of them until
+    /// they are forgotten and heard of again.
+    public var damaged: [String]?
 
-    public init(peers: [PeerReport], total: Int, next: String?) {
+    public init(peers: [PeerReport], total: Int, next: String?, damaged: [String]? = nil) {
         self.peers = peers
         self.total = total
         self.next = next
+        self.damaged = damaged
     }
 }
 

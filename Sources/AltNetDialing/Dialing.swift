@@ -261,6 +261,14 @@ public struct Dialing: Sendable {
         return directives + self.continued(now: now)
     }
 
+    /// Who stands behind the address of an attempt that is under way; nobody when it has ended.
+    public func sources(of attempt: AttemptID) -> AddressSources {
+        guard let dial = self.attemptPeers[attempt].flatMap({ self.dials[$0] }),
+            let address = dial.attempts[attempt]?.address
+        else { return [] }
+        return dial.candidates[address]?.known.sources ?? []
+    }
+
     // MARK: - Connections that stand
 
     /// The connection that stands and that the policy likes best; nil when it allows none.

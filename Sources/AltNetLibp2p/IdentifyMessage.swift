@@ -33,6 +33,8 @@ public enum IdentifyError: Error, Hashable, Sendable, CustomStringConvertible {
 public struct IdentifyMessage: Hashable, Sendable {
     /// Bytes of one message; go-libp2p's bound.
     public static let maximumSize = 8_192
+    /// Bytes of one message that all implementations read: rust-libp2p takes no more.
+    public static let commonSize = 4_096
     /// Protocols that are read of a message; go-libp2p's nodes name about 20.
     public static let maximumProtocols = 256
     /// Addresses that are read of a message; a record holds as many at most.
@@ -91,7 +93,8 @@ public struct IdentifyMessage: Hashable, Sendable {
         guard (1...6).contains(field) || field == 8 else { return }
         guard let bytes = value.bytes else { throw .badField(field) }
         switch field {
-        case 1: self.publicKey = Array(bytes)
+        // An empty one is none, as in Protocol Buffers' third version.
+        case 1: self.publicKey = bytes.isEmpty ? nil : Array(bytes)
         case 2:
             guard self.listenAddresses.count + self.unreadableAddresses < Self.maximumAddresses else {
                 throw .tooMany("addresses")
@@ -112,8 +115,18 @@ public struct IdentifyMessage: Hashable, Sendable {
         }
     }
 
-    /// The message with its length before it, as it is sent; `nil` when it is larger than others read.
+    /// The message with its length before it, as it is sent; `nil` when it is larger than others read. Where it would be
+    /// larger than ``commonSize``, it has fewer plain addresses, the last ones first.
     public var framed: [UInt8]? {
+        var message = self
+        var encoded = message.encoded
+        while encoded.count > Self.commonSize, message.listenAddresses.popLast() != nil { encoded = message.encoded }
+        guard encoded.count <= Self.maximumSize else { return nil }
+        return UnsignedVarint.encoded(UInt64(encoded.count)) + encoded
+    }
+
+    /// The message.
+    private var encoded: [UInt8] {
         var writer = ProtobufWriter()
         if let publicKey = self.publicKey { writer.bytes(1, publicKey) }
         for address in self.listenAddresses { writer.bytes(2, address.bytes) }
@@ -122,8 +135,7 @@ public struct IdentifyMessage: Hashable, Sendable {
         if let protocolVersion = self.protocolVersion { writer.string(5, protocolVersion) }
         if let agentVersion = self.agentVersion { writer.string(6, agentVersion) }
         if let signedPeerRecord = self.signedPeerRecord { writer.bytes(8, signedPeerRecord) }
-        guard writer.encoded.count <= Self.maximumSize else { return nil }
-        return UnsignedVarint.encoded(UInt64(writer.encoded.count)) + writer.encoded
+        return writer.encoded
     }
 }
 

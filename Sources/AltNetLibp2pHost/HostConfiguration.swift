@@ -23,8 +23,16 @@ public struct HostConfiguration: Sendable {
     public var maximumInbound = 192
     /// Connections with one peer: one that each side made at the same moment, and one of each to replace them.
     public var maximumPerPeer = 4
-    /// Inbound connections from one network group, so that one operator cannot take all. Loopback has no such limit.
+    /// Inbound connections from one network group, so that one operator cannot take all. Loopback has no such limit,
+    /// unless ``inboundLoopbackIsForeign``.
     public var maximumInboundPerGroup = 16
+    /// Whether who connects from loopback may be anybody: an onion service, `ssh -R` and proxies of containers forward
+    /// strangers so. Then all of them together are one network group, and are told what strangers are told.
+    ///
+    /// By default when an address of an overlay is announced, or there is a proxy.
+    public var inboundLoopbackIsForeign: Bool?
+    /// How long a peer may leave a stream of pings open without one: an open stream keeps a connection from being idle.
+    public var pingIdleTimeout: Duration = .seconds(300)
     /// Streams, windows, time-outs of one connection.
     public var limits = Libp2pLimits()
     /// A remote that takes no bytes for so long while some wait for it is given up.
@@ -50,6 +58,14 @@ public struct HostConfiguration: Sendable {
     public var recordIssuer: (any RecordIssuer)?
 
     public init() {}
+
+    /// Whether an inbound connection from there may be anybody's.
+    func isForwarded(_ address: Multiaddress) -> Bool {
+        let isForeign =
+            self.inboundLoopbackIsForeign
+            ?? (self.proxy != nil || self.announced.contains { $0.reach == .overlay })
+        return isForeign && address.reach == .loopback
+    }
 }
 
 /// What happens to a host's connections.

@@ -49,19 +49,36 @@ final class LinkPromise: Sendable {
     }
 }
 
+/// What an accepted socket talks to, from the moment on at which it has a slot.
+final class Inbound: Sendable {
+    private let made = Mutex<LinkCore?>(nil)
+
+    var core: LinkCore? { self.made.withLock { $0 } }
+
+    func set(_ core: LinkCore) {
+        self.made.withLock { $0 = core }
+    }
+}
+
 extension Libp2pHost {
     /// One attempt at one address: connected, encrypted, and the peer has proved who it is. Cancelling it closes what was
     /// opened. The peer book hears how it went.
-    public func attempt(_ peer: PeerID, at address: Multiaddress) async throws -> Libp2pLink {
+    ///
+    /// - Parameter sources: who stands behind the address. A name that leads into this machine or a private network is
+    ///   dialled only when the operator does: anybody may have named it, to make us knock at our own doors.
+    public func attempt(
+        _ peer: PeerID, at address: Multiaddress, sources: AddressSources = []
+    ) async throws -> Libp2pLink {
         guard peer != self.peer else { throw LinkFailure.ourselves }
         let target = try SocketTarget.of(address, hasProxy: self.configuration.proxy != nil)
         let slot = try self.slot(isInbound: false, for: address)
         let core = self.core(.dialer(expecting: peer))
         let promise = LinkPromise()
         let started = self.run(core, slot: slot, at: address, promise: promise) {
-            let connection = try await self.network.connect(to: target, proxy: self.configuration.proxy) {
-                core.onSocket($0)
-            }
+            let connection = try await self.network.connect(
+                to: target, proxy: self.configuration.proxy,
+                allows: SocketTarget.check(of: address, takesPrivate: sources.contains(.user))
+            ) { core.onSocket($0) }
             core.start(on: connection)
         }
         guard started else { throw LinkFailure.limit("the host has shut down") }
@@ -73,16 +90,20 @@ extension Libp2pHost {
     }
 
     /// What takes the next inbound connection.
-    func receiver() -> (
+    ///
+    /// - Parameter made: where the connection is kept.
+    func receiver(_ made: Inbound = Inbound()) -> (
         onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
     ) {
-        let core = self.core(.listener)
         return (
-            onEvent: { core.onSocket($0) },
+            onEvent: { made.core?.onSocket($0) },
             onConnection: { connection in
                 guard let address = SocketTarget.multiaddress(connection.remote) else { return connection.abort() }
                 do {
                     let slot = try self.slot(isInbound: true, for: address)
+                    // Not before there is a slot: keys are made for each, and strangers decide how many connections come.
+                    let core = self.core(.listener)
+                    made.set(core)
                     let started = self.run(core, slot: slot, at: address, promise: nil) { core.start(on: connection) }
                     if !started { connection.close() }
                 } catch {
@@ -93,10 +114,21 @@ extension Libp2pHost {
         )
     }
 
-    private func slot(isInbound: Bool, for address: Multiaddress) throws -> ConnectionSlots.Slot {
-        try self.state.withLock { state in
-            try state.slots.take(isInbound: isInbound, from: address, self.configuration).get()
+    func slot(isInbound: Bool, for address: Multiaddress) throws -> ConnectionSlots.Slot {
+        let (result, displaced) = self.state.withLock {
+            state -> (Result<ConnectionSlots.Slot, LinkFailure>, LinkCore?) in
+            let result = state.slots.take(isInbound: isInbound, from: address, self.configuration)
+            guard case .failure = result, isInbound,
+                let group = state.slots.groupToMakeRoom(for: address, self.configuration),
+                let (number, idlest) = state.running.filter({ $0.value.slot.group == group && !$0.value.isDisplaced })
+                    .min(by: { $0.value.core.lastHeard < $1.value.core.lastHeard })
+            else { return (result, nil) }
+            state.slots.displace(idlest.slot)
+            state.running[number]?.isDisplaced = true
+            return (state.slots.take(isInbound: true, from: address, self.configuration), idlest.core)
         }
+        displaced?.close(.limit("it made room for a connection from a network that has fewer"))
+        return try result.get()
     }
 
     private func core(_ role: Libp2pConnection.Role) -> LinkCore {
@@ -135,13 +167,13 @@ extension Libp2pHost {
                     }
                 }
                 let slot = await self.follow(core, slot: slot, at: address, promise: promise)
-                self.state.withLock { $0.running[number] = nil }
+                let ended = self.state.withLock { $0.running.removeValue(forKey: number) }
                 Task {
                     await connecting.value
-                    self.state.withLock { $0.slots.release(slot) }
+                    self.state.withLock { $0.slots.release(slot, wasDisplaced: ended?.isDisplaced ?? false) }
                 }
             }
-            state.running[number] = Running(core: core, task: task)
+            state.running[number] = Running(core: core, slot: slot, task: task)
             return true
         }
     }
@@ -212,7 +244,8 @@ extension Libp2pHost {
         }
         return Libp2pLink(
             core: core, peer: peer, key: key, isInbound: slot.isInbound, address: address,
-            network: self.localNetworks.network(of: address))
+            place: LinkPlace(
+                address, socket: core.socket, isInbound: slot.isInbound, self.configuration, self.localNetworks))
     }
 
     private func onEstablished(_ link: Libp2pLink) {

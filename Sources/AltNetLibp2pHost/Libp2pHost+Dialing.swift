@@ -111,9 +111,9 @@ extension Libp2pHost {
         return PeerDialer(
             configuration.dialing, seed: system.next(),
             operations: .init(
-                open: { peer, address in
+                open: { peer, address, sources in
                     guard let host = reference.host else { throw CancellationError() }
-                    return try await host.attempt(peer, at: address)
+                    return try await host.attempt(peer, at: address, sources: sources)
                 },
                 close: { $0.close() },
                 isOpen: { $0.isOpen },

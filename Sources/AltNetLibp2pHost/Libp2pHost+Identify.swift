@@ -58,7 +58,7 @@ extension Libp2pHost {
         var known = isPush ? link.identify ?? IdentifyMessage() : IdentifyMessage()
         known.replace(with: message)
         link.learn(known)
-        let origin = NewsOrigin(networkGroup: link.address.networkGroup)
+        let origin = NewsOrigin(networkGroup: link.networkGroup)
         var news: [PeerNews] = []
         if let envelope = message.signedPeerRecord {
             news.append(
@@ -132,7 +132,9 @@ extension Libp2pHost {
 
     /// Where we see a peer; `nil` when a name or a proxy stands between.
     private func observed(_ link: Libp2pLink) -> Multiaddress? {
-        guard link.isInbound || self.configuration.proxy == nil else { return nil }
+        guard link.isInbound || self.configuration.proxy == nil, link.networkGroup != LinkPlace.forwarded else {
+            return nil
+        }
         switch link.address.endpoint?.host {
         case .ip4, .ip6: return link.address.withoutPeerID
         case .name, .onion3, .garlic, nil: return nil
@@ -166,6 +168,21 @@ extension Libp2pHost {
     /// Signs a new record when our addresses have changed.
     public func refreshRecord() async {
         guard let issuer = self.configuration.recordIssuer else { return }
+        // Each looks at our addresses when the one before has signed: otherwise the higher number could be that of the
+        // older look.
+        let turn = self.state.withLock { state in
+            let before = state.signing
+            let turn = Task {
+                await before?.value
+                await self.signRecord(issuer)
+            }
+            state.signing = turn
+            return turn
+        }
+        await turn.value
+    }
+
+    private func signRecord(_ issuer: any RecordIssuer) async {
         // Addresses that mean the same everywhere; the others only where there are no such, because a record with one of
         // those can be told on one network only.
         let all = self.ownAddresses
@@ -174,10 +191,7 @@ extension Libp2pHost {
         guard !addresses.isEmpty, self.record?.record.addresses != addresses else { return }
         do {
             let record = try await issuer.issue(addresses)
-            self.state.withLock { state in
-                // Of two that were issued at the same time, the later one counts.
-                if record.record.sequence > state.record?.record.sequence ?? 0 { state.record = record }
-            }
+            self.state.withLock { $0.record = record }
         } catch {
             self.logger.warning("no record of our addresses could be signed: \(error)")
         }

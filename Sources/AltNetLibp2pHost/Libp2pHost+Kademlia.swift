@@ -53,7 +53,7 @@ extension KademliaService {
 
 extension KademliaContact {
     init(_ link: Libp2pLink) {
-        self.init(peer: link.peer, address: link.address, network: link.network)
+        self.init(peer: link.peer, group: link.place.isLocal ? nil : link.networkGroup, network: link.network)
     }
 }
 

@@ -28,10 +28,10 @@ extension Libp2pHost {
     /// A peer says where it sees us. What enough of them agree on becomes part of our record.
     func take(observed: Multiaddress, by link: Libp2pLink) async {
         // Through a proxy, peers see the proxy's address, which is not ours to announce.
-        guard self.configuration.proxy == nil else { return }
+        guard self.configuration.proxy == nil, let place = link.place.address else { return }
         let outcome = self.observed.withLock { state in
             let outcome = state.machine.onObserved(
-                observed, by: link.peer, at: link.address, over: state.name(of: link),
+                observed, by: link.peer, at: place, over: state.name(of: link),
                 link.isInbound ? .inbound : .outbound, now: .now)
             // It may have ended before this was known of it.
             if !link.isOpen { state.close(link) }

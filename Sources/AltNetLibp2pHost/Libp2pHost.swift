@@ -21,7 +21,10 @@ public final class Libp2pHost: Sendable {
 
     struct Running {
         let core: LinkCore
+        let slot: ConnectionSlots.Slot
         let task: Task<Void, Never>
+        /// Closed, and its place is another's.
+        var isDisplaced = false
     }
 
     struct State {
@@ -32,6 +35,8 @@ public final class Libp2pHost: Sendable {
         /// Addresses that enough peers have seen us at.
         var confirmed: [Multiaddress] = []
         var record: CertifiedPeerRecord?
+        /// The last of the runs that sign a record; they go one after the other.
+        var signing: Task<Void, Never>?
         var slots = ConnectionSlots()
         var links: [PeerID: [Libp2pLink]] = [:]
         var running: [UInt64: Running] = [:]
@@ -67,7 +72,9 @@ public final class Libp2pHost: Sendable {
         reference.set(self)
         self.serve(ProtocolName.identify) { [weak self] stream, _ in await self?.answerIdentify(stream) }
         self.serve(ProtocolName.identifyPush) { [weak self] stream, _ in await self?.takePush(stream) }
-        self.serve(ProtocolName.ping) { stream, _ in await PingServer.answer(stream) }
+        self.serve(ProtocolName.ping) { [idleTimeout = configuration.pingIdleTimeout] stream, _ in
+            await PingServer.answer(stream, idleTimeout: idleTimeout)
+        }
     }
 
     // MARK: Listening

@@ -51,7 +51,10 @@ public final class Libp2pLink: Sendable {
     /// Where the peer is: the address that was dialled, or where an inbound connection comes from.
     public let address: Multiaddress
     /// Which network the peer is on with us; `nil` on the open network.
-    public let network: LocalNetwork?
+    public var network: LocalNetwork? { self.place.network }
+    /// Which network group the peer is in; what a name leads to counts, and not the name.
+    public var networkGroup: String { self.place.networkGroup }
+    let place: LinkPlace
     let core: LinkCore
     private struct Seen {
         var identify: IdentifyMessage?
@@ -66,15 +69,14 @@ public final class Libp2pLink: Sendable {
         Seen(pushes: TokenBucket(burst: Libp2pLink.pushes.burst, perSecond: Libp2pLink.pushes.perSecond, now: .now)))
 
     init(
-        core: LinkCore, peer: PeerID, key: PeerPublicKey, isInbound: Bool, address: Multiaddress,
-        network: LocalNetwork?
+        core: LinkCore, peer: PeerID, key: PeerPublicKey, isInbound: Bool, address: Multiaddress, place: LinkPlace
     ) {
         self.core = core
         self.peer = peer
         self.key = key
         self.isInbound = isInbound
         self.address = address
-        self.network = network
+        self.place = place
     }
 
     /// What the peer said of itself last; `nil` before it has.

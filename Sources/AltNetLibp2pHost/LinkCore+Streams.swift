@@ -44,26 +44,20 @@ extension LinkCore {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<[UInt8]?, any Error>) in
                 self.locked { state in
-                    guard var stream = state.streams[id] else {
+                    guard state.streams[id] != nil else {
                         return state.wake(continuation, .failure(StreamReset.byUs))
                     }
-                    if let failure = stream.failure { return state.wake(continuation, .failure(failure)) }
+                    if let failure = state.streams[id]?.failure { return state.wake(continuation, .failure(failure)) }
                     guard !Task.isCancelled else { return state.wake(continuation, .failure(CancellationError())) }
-                    if stream.head < stream.chunks.count {
-                        let chunk = stream.chunks[stream.head]
-                        stream.head += 1
-                        if stream.head == stream.chunks.count {
-                            stream.chunks = []
-                            stream.head = 0
-                        }
-                        state.streams[id] = stream
+                    // Where it is; see `deliver`.
+                    if let chunk = state.streams[id]?.take() {
                         state.wake(continuation, .success(chunk))
                         guard state.failure == nil else { return }
                         self.perform(state.machine.consumed(chunk.count, on: id, now: .now), &state)
-                    } else if stream.isEnded {
+                    } else if state.streams[id]?.isEnded == true {
                         state.wake(continuation, .success(nil))
                     } else {
-                        precondition(stream.reader == nil, "one reader at a time")
+                        precondition(state.streams[id]?.reader == nil, "one reader at a time")
                         state.streams[id]?.reader = continuation
                     }
                 }

@@ -29,6 +29,9 @@ final class LinkCore: Sendable {
     static let drainTime: Duration = .seconds(30)
     /// Bytes that are read and dropped of such a stream.
     static let maximumDrained = 256 * 1_024
+    /// Bytes up to which small pieces that nobody has read yet are put together: each piece costs some dozen bytes beside
+    /// what is in it, and the other side chooses how small they are.
+    static let chunkSize = 16 * 1_024
 
     struct StreamState {
         var chunks: [[UInt8]] = []
@@ -41,6 +44,30 @@ final class LinkCore: Sendable {
         var writer: CheckedContinuation<Void, any Error>?
         /// `nil` while somebody may read; otherwise how many bytes may still be dropped.
         var drain: Int?
+
+        /// Puts bytes behind those that nobody has read yet.
+        mutating func keep(_ bytes: [UInt8]) {
+            let last = self.chunks.count - 1
+            if last >= self.head, self.chunks[last].count + bytes.count <= LinkCore.chunkSize {
+                self.chunks[last] += bytes
+            } else {
+                self.chunks.append(bytes)
+            }
+        }
+
+        /// Takes the first piece that nobody has read yet.
+        mutating func take() -> [UInt8]? {
+            guard self.head < self.chunks.count else { return nil }
+            var chunk: [UInt8] = []
+            swap(&chunk, &self.chunks[self.head])
+            self.head += 1
+            // Now and then, so that each piece is moved once on average, and what was read is not kept.
+            if self.head * 2 >= self.chunks.count {
+                self.chunks.removeFirst(self.head)
+                self.head = 0
+            }
+            return chunk
+        }
     }
 
     /// A piece that waits for the socket to take what was written before.
@@ -52,6 +79,8 @@ final class LinkCore: Sendable {
     struct State {
         var machine: Libp2pConnection
         var connection: StreamConnection?
+        /// The other end of the socket.
+        var socket: Multiaddress?
         var streams: [Libp2pStreamID: StreamState] = [:]
         /// Who waits for the protocol of a stream that it opened.
         var openers: [Libp2pStreamID: CheckedContinuation<String, any Error>] = [:]
@@ -80,6 +109,7 @@ final class LinkCore: Sendable {
     let events: AsyncStream<Event>
     private let continuation: AsyncStream<Event>.Continuation
     private let state: Mutex<State>
+    private let lastHeardNanoseconds = Atomic(MonotonicInstant.now.nanoseconds)
 
     init(_ configuration: Libp2pConnection.Configuration, entropy: NoiseEntropy, writeTimeout: Duration) {
         self.role = configuration.role
@@ -88,6 +118,14 @@ final class LinkCore: Sendable {
         // be opened a second and no more.
         (self.events, self.continuation) = AsyncStream.makeStream()
         self.state = Mutex(State(machine: Libp2pConnection(configuration, entropy: entropy, now: .now)))
+    }
+
+    /// The other end of the socket; `nil` before there is one.
+    var socket: Multiaddress? { self.locked { $0.socket } }
+
+    /// When something came last. Without the lock: the host asks while it holds its own.
+    var lastHeard: MonotonicInstant {
+        MonotonicInstant(nanoseconds: self.lastHeardNanoseconds.load(ordering: .relaxed))
     }
 
     /// Takes the lock, and then wakes up who has to be.
@@ -110,6 +148,7 @@ final class LinkCore: Sendable {
         self.locked { state in
             guard state.failure == nil else { return connection.enqueueClose() }
             state.connection = connection
+            state.socket = connection.socket.flatMap { SocketTarget.multiaddress($0) }
             self.perform(state.machine.start(now: .now), &state)
         }
         connection.readMore()
@@ -119,6 +158,7 @@ final class LinkCore: Sendable {
     func onSocket(_ event: StreamConnection.Event) {
         switch event {
         case .bytes(let bytes):
+            self.lastHeardNanoseconds.store(MonotonicInstant.now.nanoseconds, ordering: .relaxed)
             let connection = self.locked { state -> StreamConnection? in
                 guard state.failure == nil else { return nil }
                 self.perform(state.machine.onBytes(bytes, now: .now), &state)
@@ -241,22 +281,22 @@ final class LinkCore: Sendable {
     private func deliver(
         _ bytes: [UInt8], to id: Libp2pStreamID, _ state: inout State
     ) -> [Libp2pConnection.Directive] {
-        guard var stream = state.streams[id] else { return [] }
-        defer { if state.streams[id] != nil { state.streams[id] = stream } }
-        if let room = stream.drain {
+        guard state.streams[id] != nil else { return [] }
+        if let room = state.streams[id]?.drain {
             guard bytes.count <= room else {
                 state.streams[id] = nil
                 return state.machine.reset(id, now: .now)
             }
-            stream.drain = room - bytes.count
+            state.streams[id]?.drain = room - bytes.count
             return state.machine.consumed(bytes.count, on: id, now: .now)
         }
-        if let reader = stream.reader {
-            stream.reader = nil
+        if let reader = state.streams[id]?.reader {
+            state.streams[id]?.reader = nil
             state.wake(reader, .success(bytes))
             return state.machine.consumed(bytes.count, on: id, now: .now)
         }
-        stream.chunks.append(bytes)
+        // Where it is: a copy of the stream would make this one copy all that is unread, for each frame.
+        state.streams[id]?.keep(bytes)
         return []
     }
 

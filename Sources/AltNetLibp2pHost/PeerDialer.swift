@@ -33,9 +33,9 @@ public struct PeerUnreachable: Error, Sendable, CustomStringConvertible {
 public actor PeerDialer<Link: AnyObject & Sendable> {
     /// How links are made and looked at.
     public struct Operations: Sendable {
-        /// Connects to the peer at the address; returns when the peer has proved who it is. MUST end soon when it is
+        /// Connects to the peer at the address, behind which those sources stand; returns when the peer has proved who it is. MUST end soon when it is
         /// cancelled, and close what it has opened when it throws.
-        public var open: @Sendable (PeerID, Multiaddress) async throws -> Link
+        public var open: @Sendable (PeerID, Multiaddress, AddressSources) async throws -> Link
         /// Closes a link that nobody was given.
         public var close: @Sendable (Link) -> Void
         /// Whether the link can still be used.
@@ -46,7 +46,7 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
         public var onTooSlow: @Sendable (PeerID, Multiaddress) -> Void
 
         public init(
-            open: @escaping @Sendable (PeerID, Multiaddress) async throws -> Link,
+            open: @escaping @Sendable (PeerID, Multiaddress, AddressSources) async throws -> Link,
             close: @escaping @Sendable (Link) -> Void, isOpen: @escaping @Sendable (Link) -> Bool,
             blame: @escaping @Sendable (any Error) -> Dialing.AttemptFailure,
             onTooSlow: @escaping @Sendable (PeerID, Multiaddress) -> Void
@@ -192,9 +192,10 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
 
     private func open(_ attempt: Dialing.AttemptID, _ peer: PeerID, _ address: Multiaddress) {
         let open = self.operations.open
+        let sources = self.machine.sources(of: attempt)
         let task = Task {
             do {
-                let link = try await open(peer, address)
+                let link = try await open(peer, address, sources)
                 self.connected(attempt, peer, link)
             } catch {
                 self.failed(attempt, peer, address, error)

@@ -51,14 +51,20 @@ public enum PeerKeyFile {
     private static func create(_ path: String) throws(Problem) -> PeerPrivateKey {
         let key = Self.random()
         // Written under another name first, so that a crash leaves no half key behind.
-        let temporary = path + ".new"
-        unlink(temporary)
+        // Of its own, as another process may do the same now.
+        let temporary = "\(path).\(getpid()).\(UInt64.random(in: 0 ... .max)).new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.failure("create", temporary) }
         let bytes = key.protobuf
         let isWritten = write(descriptor, bytes, bytes.count) == bytes.count && fsync(descriptor) == 0
         close(descriptor)
-        guard isWritten, rename(temporary, path) == 0 else { throw Self.failure("write", path) }
+        defer { unlink(temporary) }
+        guard isWritten else { throw Self.failure("write", path) }
+        // Not renamed: who comes second takes the key that is there, and both are the same node.
+        guard link(temporary, path) == 0 else {
+            guard errno == EEXIST else { throw Self.failure("write", path) }
+            return try Self.load(path)
+        }
         // The new name is on the disk when its directory is.
         let slash = path.lastIndex(of: "/")
         let parent = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."

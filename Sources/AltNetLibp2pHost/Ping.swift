@@ -6,13 +6,14 @@ internal import AltNetTransport
 
 /// Answers libp2p's pings.
 enum PingServer {
-    static func answer(_ stream: Libp2pStream) async {
+    /// - Parameter idleTimeout: how long the next ping may take to come.
+    static func answer(_ stream: Libp2pStream, idleTimeout: Duration) async {
         guard stream.link.takePingStream() else { return stream.reset() }
         defer { stream.link.releasePingStream() }
         var bucket = TokenBucket(burst: PingProtocol.burst, perSecond: PingProtocol.perSecond, now: .now)
         var waiting: [UInt8] = []
         do {
-            while let bytes = try await stream.read() {
+            while let bytes = try await withTimeLimit(idleTimeout, { try await stream.read() }) {
                 waiting += bytes
                 while waiting.count >= PingProtocol.size {
                     guard bucket.take(now: .now) else { return stream.reset() }

@@ -2,6 +2,7 @@
 
 internal import AltNetPeerRecords
 internal import AltNetTransport
+internal import Glibc
 
 /// From multiaddresses to what sockets and proxies understand, and back.
 enum SocketTarget {
@@ -24,6 +25,15 @@ enum SocketTarget {
                 throw .undialable("\(address) names no host")
             }
             host = String(parts[index + 1])
+            // Judged without the zone, which says nothing of where the address leads. Linux takes an unspecified address
+            // for this machine's own.
+            let reach = (try? Multiaddress(text: "/\(parts[index])/\(host)"))?.reach ?? .nowhere
+            guard reach != .nowhere else {
+                throw .undialable("\(address) leads nowhere that can be connected to: \(host) names no machine")
+            }
+            guard index == 0 || reach == .linkLocal else {
+                throw .undialable("\(address) has a zone, which only link-local addresses have")
+            }
         case .name(let name, _):
             // RFC 7686: names of hidden services are no matter of DNS, and asking for one tells the resolver of it.
             let last = name.lowercased().split(separator: ".").last
@@ -31,6 +41,9 @@ enum SocketTarget {
                 throw .undialable("\(address) needs a SOCKS5 proxy of Tor, and none is configured")
             }
             guard last != "i2p" else { throw .undialable("\(address) is in I2P, which this host does not speak") }
+            guard !Self.isNumeric(name) else {
+                throw .undialable("\(address) has a number in the place of a name")
+            }
             host = name
         case .onion3:
             guard hasProxy else { throw .undialable("\(address) needs a SOCKS5 proxy of Tor, and none is configured") }
@@ -41,6 +54,27 @@ enum SocketTarget {
             throw .undialable("\(address) names no host that can be connected to")
         }
         return target
+    }
+
+    /// Which IP addresses may be connected to for an address; `nil` where it holds one itself, which was looked at.
+    ///
+    /// - Parameter takesPrivate: also lets names lead to this machine and to private networks.
+    static func check(of address: Multiaddress, takesPrivate: Bool) -> (@Sendable (String) -> Bool)? {
+        guard case .name? = address.endpoint?.host else { return nil }
+        return { found in
+            switch Self.multiaddress(HostAndPort(host: found, port: 1))?.reach {
+            case .global, .overlay: true
+            case .loopback, .linkLocal, .privateRange: takesPrivate
+            case .name, .nowhere, nil: false
+            }
+        }
+    }
+
+    /// Whether resolvers take a name for an IP address, also in the forms of old: `127.1`, `0x7f000001`.
+    private static func isNumeric(_ name: String) -> Bool {
+        var four = in_addr()
+        var six = in6_addr()
+        return inet_aton(name, &four) != 0 || inet_pton(AF_INET6, name, &six) == 1
     }
 
     /// Where to listen for an address: `/ip4/…/tcp/…` or `/ip6/…/tcp/…`, port 0 included.

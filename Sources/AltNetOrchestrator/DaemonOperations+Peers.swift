@@ -17,7 +17,8 @@ extension DaemonOperations {
             let page = try store.list(after: start, limit: limit, now: now)
             return PeerListReport(
                 peers: page.peers.map(PeerReport.init), total: try store.counts().peers,
-                next: page.next?.description)
+                next: page.next?.description,
+                damaged: page.damaged.isEmpty ? nil : page.damaged.map(\.description))
         }
     }
 
@@ -30,7 +31,11 @@ extension DaemonOperations {
         let peer = try Self.peerID(id)
         guard let address else { return try await self.ask { store, _ in try store.forget(peer) } }
         let place = try Self.multiaddress(address)
-        return try await self.ask { store, now in try store.forget(place.withoutPeerID, of: peer, now: now) }
+        // The store takes the peer's own id away; the address of another one is not this one's without it.
+        if let named = place.peerID, named != peer {
+            throw ControlRefusal(.badRequest, "the address leads to another peer, \(named)")
+        }
+        return try await self.ask { store, now in try store.forget(place, of: peer, now: now) }
     }
 
     func addPeers(_ additions: [PeerAddition]) async throws(ControlRefusal) -> [PeerAdditionReport] {

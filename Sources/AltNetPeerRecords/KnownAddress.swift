@@ -50,7 +50,8 @@ public struct KnownPeer: Hashable, Sendable {
     public let id: PeerID
     /// The newest record that the peer signed.
     public let record: CertifiedPeerRecord?
-    /// Those that have not expired, of all networks: dial only ``addresses(on:)``.
+    /// Those that have not expired, of all networks, the best first: dial only ``addresses(on:)``. None when all addresses
+    /// of the record were left out.
     public let addresses: [KnownAddress]
 
     public init(id: PeerID, record: CertifiedPeerRecord?, addresses: [KnownAddress]) {

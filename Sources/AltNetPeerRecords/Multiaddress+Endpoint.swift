@@ -136,6 +136,16 @@ extension Multiaddress {
     /// Whether the address leads to different machines on different networks.
     public var isAmbiguous: Bool { self.reach.isAmbiguous }
 
+    /// Whether it begins with an IP address that no machine has: unspecified, multicast, or reserved.
+    public var isNobodys: Bool {
+        var parts = self.parts
+        return switch parts.following() {
+        case let part? where part.code == Code.ip4: Self.reach(ip4: part.value) == .nowhere
+        case let part? where part.code == Code.ip6: Self.reach(ip6: part.value) == .nowhere
+        default: false
+        }
+    }
+
     /// IANA's registry of special-purpose IPv4 addresses. Ranges for documentation stay global: tests use them.
     private static func reach(ip4 bytes: ArraySlice<UInt8>) -> Reach {
         let start = bytes.startIndex

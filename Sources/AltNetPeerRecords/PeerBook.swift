@@ -78,6 +78,8 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
         case pastRecord
         /// Another record with the same sequence number is known.
         case sameSequence
+        /// The record has the highest sequence number there is (2^64 - 1), so that nothing could ever replace it.
+        case lastSequence
         /// Plain addresses without a source, or with one that only a record or a connection gives.
         case badSource
         /// No address at all.
@@ -88,6 +90,8 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
         case addressOfOtherPeer
         /// An address of a private range, and nobody said of which network.
         case unknownNetwork
+        /// An IP address that no machine has: unspecified, multicast or reserved.
+        case nowhere
         /// The operator's filter keeps such addresses out.
         case filtered
         /// The lifetime is zero or negative.
@@ -96,6 +100,8 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
         case noRoom
         /// Nobody told of this address, so that it cannot have failed.
         case unknownAddress
+        /// What the store holds of the peer is not what was written: the peer has to be forgotten first.
+        case damaged
         /// More news is waiting than the store takes.
         case overloaded
     }

@@ -22,6 +22,7 @@ extension PeerEntry {
         static let record: UInt8 = 2
         static let boundRecord: UInt8 = 4
         static let homelessRecord: UInt8 = 8
+        static let leftOut: UInt8 = 16
     }
 
     /// The row's bytes.
@@ -36,6 +37,7 @@ extension PeerEntry {
             case .on: flags |= Flag.boundRecord
             case .nowhere: flags |= Flag.homelessRecord
             }
+            if record.leftOutUntil != nil { flags |= Flag.leftOut }
         }
         writer.bytes.appendLittleEndian(UInt32(0))
         writer.bytes.append(Self.version)
@@ -48,6 +50,7 @@ extension PeerEntry {
         if let record = self.record {
             writer.blob(record.envelope)
             if case .on(let network) = record.reach { writer.blob(Array(network.name.utf8)) }
+            if let leftOutUntil = record.leftOutUntil { writer.time(leftOutUntil) }
         }
         writer.number(UInt64(self.addresses.count))
         for address in self.addresses { address.write(to: &writer) }
@@ -77,7 +80,9 @@ extension PeerEntry {
                 } else {
                     flags & Flag.homelessRecord != 0 ? .nowhere : .anywhere
                 }
-            self.record = StoredRecord(envelope: envelope, reach: reach)
+            self.record = StoredRecord(
+                envelope: envelope, reach: reach,
+                leftOutUntil: flags & Flag.leftOut == 0 ? nil : try reader.time())
         }
         let count = try reader.number()
         guard count <= PeerRules.maximumAddresses else { throw EntryDamaged() }

@@ -61,7 +61,7 @@ public final class MemoryPeerStore: PeerStoring {
             let peers = try ids.compactMap {
                 try state.table.rows[$0]?.entry.known($0, now: now, filter: self.settings.filter)
             }
-            return PeerPage(peers: peers, next: ids.count < limit ? nil : ids.last)
+            return PeerPage(peers: peers, damaged: [], next: ids.count < limit ? nil : ids.last)
         }
     }
 

@@ -20,6 +20,11 @@ extension PeerEntry {
     /// Takes a verified record.
     mutating func onRecord(_ certified: CertifiedPeerRecord, of peer: PeerID, _ context: NewsContext) -> NewsOutcome {
         let record = certified.record
+        guard record.sequence < .max else {
+            return .refused(
+                PeerNewsRefusal(
+                    .lastSequence, "the record has the highest number there is, so that nothing could ever replace it"))
+        }
         if let known = self.sequence {
             guard record.sequence >= known else {
                 return .refused(
@@ -38,13 +43,11 @@ extension PeerEntry {
         self.record = StoredRecord(envelope: certified.envelope, reach: Self.reach(record, context.learnedOn))
         let result = self.addCertified(record, of: peer, context)
         self.addresses.removeAll { $0.sources.isEmpty }
-        if self.addresses.isEmpty {
+        if record.addresses.isEmpty, self.addresses.isEmpty {
             self.record = nil
             // Of a peer that was unknown, nothing would be kept but a number.
             if isNew {
-                return .refused(
-                    result.leftOut.first?.refusal
-                        ?? PeerNewsRefusal(.noAddress, "the record of an unknown peer holds no address"))
+                return .refused(PeerNewsRefusal(.noAddress, "the record of an unknown peer holds no address"))
             }
         }
         self.rememberSequence(context.now)
@@ -65,7 +68,8 @@ extension PeerEntry {
                     .sameSequence, "another record with the number \(certified.record.sequence) is known"))
         }
         let before = self
-        if stored.reach != .anywhere, let network = context.learnedOn { self.record?.reach = .on(network) }
+        // Where it was heard first stays: its addresses mean other machines wherever else somebody repeats it.
+        if stored.reach == .nowhere, let network = context.learnedOn { self.record?.reach = .on(network) }
         let result = self.addCertified(certified.record, of: peer, context)
         guard self != before else { return .unchanged }
         self.rememberSequence(context.now)
@@ -75,8 +79,14 @@ extension PeerEntry {
     private mutating func addCertified(
         _ record: PeerRecord, of peer: PeerID, _ context: NewsContext
     ) -> (isChanged: Bool, leftOut: [LeftOutAddress]) {
-        self.add(
-            record.addresses, of: peer, sources: .certified, expiry: context.now + PeerRules.recordLifetime, context)
+        let expiry = context.now + PeerRules.recordLifetime
+        let result = self.add(record.addresses, of: peer, sources: .certified, expiry: expiry, context)
+        // Those that are left out keep the record alive like those that are kept.
+        let known = self.record?.leftOutUntil
+        if !result.leftOut.isEmpty, known.map({ expiry > $0 + PeerRules.refreshInterval }) ?? true {
+            self.record?.leftOutUntil = expiry
+        }
+        return result
     }
 
     private static func reach(_ record: PeerRecord, _ learnedOn: LocalNetwork?) -> RecordReach {
@@ -87,7 +97,7 @@ extension PeerEntry {
     /// A number outlives the last address.
     mutating func rememberSequence(_ now: WallClockTime) {
         guard self.sequence != nil else { return }
-        let last = max(self.addresses.map(\.expiry).max() ?? now, now)
+        let last = max(self.lastExpiry ?? now, now)
         self.sequenceUntil = max(self.sequenceUntil, last + PeerRules.sequenceMemory)
     }
 
@@ -154,6 +164,7 @@ extension PeerEntry {
         _ address: Multiaddress, sources: AddressSources, expiry: WallClockTime, _ context: NewsContext
     ) throws(PeerNewsRefusal) -> Bool {
         let isUsers = sources.contains(.user)
+        try Self.checkSomebodys(address)
         if !isUsers, let refusal = context.filter.refusal(address) { throw refusal }
         let isAmbiguous = address.isAmbiguous
         guard !isAmbiguous || context.learnedOn != nil || isUsers else { throw Self.unknownNetwork }
@@ -168,6 +179,12 @@ extension PeerEntry {
             heardUntil: sources == .certified ? context.now : expiry)
         try self.insert(entry, context.now)
         return true
+    }
+
+    private static func checkSomebodys(_ address: Multiaddress) throws(PeerNewsRefusal) {
+        guard !address.isNobodys else {
+            throw PeerNewsRefusal(.nowhere, "no machine has such an IP address: unspecified, multicast or reserved")
+        }
     }
 
     private static let unknownNetwork = PeerNewsRefusal(
@@ -206,7 +223,7 @@ extension PeerEntry {
     }
 
     private func checkUserRoom() throws(PeerNewsRefusal) {
-        guard self.addresses.count(where: { $0.sources.contains(.user) }) < PeerRules.maximumUserAddresses else {
+        guard self.userAddresses < PeerRules.maximumUserAddresses else {
             throw PeerNewsRefusal(
                 .noRoom, "a peer can have \(PeerRules.maximumUserAddresses) addresses that you typed; forget one")
         }
@@ -222,6 +239,7 @@ extension PeerEntry {
             let address = try Self.plain(address, of: peer)
             var index = self.tried(address, context.learnedOn)
             if index == nil {
+                try Self.checkSomebodys(address)
                 let isAmbiguous = address.isAmbiguous
                 guard !isAmbiguous || context.learnedOn != nil else { throw Self.unknownNetwork }
                 var entry = AddressEntry(

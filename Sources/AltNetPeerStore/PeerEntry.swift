@@ -11,7 +11,7 @@ struct AddressEntry: Hashable, Sendable {
     let network: LocalNetwork?
     /// The bucket of whoever told it first.
     let teller: UInt16
-    let firstSeen: WallClockTime
+    var firstSeen: WallClockTime
     var sources: AddressSources
     var lastSeen: WallClockTime
     /// Until when the newest record vouches for it; nil when it does not.
@@ -33,12 +33,49 @@ struct AddressEntry: Hashable, Sendable {
         self.lastSuccess.map { $0 + PeerRules.provenLifetime > now } ?? false
     }
 
+    private var longestHeard: Duration {
+        self.lastSuccess == nil ? PeerRules.maximumLifetime : PeerRules.provenLifetime
+    }
+
+    /// Whether it can have been written by a clock like this one.
+    func isPossible(_ now: WallClockTime) -> Bool {
+        self.lastSeen <= now && self.heardUntil <= now + self.longestHeard
+            && self.lastSuccess ?? now <= now && self.lastFailure ?? now <= now
+            && self.certifiedUntil ?? now <= now + PeerRules.recordLifetime
+    }
+
+    /// Brings times from a clock that was ahead down to what can have been.
+    mutating func correct(_ now: WallClockTime) {
+        self.firstSeen = min(self.firstSeen, now)
+        self.lastSeen = min(self.lastSeen, now)
+        self.heardUntil = min(self.heardUntil, now + self.longestHeard)
+        self.certifiedUntil = self.certifiedUntil.map { min($0, now + PeerRules.recordLifetime) }
+        self.lastSuccess = self.lastSuccess.map { min($0, now) }
+        self.lastFailure = self.lastFailure.map { min($0, now) }
+    }
+
     /// Which address makes room for which: only a lower one for a higher one.
     func rank(_ now: WallClockTime) -> AddressRank {
         if self.sources.contains(.user) { return .user }
         if self.sources.contains(.certified) { return .certified }
         if self.isProven(now) { return .proven }
         return self.sources.contains(.identify) ? .identify : .hearsay
+    }
+
+    /// Where it stands among the addresses to dial: lower ones first.
+    func dialRank(_ now: WallClockTime) -> DialRank {
+        let isProven = self.isProven(now)
+        let group: DialRank.Group =
+            if self.sources.contains(.user) {
+                .user
+            } else if isProven {
+                .proven
+            } else if self.sources.contains(.certified) {
+                .certified
+            } else {
+                self.sources.contains(.identify) ? .identify : .hearsay
+            }
+        return DialRank(group: group, lastSuccess: isProven ? self.lastSuccess : nil, failures: self.failures)
     }
 
     var known: KnownAddress {
@@ -56,6 +93,29 @@ enum AddressRank: Int, Comparable, Sendable {
     static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
+/// Which address of a peer is dialled first. Whoever asks may look at the first few addresses only, so that a signed
+/// record full of dead addresses must not hide what the operator typed or where we reached the peer.
+struct DialRank: Comparable, Sendable {
+    /// From the first.
+    enum Group: Int, Sendable {
+        case user, proven, certified, identify, hearsay
+    }
+
+    let group: Group
+    /// While it counts as proof.
+    let lastSuccess: WallClockTime?
+    let failures: Int
+
+    static func < (left: Self, right: Self) -> Bool {
+        guard left.group == right.group else { return left.group.rawValue < right.group.rawValue }
+        guard left.lastSuccess == right.lastSuccess else {
+            guard let last = left.lastSuccess, let other = right.lastSuccess else { return left.lastSuccess != nil }
+            return last > other
+        }
+        return left.failures < right.failures
+    }
+}
+
 /// Where the sealed record of a peer may be told.
 enum RecordReach: Hashable, Sendable {
     /// It holds no ambiguous address.
@@ -70,6 +130,9 @@ enum RecordReach: Hashable, Sendable {
 struct StoredRecord: Hashable, Sendable {
     let envelope: [UInt8]
     var reach: RecordReach
+    /// Until when it vouches for addresses that were left out; nil when there are none. They expire like the others, so
+    /// that the record outlives a filter.
+    var leftOutUntil: WallClockTime?
 }
 
 /// How well a peer is known, from the least; only peers of the first kind are ever evicted.
@@ -81,7 +144,7 @@ enum Standing: UInt8, Hashable, Sendable {
 struct PeerEntry: Hashable, Sendable {
     /// The bucket of whoever first told of this peer.
     let teller: UInt16
-    /// The newest record; there is none without an address.
+    /// The newest record; there is none without an address, which may be one that was left out.
     var record: StoredRecord?
     /// The highest sequence number of a record that was accepted. Survives the record.
     var sequence: UInt64?
@@ -98,19 +161,33 @@ struct PeerEntry: Hashable, Sendable {
 
     /// Removes what has expired, and with the last address the record.
     mutating func prune(_ now: WallClockTime) {
-        // A clock that was ahead when something was learned must not keep it for ever.
-        let latest = now + PeerRules.provenLifetime
-        if self.addresses.contains(where: { !$0.isLive(now) || $0.expiry > latest }) {
-            self.addresses.removeAll { !$0.isLive(now) }
-            for index in self.addresses.indices {
-                self.addresses[index].heardUntil = min(self.addresses[index].heardUntil, latest)
-                self.addresses[index].certifiedUntil = self.addresses[index].certifiedUntil.map { min($0, latest) }
-            }
-        }
+        self.correct(now)
+        if self.addresses.contains(where: { !$0.isLive(now) }) { self.addresses.removeAll { !$0.isLive(now) } }
         guard self.addresses.isEmpty else { return }
+        if let until = self.record?.leftOutUntil, until > now { return }
         self.record = nil
         if self.sequenceUntil <= now { self.sequence = nil }
     }
+
+    /// A clock that was ahead when something was learned must not keep it longer than one that was right.
+    private mutating func correct(_ now: WallClockTime) {
+        guard now >= PeerRules.earliestClock else { return }
+        for index in self.addresses.indices where !self.addresses[index].isPossible(now) {
+            self.addresses[index].correct(now)
+        }
+        self.sequenceUntil = min(self.sequenceUntil, now + PeerRules.longestDue)
+        if let until = self.record?.leftOutUntil {
+            self.record?.leftOutUntil = min(until, now + PeerRules.recordLifetime)
+        }
+    }
+
+    /// When the last address expires, of those that are kept and those that the record vouches for.
+    var lastExpiry: WallClockTime? {
+        (self.addresses.map(\.expiry) + [self.record?.leftOutUntil].compactMap { $0 }).max()
+    }
+
+    /// How many addresses the operator typed.
+    var userAddresses: Int { self.addresses.count { $0.sources.contains(.user) } }
 
     /// What it would be, if there is room for it.
     func standing(_ now: WallClockTime) -> Standing {
@@ -128,21 +205,35 @@ struct PeerEntry: Hashable, Sendable {
         switch self.standing(now) {
         case .user: nil
         case .proven: self.addresses.compactMap(\.lastSuccess).max().map { $0 + PeerRules.provenLifetime }
-        case .unproven: self.addresses.map(\.expiry).max() ?? self.sequenceUntil
+        case .unproven: self.lastExpiry ?? self.sequenceUntil
         }
     }
 
     /// The live entry as others see it; nil when nothing is known but a sequence number.
     func known(
         _ id: PeerID, now: WallClockTime, filter: AddressFilter
-    ) throws(PeerRecordError) -> KnownPeer? {
+    ) throws(EntryDamaged) -> KnownPeer? {
         var live = self
         live.prune(now)
-        guard !live.addresses.isEmpty else { return nil }
+        guard !live.addresses.isEmpty || live.record != nil else { return nil }
         var record: CertifiedPeerRecord?
-        if let stored = live.record { record = try CertifiedPeerRecord(verifiedBefore: stored.envelope) }
-        return KnownPeer(
-            id: id, record: record, addresses: live.addresses.filter { filter.allows($0) }.map(\.known))
+        if let stored = live.record {
+            record = try? CertifiedPeerRecord(verifiedBefore: stored.envelope)
+            guard record != nil else { throw EntryDamaged(peer: id) }
+        }
+        let ranked = Self.sorted(live.addresses.filter { filter.allows($0) }) { $0.dialRank(now) }
+        return KnownPeer(id: id, record: record, addresses: ranked.map(\.known))
+    }
+
+    /// Lower ranks first; those of the same rank as they came.
+    private static func sorted<Rank: Comparable>(
+        _ entries: [AddressEntry], by rank: (AddressEntry) -> Rank
+    ) -> [AddressEntry] {
+        guard entries.count > 1 else { return entries }
+        let ranked = entries.enumerated().map { (rank: rank($1), position: $0, entry: $1) }
+        return ranked.sorted { left, right in
+            left.rank == right.rank ? left.position < right.position : left.rank < right.rank
+        }.map(\.entry)
     }
 
     /// Sources whose word may be passed on. Not what the operator typed, what was given to us alone, or what we found
@@ -168,10 +259,14 @@ struct PeerEntry: Hashable, Sendable {
             return !entry.sources.contains(.user) || !entry.address.isAmbiguous
         }
         guard envelope != nil || !told.isEmpty else { return nil }
-        var addresses: [Multiaddress] = []
-        addresses.reserveCapacity(told.count)
-        for entry in told where entry.sources.contains(.certified) { addresses.append(entry.address) }
-        for entry in told where !entry.sources.contains(.certified) { addresses.append(entry.address) }
-        return PeerHandout(id: id, envelope: envelope, addresses: addresses)
+        // By what others said and by failures alone: what the operator typed and where we succeeded would tell whom we
+        // know.
+        let ranked = Self.sorted(told) { entry in
+            let group: DialRank.Group =
+                entry.sources.contains(.certified)
+                ? .certified : entry.sources.contains(.identify) ? .identify : .hearsay
+            return DialRank(group: group, lastSuccess: nil, failures: entry.failures)
+        }
+        return PeerHandout(id: id, envelope: envelope, addresses: ranked.map(\.address))
     }
 }

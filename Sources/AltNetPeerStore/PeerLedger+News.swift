@@ -66,12 +66,25 @@ extension PeerNews {
 }
 
 extension PeerLedger {
-    /// Lets one piece of news change the table.
+    /// Lets one piece of news change the table. That of a peer whose row is damaged is refused, so that it stops no other.
     mutating func learn(
         _ news: CheckedNews, now: WallClockTime, filter: AddressFilter, in table: inout some PeerTable
     ) throws -> NewsOutcome {
         if case .refused(let refusal) = news { return .refused(refusal) }
         guard let peer = news.peer else { return .unchanged }
+        do {
+            return try self.learn(news, of: peer, now: now, filter: filter, in: &table)
+        } catch let error as EntryDamaged where error.peer == peer {
+            return .refused(
+                PeerNewsRefusal(
+                    .damaged, "what the peer store holds of \(peer) is not what was written; forget that peer"))
+        }
+    }
+
+    private mutating func learn(
+        _ news: CheckedNews, of peer: PeerID, now: WallClockTime, filter: AddressFilter,
+        in table: inout some PeerTable
+    ) throws -> NewsOutcome {
         let context = NewsContext(
             now: now, teller: self.teller(of: news), learnedOn: news.learnedOn, filter: filter)
         let was = try table.row(of: peer)
@@ -105,13 +118,12 @@ extension PeerLedger {
         return true
     }
 
-    /// Takes away what has expired of a peer; says whether there was anything.
+    /// Takes away what has expired of a peer, and corrects times from a clock that was ahead; says whether there was anything.
     mutating func sweep(_ peer: PeerID, now: WallClockTime, in table: inout some PeerTable) throws -> Bool {
-        guard let was = try table.row(of: peer), let due = was.place.due, due <= now else { return false }
+        guard let was = try table.row(of: peer), Place.isDue(was.place.due, now) else { return false }
         var entry = was.entry
         entry.prune(now)
-        _ = try self.settle(entry, of: peer, was: was, now: now, in: &table)
-        return true
+        return try self.settle(entry, of: peer, was: was, now: now, in: &table) == nil
     }
 
     private func teller(of news: CheckedNews) -> UInt16 {

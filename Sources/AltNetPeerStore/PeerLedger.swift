@@ -14,6 +14,12 @@ struct Place: Hashable, Sendable {
     var units: Int
     /// When a sweep has to look at it again; nil: never.
     var due: WallClockTime?
+
+    /// Whether a sweep has to look at it now: also when the time was written by a clock that was ahead.
+    static func isDue(_ due: WallClockTime?, _ now: WallClockTime) -> Bool {
+        guard let due else { return false }
+        return due <= now || now >= PeerRules.earliestClock && due > now + PeerRules.longestDue
+    }
 }
 
 /// A peer as it stands in a table.
@@ -62,6 +68,8 @@ struct PeerLedger: Hashable, Sendable {
 
     /// The room of what the operator typed; beyond it, typing is refused.
     var userCapacity: Int { max(1, self.capacity / 10) }
+    /// Up to where entries of the operator's peers may grow by what others say.
+    var userGrowthCapacity: Int { max(1, self.userCapacity / 2) }
     /// The room of peers that we reached; beyond it, they are as good as others.
     var provenCapacity: Int { max(1, self.capacity / 2) }
     /// Of these, those of one bucket, so that one address with many keys is no more than one of many.
@@ -132,7 +140,7 @@ struct PeerLedger: Hashable, Sendable {
         if let was { self.count(was.place, sign: -1) }
         var isSettled = false
         defer { if !isSettled, let was { self.count(was.place) } }
-        switch self.standing(entry, units, was?.place, now) {
+        switch self.standing(entry, units, was, now) {
         case .unproven: break
         case .proven(let bucket): (place.standing, place.bucket) = (.proven, bucket)
         case .user: (place.standing, place.bucket) = (.user, 0)
@@ -162,19 +170,30 @@ struct PeerLedger: Hashable, Sendable {
     }
 
     /// What the entry may be, with the peer itself not counted.
-    private func standing(_ entry: PeerEntry, _ units: Int, _ was: Place?, _ now: WallClockTime) -> Grant {
+    private func standing(_ entry: PeerEntry, _ units: Int, _ was: PeerRow?, _ now: WallClockTime) -> Grant {
         switch entry.standing(now) {
         case .unproven: return .unproven
         case .proven:
-            if let was, was.standing == .proven { return .proven(bucket: was.bucket) }
+            if let place = was?.place, place.standing == .proven {
+                // Refused rather than made evictable: third parties can make an entry grow.
+                guard units <= place.units || self.isRoomForProven(units, place.bucket) else {
+                    return .refused(Self.noRoomToGrow)
+                }
+                return .proven(bucket: place.bucket)
+            }
             guard let proof = entry.proof(now) else { return .unproven }
             let bucket = self.bucket(proof.address.networkGroup)
-            guard self.units[Int(Standing.proven.rawValue)] + units <= self.provenCapacity,
-                self.proven[Int(bucket)] + units <= self.provenBucketCapacity
-            else { return .unproven }
-            return .proven(bucket: bucket)
+            return self.isRoomForProven(units, bucket) ? .proven(bucket: bucket) : .unproven
         case .user:
-            guard was?.standing == .user || self.units[Int(Standing.user.rawValue)] + units <= self.userCapacity else {
+            let taken = self.units[Int(Standing.user.rawValue)] + units
+            if let was, was.place.standing == .user {
+                if units <= was.place.units { return .user }
+                // What others say must not take the room for what the operator still wants to type.
+                guard entry.userAddresses > was.entry.userAddresses || taken <= self.userGrowthCapacity else {
+                    return .refused(Self.noRoomToGrow)
+                }
+            }
+            guard taken <= self.userCapacity else {
                 return .refused(
                     PeerNewsRefusal(
                         .noRoom, "no more than \(self.userCapacity) peers that you typed are kept; forget some"))
@@ -182,6 +201,14 @@ struct PeerLedger: Hashable, Sendable {
             return .user
         }
     }
+
+    private func isRoomForProven(_ units: Int, _ bucket: UInt16) -> Bool {
+        self.units[Int(Standing.proven.rawValue)] + units <= self.provenCapacity
+            && self.proven[Int(bucket)] + units <= self.provenBucketCapacity
+    }
+
+    private static let noRoomToGrow = PeerNewsRefusal(
+        .noRoom, "the peer store has no room for more about peers that are never evicted")
 
     /// Evicts until the newcomer fits. An unproven one takes room only from buckets that hold more than its own.
     private mutating func makeRoom(

@@ -24,6 +24,11 @@ public enum PeerRules {
     /// How long the sequence number of a record is remembered after the record was scrapped, so that nobody can bring
     /// back an older one that the peer had replaced.
     public static let sequenceMemory = Duration.seconds(30 * 86_400)
+    /// Nothing is due later than this from now: what says so was written when the clock was ahead.
+    public static let longestDue = PeerRules.provenLifetime + PeerRules.sequenceMemory
+    /// A clock before this, the first of January 2025, was not set yet (machines without a battery start in 1970): times
+    /// are not corrected by it, since that would make everything look long expired once it is set.
+    public static let earliestClock = WallClockTime(seconds: 1_735_689_600)
     /// The same news again within this time is not written again.
     public static let refreshInterval = Duration.seconds(600)
     /// Longer latencies are taken for this.

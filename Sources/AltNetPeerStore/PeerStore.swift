@@ -156,7 +156,14 @@ public final class PeerStore: PeerStoring {
         try Self.check(peers)
         return try self.read { database in
             let entries = try PeerTableRows.entries(database, of: peers)
-            return try peers.compactMap { try entries[$0]?.known($0, now: now, filter: self.filter) }
+            return try peers.compactMap { peer in
+                do throws(EntryDamaged) {
+                    return try entries[peer]?.known(peer, now: now, filter: self.filter)
+                } catch {
+                    guard peers.count > 1 else { throw error }
+                    return nil
+                }
+            }
         }
     }
 
@@ -174,8 +181,16 @@ public final class PeerStore: PeerStoring {
         let limit = Self.page(limit)
         return try self.read { database in
             let rows = try PeerTableRows.page(database, after: peer, limit: limit)
-            let peers = try rows.compactMap { try $0.entry.known($0.id, now: now, filter: self.filter) }
-            return PeerPage(peers: peers, next: rows.count < limit ? nil : rows.last?.id)
+            var (peers, damaged): ([KnownPeer], [PeerID]) = ([], [])
+            for row in rows {
+                do throws(EntryDamaged) {
+                    guard let entry = row.entry else { throw EntryDamaged() }
+                    if let peer = try entry.known(row.id, now: now, filter: self.filter) { peers.append(peer) }
+                } catch {
+                    damaged.append(row.id)
+                }
+            }
+            return PeerPage(peers: peers, damaged: damaged, next: rows.count < limit ? nil : rows.last?.id)
         }
     }
 
@@ -200,8 +215,8 @@ public final class PeerStore: PeerStoring {
         return try self.write(isUsers: news.contains(where: \.isUsers)) { database, state in
             var table = PeerTableRows(database)
             try table.load(news.compactMap(\.peer))
-            let checked = try news.map { item in
-                CheckedNews(item, known: try item.peer.flatMap { try table.row(of: $0)?.entry.record?.envelope })
+            let checked = news.map { item in
+                CheckedNews(item, known: item.peer.flatMap { try? table.row(of: $0)?.entry.record?.envelope })
             }
             try table.load(checked.compactMap(\.peer))
             return try checked.map { try state.ledger.learn($0, now: now, filter: self.filter, in: &table) }
@@ -235,9 +250,17 @@ public final class PeerStore: PeerStoring {
             let (due, last) = try PeerTableRows.due(database, after: state.swept, limit: limit, now: now)
             var table = PeerTableRows(database)
             try table.load(due)
-            for peer in due { _ = try state.ledger.sweep(peer, now: now, in: &table) }
+            var changed = 0
+            for peer in due {
+                do {
+                    if try state.ledger.sweep(peer, now: now, in: &table) { changed += 1 }
+                } catch let error as EntryDamaged where error.peer == peer {
+                    // The sweep goes on behind it. Whoever lists or asks is told of it.
+                    continue
+                }
+            }
             state.swept = last
-            return due.count
+            return changed
         }
     }
 

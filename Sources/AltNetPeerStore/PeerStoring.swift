@@ -62,6 +62,8 @@ public struct PeerCounts: Hashable, Sendable {
 public struct PeerPage: Hashable, Sendable {
     /// In the order of their ids.
     public let peers: [KnownPeer]
+    /// Peers whose rows are not what was written: they can be forgotten.
+    public let damaged: [PeerID]
     /// Where the next page begins; nil after the last.
     public let next: PeerID?
 }
@@ -70,13 +72,15 @@ public struct PeerPage: Hashable, Sendable {
 ///
 /// Calls wait for the disk and for each other. The clock is the caller's. ``StoredPeerBook`` makes a `PeerBook` of it.
 public protocol PeerStoring: Sendable {
-    /// What is known of those peers: one query for all, in the order asked. Unknown ones are missing.
+    /// What is known of those peers: one query for all, in the order asked. Unknown ones are missing, and so are damaged
+    /// ones, unless only one peer was asked for: then the error says so.
     func known(_ peers: [PeerID], now: WallClockTime) throws(PeerStoreError) -> [KnownPeer]
-    /// What may be told about those peers to somebody on that network: one query for all, in the order asked.
+    /// What may be told about those peers to somebody on that network: one query for all, in the order asked. Damaged ones
+    /// as in ``known(_:now:)``.
     func handout(
         _ peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
     ) throws(PeerStoreError) -> [PeerHandout]
-    /// Takes news in the order given, all in one transaction. What it returns as stored survives the process.
+    /// Takes news in the order given, all in one transaction. News of a peer whose row is damaged is refused. What it returns as stored survives the process.
     func learn(_ news: [PeerNews], now: WallClockTime) throws(PeerStoreError) -> [NewsOutcome]
     /// The peers after `peer` in the order of their ids; at most `limit` rows are looked at, and never more than
     /// ``PeerBookLimits/maximumPeers``.

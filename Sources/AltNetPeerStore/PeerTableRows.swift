@@ -7,9 +7,15 @@ internal import GRDB
 
 /// The rows of the database within one transaction. Rows are loaded many at once, and kept until the transaction ends.
 struct PeerTableRows: PeerTable {
+    /// Rows without a readable id that are passed over to find one that has one: more of them in a row come from no
+    /// accident that leaves a database that can be opened.
+    private static let maximumUnreadable = 100
+
     private let database: Database
     /// Rows that were looked for; nil for those that are not there.
     private var rows: [PeerID: PeerRow?] = [:]
+    /// Those whose rows are not what was written.
+    private var damaged: Set<PeerID> = []
 
     init(_ database: Database) {
         self.database = database
@@ -19,30 +25,34 @@ struct PeerTableRows: PeerTable {
     mutating func load(_ peers: [PeerID]) throws {
         let missing = Array(Set(peers.filter { self.rows[$0] == nil }))
         for peer in missing { self.rows[peer] = .some(nil) }
-        try Self.fetch(
+        let damaged = try Self.fetch(
             self.database, "number, standing, bucket, lot, units, due, entry", of: missing
         ) { peer, row in
-            let due: Int64? = row[6]
             guard let standing = try Standing(rawValue: row.number(2)) else { throw EntryDamaged() }
             let place = Place(
                 standing: standing, bucket: try row.number(3), lot: UInt64(bitPattern: try row.number(4)),
-                units: try row.number(5), due: due.map { WallClockTime(milliseconds: $0) })
+                units: try row.number(5), due: try row.time(6))
             self.rows[peer] = PeerRow(number: try row.number(1), place: place, entry: try row.entry(7))
         }
+        self.damaged.formUnion(damaged)
     }
 
-    /// The entries of those peers that are there.
+    /// The entries of those peers that are there; those that are damaged are passed over.
+    ///
+    /// - Throws: when a single peer was asked for, and its row is damaged.
     static func entries(_ database: Database, of peers: [PeerID]) throws -> [PeerID: PeerEntry] {
         var entries: [PeerID: PeerEntry] = [:]
         entries.reserveCapacity(peers.count)
-        try Self.fetch(database, "entry", of: peers) { peer, row in entries[peer] = try row.entry(1) }
+        let damaged = try Self.fetch(database, "entry", of: peers) { peer, row in entries[peer] = try row.entry(1) }
+        if peers.count == 1, let peer = damaged.first { throw EntryDamaged(peer: peer) }
         return entries
     }
 
-    /// Hands over each row that is there, with the id in column 0.
+    /// Hands over each row that is there, with the id in column 0; returns those for which `body` found it damaged.
     private static func fetch(
         _ database: Database, _ columns: String, of peers: [PeerID], _ body: (PeerID, Row) throws -> Void
-    ) throws {
+    ) throws -> [PeerID] {
+        var damaged: [PeerID] = []
         var rest = peers[...]
         while !rest.isEmpty {
             let chunk = rest.prefix(PeerBookLimits.maximumPeers)
@@ -60,27 +70,25 @@ struct PeerTableRows: PeerTable {
                 do {
                     try body(peer, row)
                 } catch is EntryDamaged {
-                    throw EntryDamaged(peer: peer)
+                    damaged.append(peer)
                 }
             }
         }
+        return damaged
     }
 
-    /// The next rows in the order of ids.
+    /// The next rows in the order of ids; without an entry where it is damaged.
     static func page(
         _ database: Database, after peer: PeerID?, limit: Int
-    ) throws -> [(id: PeerID, entry: PeerEntry)] {
-        let statement = try database.cachedStatement(
-            sql: "SELECT id, entry FROM peer WHERE id > ? ORDER BY id LIMIT ?")
-        let rows = try Row.fetchCursor(statement, arguments: [Data(peer?.bytes ?? []), max(0, limit)])
-        var page: [(id: PeerID, entry: PeerEntry)] = []
-        while let row = try rows.next() {
-            let peer = try row.peer(0)
-            do {
-                page.append((peer, try row.entry(1)))
-            } catch is EntryDamaged {
-                throw EntryDamaged(peer: peer)
-            }
+    ) throws -> [(id: PeerID, entry: PeerEntry?)] {
+        let statement = try database.cachedStatement(sql: "SELECT id, entry FROM peer WHERE id > ? ORDER BY id LIMIT ?")
+        let rows = try Row.fetchCursor(
+            statement, arguments: [Data(peer?.bytes ?? []), limit + Self.maximumUnreadable])
+        var page: [(id: PeerID, entry: PeerEntry?)] = []
+        // Rows without a readable id are nobody's, and nobody could go on behind them.
+        while page.count < limit, let row = try rows.next() {
+            guard let peer = try? row.peer(0) else { continue }
+            page.append((peer, try? row.entry(1)))
         }
         return page
     }
@@ -90,11 +98,13 @@ struct PeerTableRows: PeerTable {
         _ database: Database, after peer: PeerID?, limit: Int, now: WallClockTime
     ) throws -> (due: [PeerID], last: PeerID?) {
         let statement = try database.cachedStatement(sql: "SELECT id, due FROM peer WHERE id > ? ORDER BY id LIMIT ?")
-        let rows = try Row.fetchCursor(statement, arguments: [Data(peer?.bytes ?? []), max(0, limit)])
+        let rows = try Row.fetchCursor(
+            statement, arguments: [Data(peer?.bytes ?? []), limit + Self.maximumUnreadable])
         var (due, last, count): ([PeerID], PeerID?, Int) = ([], nil, 0)
-        while let row = try rows.next() {
-            let id = try row.peer(0)
-            if let time = row[1] as Int64?, time <= now.milliseconds { due.append(id) }
+        while count < limit, let row = try rows.next() {
+            guard let id = try? row.peer(0) else { continue }
+            // A time that cannot be read: whoever looks at the row finds it damaged.
+            if let time = try? row.time(1), Place.isDue(time, now) { due.append(id) }
             last = id
             count += 1
         }
@@ -119,6 +129,7 @@ struct PeerTableRows: PeerTable {
 
     mutating func row(of peer: PeerID) throws -> PeerRow? {
         if self.rows[peer] == nil { try self.load([peer]) }
+        guard !self.damaged.contains(peer) else { throw EntryDamaged(peer: peer) }
         return self.rows[peer] ?? nil
     }
 
@@ -163,12 +174,12 @@ struct PeerTableRows: PeerTable {
     func victim(bucket: UInt16, except peer: PeerID) throws -> (peer: PeerID, number: Int64, place: Place)? {
         let statement = try self.database.cachedStatement(
             sql: """
-                SELECT id, number, lot, units FROM peer WHERE standing = ? AND bucket = ? ORDER BY lot LIMIT 2
+                SELECT id, number, lot, units FROM peer WHERE standing = ? AND bucket = ? ORDER BY lot
+                LIMIT \(2 + Self.maximumUnreadable)
                 """)
-        let rows = try Row.fetchAll(statement, arguments: [Int(Standing.unproven.rawValue), Int(bucket)])
-        for row in rows {
-            let id = try row.peer(0)
-            guard id != peer else { continue }
+        let rows = try Row.fetchCursor(statement, arguments: [Int(Standing.unproven.rawValue), Int(bucket)])
+        while let row = try rows.next() {
+            guard let id = try? row.peer(0), id != peer else { continue }
             return (
                 id, try row.number(1),
                 Place(
@@ -187,8 +198,14 @@ struct PeerTableRows: PeerTable {
 
 extension Row {
     func number<Number: FixedWidthInteger>(_ column: Int) throws -> Number {
-        guard let value = self[column] as Int64?, let number = Number(exactly: value) else { throw EntryDamaged() }
+        // Asking for a number ends the process when there is something else.
+        guard case .int64(let value) = (self[column] as DatabaseValue).storage, let number = Number(exactly: value)
+        else { throw EntryDamaged() }
         return number
+    }
+
+    fileprivate func time(_ column: Int) throws -> WallClockTime? {
+        self.hasNull(atIndex: column) ? nil : WallClockTime(milliseconds: try self.number(column))
     }
 
     fileprivate func peer(_ column: Int) throws -> PeerID {

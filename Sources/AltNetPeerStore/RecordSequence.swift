@@ -54,8 +54,9 @@ public struct RecordSequence: Sendable, ~Copyable {
     ///
     /// - Parameter now: the calendar's clock; the number follows it when it has gone on.
     public mutating func next(now: WallClockTime) throws(PeerStoreError) -> UInt64 {
-        guard self.last < .max else {
-            throw PeerStoreError(.system, "\(self.path) holds the highest number there is; make a new key")
+        // Peer stores refuse 2^64 - 1.
+        guard self.last < .max - 1 else {
+            throw PeerStoreError(.system, "\(self.path) holds the highest number there can be; make a new key")
         }
         let (clock, overflow) = UInt64(max(0, now.milliseconds)).multipliedReportingOverflow(by: 1_000_000)
         let number = max(self.last + 1, overflow ? 0 : clock)

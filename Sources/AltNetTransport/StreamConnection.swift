@@ -48,6 +48,8 @@ public final class StreamConnection: LinkConnection {
 
     /// Where the other side is, for people.
     public let remote: String
+    /// The other end of the socket, which is a proxy's where one stands between; `nil` when it has none.
+    public let socket: HostAndPort?
     private let channel: any Channel
 
     /// Installs itself on a channel whose `autoRead` is off. MUST be called on the channel's event loop.
@@ -61,6 +63,7 @@ public final class StreamConnection: LinkConnection {
     ) throws {
         self.channel = channel
         self.remote = remote
+        self.socket = channel.remoteAddress.flatMap(HostAndPort.init)
         try channel.pipeline.syncOperations.addHandler(EventHandler(onEvent) { onActive(self) })
     }
 

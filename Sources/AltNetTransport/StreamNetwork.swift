@@ -65,9 +65,12 @@ public struct StreamNetwork: Sendable {
     ///
     /// There is no way around a proxy that is given: when it fails, the connection fails.
     ///
-    /// - Parameter onEvent: see ``StreamConnection``.
+    /// - Parameters:
+    ///   - allows: asked for each IP address that the name leads to, without a port; those that it refuses are not
+    ///     connected to. Without one, and through a proxy, all are.
+    ///   - onEvent: see ``StreamConnection``.
     public func connect(
-        to remote: HostAndPort, proxy: HostAndPort?,
+        to remote: HostAndPort, proxy: HostAndPort?, allows: (@Sendable (String) -> Bool)? = nil,
         onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
     ) async throws -> StreamConnection {
         let bootstrap = ClientBootstrap(group: self.group)
@@ -75,7 +78,9 @@ public struct StreamNetwork: Sendable {
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.autoRead, value: proxy != nil)
         guard let proxy else {
-            let channel = try await bootstrap.connect(host: remote.host, port: Int(remote.port)).get()
+            let resolver = allows.map { CheckedResolver(on: self.group.next(), allows: $0) }
+            let channel = try await bootstrap.resolver(resolver).connect(host: remote.host, port: Int(remote.port))
+                .get()
             return try await Self.connection(on: channel, remote: remote.description, onEvent: onEvent)
         }
         let channel = try await bootstrap.connect(host: proxy.host, port: Int(proxy.port)).get()
@@ -151,6 +156,9 @@ public enum NetworkFailure {
         switch error {
         case let error as NIOConnectionError:
             if let first = error.connectionErrors.first { return Self.describe(first.error) }
+            if let refused = (error.dnsAError as? NameRefused) ?? (error.dnsAAAAError as? NameRefused) {
+                return refused.description
+            }
             if error.dnsAError != nil || error.dnsAAAAError != nil {
                 return "the name \(error.host) cannot be resolved"
             }

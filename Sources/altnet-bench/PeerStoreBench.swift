@@ -36,6 +36,7 @@ enum PeerStoreBench {
         // All are filled before one is measured, so that each finds the same memory.
         let stores = try [1_000, 10_000, 100_000].map { try Self.fill($0) }
         for store in stores { costs.append((store.ids.count, try Self.measure(store))) }
+        if let largest = stores.last { try Self.replacement(in: largest) }
         Self.growth(costs, ofBareTree: trees[1].processor / trees[0].processor)
     }
 
@@ -46,14 +47,7 @@ enum PeerStoreBench {
         var valid = 0
         // In turn, so that both see the same machine.
         for _ in 0..<3 {
-            bare = min(
-                bare,
-                try Stopwatch.once {
-                    for record in records {
-                        let key = try Curve25519.Signing.PublicKey(rawRepresentation: record.key)
-                        if key.isValidSignature(record.signature, for: record.message) { valid += 1 }
-                    }
-                })
+            bare = min(bare, try Stopwatch.once { valid += try Self.valid(records) })
             let store = try PeerStore(directory: TemporaryDirectory.make())
             stored = min(
                 stored,
@@ -70,6 +64,43 @@ enum PeerStoreBench {
         Figure.print(
             "peer records: time to verify and store", stored / bare, "bare signature checks", atMost: 1.5,
             of: "issue 5")
+    }
+
+    /// How many signatures are right.
+    private static func valid(_ records: some Collection<Sample>) throws -> Int {
+        try records.count { record in
+            try Curve25519.Signing.PublicKey(rawRepresentation: record.key)
+                .isValidSignature(record.signature, for: record.message)
+        }
+    }
+
+    /// New records with other addresses, of peers all over a store that is full of them: each has to find its row on a page
+    /// of its own, and rewrite it.
+    private static func replacement(in filled: Filled) throws {
+        let peers = filled.ids.count
+        let store = try PeerStore(directory: filled.directory, settings: PeerStoreSettings(capacity: 10 * peers))
+        var random = SeededRandom(seed: 6)
+        let count = 5 * Self.batch
+        var (bare, stored) = (Double.infinity, Double.infinity)
+        for round in 1...3 {
+            let records = try (0..<peers).shuffled(using: &random).prefix(count).map {
+                try Self.sample($0, addresses: Self.addressesPerPeer, replacing: UInt64(round))
+            }
+            var valid = 0
+            bare = min(bare, try Stopwatch.once { valid = try Self.valid(records) })
+            precondition(valid == count)
+            stored = min(
+                stored,
+                try Stopwatch.once {
+                    for start in stride(from: 0, to: count, by: Self.batch) {
+                        try Self.learn(records[start..<start + Self.batch], in: store)
+                    }
+                })
+        }
+        Figure.print(
+            "peer records: verified and replaced among \(peers) peers", Double(count) / stored, "records/s")
+        Figure.print(
+            "peer records: time to verify and replace among \(peers) peers", stored / bare, "bare signature checks")
     }
 
     private static func learn(_ records: some Collection<Sample>, in store: PeerStore) throws {
@@ -271,12 +302,13 @@ enum PeerStoreBench {
 
     // MARK: - Samples
 
-    private static func sample(_ number: Int, addresses count: Int) throws -> Sample {
+    /// - Parameter former: how many records the peer has signed before.
+    private static func sample(_ number: Int, addresses count: Int, replacing former: UInt64 = 0) throws -> Sample {
         var random = SeededRandom(seed: UInt64(number) &+ 1)
         guard let key = PeerPrivateKey.ed25519(seed: random.bytes(32)) else { throw CancellationError() }
         let record = PeerRecord(
-            peer: key.peerID, sequence: UInt64(number) + 1,
-            addresses: (0..<count).map { _ in Self.address(random.next()) })
+            peer: key.peerID, sequence: UInt64(number) + 1 + former,
+            addresses: (0..<count).map { _ in Self.address(random.next() &+ former) })
         let sealed = try record.sealed(by: key)
         let envelope = try SignedEnvelope(opening: sealed.envelope, domain: "libp2p-peer-record", type: [3, 1])
         var message: [UInt8] = []

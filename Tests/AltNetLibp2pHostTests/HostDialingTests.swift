@@ -3,10 +3,13 @@
 import AltNetBase
 import AltNetDialing
 import AltNetLibp2p
-import AltNetLibp2pHost
 import AltNetPeerRecords
+import AltNetTestKit
+import AltNetTransport
 import Libp2pTestSupport
 import Testing
+
+@testable import AltNetLibp2pHost
 
 @Suite("Libp2pHost: dialling", .timeLimit(.minutes(1)))
 struct HostDialingTests {
@@ -91,6 +94,63 @@ struct HostDialingTests {
         let unknown = await #expect(throws: PeerUnreachable.self) { try await alice.host.connect(to: other) }
         #expect(unknown?.failure == .noAddress)
         await alice.host.shutdown()
+    }
+
+    @Test("a name that leads to this machine is dialled for the operator, and for nobody else")
+    func namesOfOurs() async throws {
+        let alice = try await TestHost.start(try TestHost.key(9))
+        let bob = try await TestHost.start(try TestHost.key(10))
+        let port = try #require(bob.addresses[0].endpoint?.port)
+        // Every machine has it, and the judgement looks at what it leads to.
+        let name = try Multiaddress(text: "/dns4/localhost/tcp/\(port)")
+        let error = await #expect(throws: LinkFailure.self) { try await alice.host.attempt(bob.peer, at: name) }
+        #expect(error?.description.contains("127.0.0.1") == true)
+        let hearsay = await #expect(throws: PeerUnreachable.self) {
+            try await alice.host.connect(to: bob.peer, addresses: [name], source: .dht, insists: true)
+        }
+        #expect(hearsay?.reasons.first?.contains("leads to") == true)
+        #expect(bob.host.links.isEmpty)
+        let link = try await alice.host.connect(to: bob.peer, addresses: [name], source: .user, insists: true)
+        // Known by the socket, not by the name.
+        #expect(link.network == .loopback && link.address == name)
+        #expect(link.networkGroup == bob.addresses[0].networkGroup)
+        await alice.host.shutdown()
+        await bob.host.shutdown()
+    }
+
+    @Test("all names behind a proxy are one group, and a socket's address counts where there is none")
+    func groups() throws {
+        var configuration = HostConfiguration()
+        func place(_ text: String, socket: String? = nil, isInbound: Bool = false) throws -> LinkPlace {
+            LinkPlace(
+                try Multiaddress(text: text), socket: try socket.map { try Multiaddress(text: $0) },
+                isInbound: isInbound, configuration, LocalNetworks())
+        }
+        let names = ["/dns4/a.example.org/tcp/1", "/dns6/b.example.net/tcp/1"]
+        for name in names {
+            let there = try place(name, socket: "/ip4/1.2.3.4/tcp/1")
+            #expect(there.networkGroup == (try Multiaddress(text: "/ip4/1.2.9.9/tcp/1").networkGroup))
+            #expect(there.network == nil && !there.isLocal)
+            #expect(try place(name, socket: "/ip4/127.0.0.1/tcp/1").network == .loopback)
+        }
+        configuration.proxy = HostAndPort(host: "127.0.0.1", port: 9_050)
+        #expect(Set(try names.map { try place($0, socket: "/ip4/127.0.0.1/tcp/9050").networkGroup }).count == 1)
+        #expect(try place(names[0], socket: "/ip4/127.0.0.1/tcp/9050").network == nil)
+        let forwarded = try place("/ip4/127.0.0.1/tcp/1", isInbound: true)
+        #expect(forwarded.network == nil && forwarded.networkGroup == "forwarded" && !forwarded.isLocal)
+        #expect(try place("/ip4/127.0.0.1/tcp/1").network == .loopback)
+    }
+
+    @Test("who comes over loopback and may be anybody is told no address of this machine")
+    func forwarded() async throws {
+        let alice = try await TestHost.start(try TestHost.key(11))
+        let bob = try await TestHost.start(try TestHost.key(12)) { $0.inboundLoopbackIsForeign = true }
+        let link = try await alice.host.connect(to: bob.peer, addresses: bob.addresses)
+        let told = try await Condition.value("bob introduces himself") { link.identify }
+        #expect(told.listenAddresses.isEmpty && told.signedPeerRecord == nil && told.observedAddress == nil)
+        #expect(bob.host.links.first?.network == nil && bob.host.links.first?.networkGroup == "forwarded")
+        await alice.host.shutdown()
+        await bob.host.shutdown()
     }
 
     @Test("each side tells the other where it sees it, and one network is not believed")

@@ -7,6 +7,7 @@ import AltNetTestKit
 import AltNetTransport
 import Foundation
 import Libp2pTestSupport
+import Logging
 import Synchronization
 import Testing
 
@@ -14,6 +15,51 @@ import Testing
 
 @Suite("Libp2pHost: identify", .timeLimit(.minutes(2)))
 struct HostIdentifyTests {
+    /// Signs at once the second time, and when it is told to the first time.
+    final class SlowIssuer: RecordIssuer {
+        let inner: CountingIssuer
+        private let isFirst = Mutex(true)
+        let gate: AsyncStream<Void>
+
+        init(_ key: PeerPrivateKey, gate: AsyncStream<Void>) {
+            self.inner = CountingIssuer(key)
+            self.gate = gate
+        }
+
+        func issue(_ addresses: [Multiaddress]) async throws -> CertifiedPeerRecord {
+            let isFirst = self.isFirst.withLock { isFirst in
+                defer { isFirst = false }
+                return isFirst
+            }
+            if isFirst { for await _ in self.gate { break } }
+            return try await self.inner.issue(addresses)
+        }
+    }
+
+    @Test("Of two runs that sign a record at the same time, the one that looked last has the higher number")
+    func signingOrder() async throws {
+        let key = try TestHost.key(1)
+        let (gate, opener) = AsyncStream.makeStream(of: Void.self)
+        var configuration = HostConfiguration()
+        configuration.recordIssuer = SlowIssuer(key, gate: gate)
+        let alice = Libp2pHost(key: key, book: NoteBook(), configuration: configuration, logger: Logger(label: "host"))
+        let old = try Multiaddress(text: "/ip4/9.8.7.6/tcp/1")
+        let new = try Multiaddress(text: "/ip4/9.8.7.6/tcp/2")
+        let first = Task { await alice.confirm([old]) }
+        try await Condition.wait("the first run is under way") { alice.state.withLock { $0.signing != nil } }
+        let second = Task { await alice.confirm([new]) }
+        try await Condition.wait("the second run knows the new address") {
+            alice.state.withLock { $0.confirmed == [new] }
+        }
+        // As long as a run that did not wait would take.
+        for _ in 0..<1_000 where alice.record == nil { await Task.yield() }
+        opener.yield()
+        await first.value
+        await second.value
+        #expect(alice.record?.record.addresses == [new])
+        await alice.shutdown()
+    }
+
     @Test("A new address of ours is signed with a higher number and pushed to those who are connected")
     func push() async throws {
         let bob = try await TestHost.start(try TestHost.key(2))
@@ -86,6 +132,21 @@ struct HostIdentifyTests {
             return message
         }
         #expect(news.isEmpty)
+    }
+
+    @Test("An empty key is none, and what comes with it is taken")
+    func emptyKey() async throws {
+        let address = try Multiaddress(text: "/ip4/1.2.3.4/tcp/1")
+        let news = try await Self.news { _ in
+            var message = IdentifyMessage()
+            message.publicKey = []
+            message.listenAddresses = [address]
+            return message
+        }
+        guard case .addresses(_, [address], .identify, _, _, _)? = news.first else {
+            Issue.record("nothing was taken: \(news)")
+            return
+        }
     }
 
     @Test("Private addresses are told on their network only, and a record with one is kept from others")
@@ -186,13 +247,41 @@ struct SocketTargetTests {
     @Test(
         "Everything else is refused in words",
         arguments: [
+            "/ip4/0.0.0.0/tcp/80", "/ip4/0.1.2.3/tcp/80", "/ip6/::/tcp/80", "/ip6/::ffff:0.0.0.0/tcp/80",
+            "/ip6/::127.0.0.1/tcp/80", "/ip4/224.0.0.1/tcp/80", "/ip4/240.0.0.1/tcp/80", "/ip4/255.255.255.255/tcp/80",
+            "/ip6/ff02::1/tcp/80", "/ip6zone/lo/ip6/::1/tcp/80", "/ip6zone/lo/ip6/::/tcp/80", "/dns4/0/tcp/80",
+            "/dns4/127.1/tcp/80", "/dns/0x7f000001/tcp/80", "/dns4/127.0.0.1/tcp/80",
             "/ip4/1.2.3.4/udp/80/quic-v1", "/ip4/1.2.3.4/tcp/80/ws", "/unix/tmp%2Fsocket", "/dnsaddr/example.org",
             "/ip4/1.2.3.4/tcp/80/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5/p2p-circuit",
         ])
     func refused(address: String) throws {
         let address = try Multiaddress(text: address)
         #expect(throws: LinkFailure.self) { try SocketTarget.of(address, hasProxy: true) }
+        #expect(throws: LinkFailure.self) { try SocketTarget.of(address, hasProxy: false) }
+    }
+
+    @Test(
+        "What is no IP address with a port of TCP is not listened on",
+        arguments: ["/dns4/a.b/tcp/1", "/ip4/1.2.3.4/udp/1"])
+    func notListened(address: String) throws {
+        let address = try Multiaddress(text: address)
         #expect(throws: LinkFailure.self) { try SocketTarget.listening(address) }
+    }
+
+    @Test("An address that names no machine is not dialled either when the caller insists")
+    func nowhere() async throws {
+        let bob = try await TestHost.start(try TestHost.key(2))
+        let alice = try await TestHost.start(try TestHost.key(1))
+        let port = try #require(bob.addresses[0].endpoint?.port)
+        for host in ["/ip4/0.0.0.0", "/ip6/::ffff:0.0.0.0"] {
+            let address = try Multiaddress(text: "\(host)/tcp/\(port)")
+            let error = await #expect(throws: LinkFailure.self) {
+                try await alice.host.connect(to: bob.peer, addresses: [address], source: .user, insists: true)
+            }
+            #expect(error?.description.contains("names no machine") == true)
+        }
+        await alice.host.shutdown()
+        await bob.host.shutdown()
     }
 
     static let socks = "/usr/bin/microsocks"

@@ -85,6 +85,30 @@ struct HostLimitsTests {
         for host in [alice, bob, carol] { await host.host.shutdown() }
     }
 
+    @Test("A connection that is refused costs no keys")
+    func refusedEarly() async throws {
+        let bob = try await TestHost.start(try TestHost.key(2)) { $0.maximumInbound = 0 }
+        let made = Inbound()
+        let isLookedAt = Mutex(false)
+        let listener = try await StreamNetwork().listen(on: HostAndPort(host: "127.0.0.1", port: 0)) {
+            let receiver = bob.host.receiver(made)
+            return (
+                onEvent: receiver.onEvent,
+                onConnection: { connection in
+                    #expect(made.core == nil)
+                    receiver.onConnection(connection)
+                    isLookedAt.withLock { $0 = true }
+                }
+            )
+        }
+        // It may be refused before it is known here that it stands.
+        _ = try? await StreamNetwork().connect(to: try #require(listener.address), proxy: nil) { _ in }
+        try await Condition.wait("it was looked at") { isLookedAt.withLock { $0 } }
+        #expect(made.core == nil)
+        await listener.close()
+        await bob.host.shutdown()
+    }
+
     @Test("One peer has as many connections as allowed, and no more")
     func perPeer() async throws {
         let bob = try await TestHost.start(try TestHost.key(2)) { $0.maximumPerPeer = 2 }
@@ -121,6 +145,88 @@ struct HostLimitsTests {
         }
         let overflow = slots.take(isInbound: false, from: try Multiaddress(text: "/ip4/1.2.3.4/tcp/5"), configuration)
         #expect(throws: LinkFailure.self) { try overflow.get() }
+    }
+
+    @Test("What comes over loopback and may be anybody is one group")
+    func forwardedSlots() throws {
+        var configuration = HostConfiguration()
+        configuration.maximumInboundPerGroup = 2
+        let local = try Multiaddress(text: "/ip4/127.0.0.1/tcp/5")
+        #expect(!configuration.isForwarded(local))
+        configuration.announced = [try Multiaddress(text: "/onion3/\(SocketTargetTests.onion):1")]
+        #expect(configuration.isForwarded(local))
+        #expect(!configuration.isForwarded(try Multiaddress(text: "/ip4/192.168.1.1/tcp/5")))
+        var slots = ConnectionSlots()
+        for _ in 0..<2 { _ = try slots.take(isInbound: true, from: local, configuration).get() }
+        #expect(throws: LinkFailure.self) { try slots.take(isInbound: true, from: local, configuration).get() }
+        configuration.inboundLoopbackIsForeign = false
+        #expect(!configuration.isForwarded(local))
+    }
+
+    @Test("When all places are taken, the largest group makes room for a smaller one, and for no other")
+    func room() throws {
+        var configuration = HostConfiguration()
+        configuration.maximumInbound = 3
+        var slots = ConnectionSlots()
+        func address(_ host: String) throws -> Multiaddress { try Multiaddress(text: "/ip4/\(host)/tcp/5") }
+        var taken: [ConnectionSlots.Slot] = []
+        for host in ["1.2.3.4", "1.2.3.5", "9.9.9.9"] {
+            taken.append(try slots.take(isInbound: true, from: try address(host), configuration).get())
+            let isFull = taken.count == 3
+            #expect((slots.groupToMakeRoom(for: try address("8.8.8.8"), configuration) == taken[0].group) == isFull)
+        }
+        #expect(slots.groupToMakeRoom(for: try address("9.9.1.1"), configuration) == nil)
+        #expect(slots.groupToMakeRoom(for: try address("1.2.1.1"), configuration) == nil)
+        slots.displace(taken[0])
+        let newcomer = try slots.take(isInbound: true, from: try address("8.8.8.8"), configuration).get()
+        #expect(slots.groupToMakeRoom(for: try address("7.7.7.7"), configuration) == nil)
+        // Released once, not twice.
+        slots.release(taken[0], wasDisplaced: true)
+        #expect(throws: LinkFailure.self) {
+            try slots.take(isInbound: true, from: try address("7.7.7.7"), configuration).get()
+        }
+        slots.release(newcomer)
+        _ = try slots.take(isInbound: true, from: try address("7.7.7.7"), configuration).get()
+    }
+
+    @Test("The connection that makes room is the one on which nothing came for longest")
+    func idlest() async throws {
+        let bob = try await TestHost.start(try TestHost.key(2)) { $0.maximumInbound = 2 }
+        let alice = try await TestHost.start(try TestHost.key(1))
+        let carol = try await TestHost.start(try TestHost.key(3))
+        let links = [
+            try await alice.host.attempt(bob.peer, at: bob.addresses[0]),
+            try await carol.host.attempt(bob.peer, at: bob.addresses[0]),
+        ]
+        try await Condition.wait("both are there and introduced") {
+            bob.host.links.count == 2 && bob.host.links.allSatisfy { $0.identify != nil }
+                && links.allSatisfy { $0.identify != nil }
+        }
+        for _ in 0..<3 { _ = try await links[0].ping() }
+        let slot = try bob.host.slot(isInbound: true, for: try Multiaddress(text: "/ip4/9.9.9.9/tcp/1"))
+        try await Condition.wait("the idler one is closed") { !links[1].isOpen }
+        #expect(links[0].isOpen)
+        #expect(throws: LinkFailure.self) {
+            try bob.host.slot(isInbound: true, for: try Multiaddress(text: "/ip4/8.8.8.8/tcp/1"))
+        }
+        bob.host.state.withLock { $0.slots.release(slot) }
+        let next = try await carol.host.attempt(bob.peer, at: bob.addresses[0])
+        #expect(next.isOpen)
+        for host in [alice, bob, carol] { await host.host.shutdown() }
+    }
+
+    @Test("A stream of pings on which none comes is ended, and its place is free")
+    func idlePings() async throws {
+        let bob = try await TestHost.start(try TestHost.key(2)) { $0.pingIdleTimeout = .milliseconds(50) }
+        let alice = try await TestHost.start(try TestHost.key(1))
+        let link = try await alice.host.connect(to: bob.peer, addresses: bob.addresses)
+        for _ in 0..<PingProtocol.maximumStreams + 1 {
+            let stream = try await link.openStream(protocols: [ProtocolName.ping])
+            await #expect(throws: StreamReset.byRemote) { _ = try await stream.read() }
+        }
+        #expect(try await link.ping() > .zero)
+        await alice.host.shutdown()
+        await bob.host.shutdown()
     }
 
     @Test("Connections that come and go leave no descriptor behind")

@@ -94,7 +94,8 @@ private final class FakeNetwork: Sendable {
         PeerDialer(
             settings, seed: 1,
             operations: .init(
-                open: { try await self.connect($1.description) }, close: { $0.close() }, isOpen: { $0.isOpen },
+                open: { _, address, _ in try await self.connect(address.description) }, close: { $0.close() },
+                isOpen: { $0.isOpen },
                 blame: { $0 is CancellationError || $0 is LinkFailure ? .local : .remote },
                 onTooSlow: { self.isSlow.yield($1.description) })
         )

@@ -46,6 +46,22 @@ struct IdentifyMessageTests {
                 + "22080405060708060009" + "2a0a697066732f302e312e30" + "3206616c746e6574" + "42020909")
     }
 
+    @Test("A message that not all read has fewer plain addresses; a record is never left out")
+    func commonSize() throws {
+        var message = try Self.message()
+        message.listenAddresses = try (1...100).map {
+            try Multiaddress(text: "/dns4/\(String(repeating: "a", count: 50)).b/tcp/\($0)")
+        }
+        message.signedPeerRecord = [UInt8](repeating: 1, count: 3_000)
+        let framed = try #require(message.framed)
+        let read = try Self.read(framed)
+        #expect(framed.count <= IdentifyMessage.commonSize + 2 && framed.count > IdentifyMessage.commonSize - 100)
+        #expect(read.listenAddresses == Array(message.listenAddresses.prefix(read.listenAddresses.count)))
+        #expect(!read.listenAddresses.isEmpty && read.signedPeerRecord == message.signedPeerRecord)
+        message.signedPeerRecord = [UInt8](repeating: 1, count: 7_000)
+        #expect(try Self.read(try #require(message.framed)).listenAddresses.isEmpty)
+    }
+
     @Test("Messages of one stream are merged: lists grow, and what is single is replaced")
     func merge() throws {
         var second = IdentifyMessage()

@@ -68,6 +68,34 @@ struct PeerAddressRuleTests {
         #expect(try store.known([peer, other], now: Sample.start).map(\.id) == [peer])
     }
 
+    @Test("IP addresses that no machine has are refused, whoever says them", arguments: StoreKind.allCases)
+    func nowhere(kind: StoreKind) throws {
+        let store = try kind.make()
+        let key = try Sample.key(1)
+        let texts = [
+            "/ip4/0.0.0.0/tcp/4001", "/ip4/0.1.2.3/tcp/1", "/ip4/224.0.0.1/udp/1/quic-v1", "/ip4/255.255.255.255/tcp/1",
+            "/ip6/::/tcp/4001", "/ip6/::ffff:0.0.0.0/tcp/1", "/ip6/ff02::1/tcp/1",
+        ]
+        let bad = try texts.map { try Sample.address($0) }
+        for address in bad {
+            for source in [.dht, .identify, .user] as [AddressSources] {
+                let news = Sample.told(key.peerID, [address], source, on: Sample.home)
+                #expect(try store.learn(news).code == .nowhere, "\(address) \(source)")
+            }
+            let news = PeerNews.connected(key.peerID, address, latency: .zero, on: Sample.home)
+            #expect(try store.learn(news).code == .nowhere, "\(address)")
+        }
+        #expect(try store.counts().peers == 0)
+        let good = try Sample.address(1)
+        #expect(try store.learn(Sample.record(key, 1, bad + [good])).leftOut == bad.map { _ in .nowhere })
+        #expect(try store.texts(key.peerID) == ["\(good)": "certified"])
+        #expect(try store.known(key.peerID)?.record?.record.addresses.count == bad.count + 1)
+        // What is not understood may be understood tomorrow.
+        for text in ["/unix/run/altnet.sock", "/unknown-0x1234/00"] {
+            #expect(try store.learn(Sample.told(key.peerID, [try Sample.address(text)])) == .stored, "\(text)")
+        }
+    }
+
     @Test("success proves an address and makes it last, failures are counted", arguments: StoreKind.allCases)
     func attempts(kind: StoreKind) throws {
         let store = try kind.make()
@@ -140,6 +168,11 @@ struct PeerAddressRuleTests {
         // Heard again at home, it counts there.
         #expect(try store.learn(Sample.record(lost, 1, [local, global], on: Sample.home)) == .stored)
         #expect(try store.told(lost.peerID, to: Sample.home)?.envelope != nil)
+        // Somebody who repeats it elsewhere does not make it mean anything there.
+        let later = Sample.start + Sample.day
+        #expect(try store.learn(Sample.record(key, 1, [local, global], on: Sample.work), later) == .stored)
+        #expect(try store.told(key.peerID, to: Sample.work, later)?.envelope == nil)
+        #expect(try store.told(key.peerID, to: Sample.home, later)?.envelope != nil)
         // Elsewhere nothing is known of a peer with nothing else.
         #expect(try store.learn(Sample.record(inside, 1, [local], on: Sample.home)) == .stored)
         #expect(try store.told(inside.peerID) == nil)
@@ -164,6 +197,41 @@ struct PeerAddressRuleTests {
         let told = try #require(try store.told(key.peerID, to: Sample.home))
         #expect(told.addresses == [addresses[0], addresses[6], addresses[3], addresses[4]])
         #expect(told.envelope == (try Sample.envelope(key, 1, [addresses[6], addresses[0]])))
+    }
+
+    @Test("the best address comes first, however many others came before", arguments: StoreKind.allCases)
+    func order(kind: StoreKind) throws {
+        let store = try kind.make()
+        let key = try Sample.key(1)
+        let dead = try (0..<40).map { try Sample.address($0) }
+        let (heard, said, typed) = (try Sample.address(100), try Sample.address(101), try Sample.address(102))
+        let (older, newer) = (try Sample.address(103), try Sample.address(104))
+        #expect(try store.learn(Sample.told(key.peerID, [heard], .dht)) == .stored)
+        #expect(try store.learn(Sample.told(key.peerID, [said], .identify)) == .stored)
+        #expect(try store.learn(Sample.record(key, 1, dead)) == .stored)
+        #expect(try store.learn(.connected(key.peerID, older, latency: .zero)) == .stored)
+        let later = Sample.start + .seconds(60)
+        #expect(try store.learn(.connected(key.peerID, newer, latency: .zero), later) == .stored)
+        #expect(try store.learn(Sample.told(key.peerID, [typed], .user), later) == .stored)
+        for address in dead.dropLast() { #expect(try store.learn(.failed(key.peerID, address), later) == .stored) }
+        #expect(try store.learn(.failed(key.peerID, dead[0]), later) == .stored)
+
+        let known = try #require(try store.known(key.peerID, later)).addresses.map(\.address)
+        let certified = [dead[39]] + dead[1..<39] + [dead[0]]
+        #expect(known == [typed, newer, older] + certified + [said, heard])
+        // Others learn nothing of whom we know: signed ones first, and those that did not fail.
+        #expect(try store.told(key.peerID, later)?.addresses == certified + [said, heard])
+    }
+
+    @Test("as many addresses as the operator may type come before all others", arguments: StoreKind.allCases)
+    func typedFirst(kind: StoreKind) throws {
+        let store = try kind.make()
+        let key = try Sample.key(1)
+        #expect(try store.learn(Sample.record(key, 1, (0..<100).map { try Sample.address($0) })) == .stored)
+        let typed = try (200..<200 + PeerRules.maximumUserAddresses).map { try Sample.address($0) }
+        #expect(try store.learn(Sample.told(key.peerID, typed, .user)) == .stored)
+        let known = try #require(try store.known(key.peerID)).addresses.map(\.address)
+        #expect(Array(known.prefix(typed.count)) == typed)
     }
 
     @Test("hearsay about a peer cannot push out better addresses of it", arguments: StoreKind.allCases)
@@ -256,5 +324,35 @@ struct PeerAddressRuleTests {
         #expect(try store.learn(Sample.told(peer, [b])) == .stored)
         let later = Sample.start + PeerRules.provenLifetime
         #expect(try store.known(peer, later) == nil)
+    }
+
+    @Test("nor does it protect what we reached, or remember a number, for years", arguments: StoreKind.allCases)
+    func clockOfSuccess(kind: StoreKind) throws {
+        let store = try kind.make(capacity: 4)
+        let key = try Sample.key(1)
+        let (reached, signed) = (try Sample.address(1), try Sample.address(2))
+        let ahead = Sample.start + .seconds(20 * 365 * 86_400)
+        #expect(try store.learn(Sample.record(key, 5, [signed]), ahead) == .stored)
+        #expect(try store.learn(.connected(key.peerID, reached, latency: .zero), ahead) == .stored)
+        #expect(try store.learn(.failed(key.peerID, signed), ahead) == .stored)
+        // Nothing that is read lies ahead.
+        let known = try #require(try store.known(key.peerID)).addresses
+        #expect(known.map(\.address) == [reached, signed])
+        #expect(known.allSatisfy { $0.firstSeen == Sample.start && $0.lastSeen == Sample.start })
+        #expect(known[0].lastSuccess == Sample.start && known[1].lastFailure == Sample.start)
+        #expect(known[0].expiry == Sample.start + PeerRules.provenLifetime)
+        #expect(known[1].expiry == Sample.start + PeerRules.recordLifetime)
+        // A clock that was never set corrects nothing.
+        #expect(try store.sweep(limit: 10, now: WallClockTime(seconds: 60)) == 0)
+        // Swept once, it is protected as long as anything that we reached now.
+        #expect(try store.counts().proven == 1 && store.sweep(limit: 10, now: Sample.start) == 1)
+        #expect(try store.counts().proven == 1 && store.sweep(limit: 10, now: Sample.start) == 0)
+        let month = Sample.start + PeerRules.provenLifetime
+        #expect(try store.sweep(limit: 10, now: month) == 1)
+        #expect(try store.counts().proven == 0 && store.known(key.peerID, month) == nil)
+        #expect(try store.learn(Sample.record(key, 4, [signed]), month).code == .pastRecord)
+        let later = Sample.start + PeerRules.longestDue
+        #expect(try store.sweep(limit: 10, now: later) == 1)
+        #expect(try store.counts().peers == 0)
     }
 }

@@ -130,7 +130,8 @@ struct PeerAttackTests {
             let key = try Sample.key(100_000 + number)
             // The largest that there are, among others.
             let record = try Sample.record(
-                key, .max, number % 3 == 0 ? addresses : [addresses[number % 100]], toldBy: "attacker \(number % 3)")
+                key, .max - 1, number % 3 == 0 ? addresses : [addresses[number % 100]], toldBy: "attacker \(number % 3)"
+            )
             _ = try store.learn(record)
         }
         try Self.expectAlive(good, in: store)
@@ -152,6 +153,76 @@ struct PeerAttackTests {
         try Self.expectAlive(good, in: store)
         let limit = 2 * PeerLedger(capacity: Self.capacity, salt: 0).provenBucketCapacity
         #expect(try store.counts().proven == good.reached.count + limit)
+    }
+
+    /// Everything that makes an entry larger: a full record, and long addresses over an authenticated connection.
+    private static func grow(_ key: PeerPrivateKey, in store: any PeerStoring) throws -> [NewsOutcome] {
+        var random = SeededRandom(seed: UInt64(key.peerID.bytes.last ?? 0))
+        let name = String(repeating: "long-name.", count: 80)
+        let addresses = try (0..<100).map { try Sample.address($0) }
+        return try (0..<5).flatMap { round in
+            try store.learn(
+                [
+                    Sample.record(key, UInt64(round), addresses, toldBy: "attacker"),
+                    Sample.told(
+                        key.peerID,
+                        (0..<28).map { _ in
+                            try Multiaddress(text: "/ip4/6.6.6.6/tcp/443/http-path/\(name)\(random.next())")
+                        }, .identify, by: "attacker"),
+                ], now: Sample.start)
+        }
+    }
+
+    @Test("nor do peers that grow after we connected to them", arguments: StoreKind.allCases)
+    func grown(kind: StoreKind) async throws {
+        try await onThread { try Self.grown(kind) }
+    }
+
+    private static func grown(_ kind: StoreKind) throws {
+        let store = try kind.make(capacity: Self.capacity)
+        let good = try Self.fill(store)
+        let ledger = PeerLedger(capacity: Self.capacity, salt: 0)
+        // As many as are taken for proven, in one network group, each as small as can be.
+        let keys = try (0..<ledger.provenBucketCapacity).map { try Sample.key(300_000 + $0) }
+        for (number, key) in keys.enumerated() {
+            let address = try Sample.address("/ip4/66.1.0.1/tcp/\(1 + number)")
+            #expect(try store.learn(.connected(key.peerID, address, latency: .seconds(1))) == .stored)
+        }
+        let proven = try store.counts()
+        #expect(proven.proven == good.reached.count + keys.count)
+        for key in keys { #expect(try Self.grow(key, in: store).allSatisfy { $0.code == .noRoom }) }
+        #expect(try store.counts() == proven)
+        try Self.expectAlive(good, in: store)
+        // One alone takes what its group may have, and no more.
+        for key in keys.dropFirst() { _ = try store.forget(key.peerID) }
+        #expect(try Self.grow(keys[0], in: store).contains(.stored))
+        #expect(try store.counts().used <= proven.used)
+        try Self.expectAlive(good, in: store)
+    }
+
+    @Test("nor do typed peers that say much, nor do they take the operator's room", arguments: StoreKind.allCases)
+    func grownTyped(kind: StoreKind) async throws {
+        try await onThread { try Self.grownTyped(kind) }
+    }
+
+    private static func grownTyped(_ kind: StoreKind) throws {
+        let store = try kind.make(capacity: Self.capacity)
+        let good = try Self.fill(store)
+        let ledger = PeerLedger(capacity: Self.capacity, salt: 0)
+        let keys = try (0..<20).map { try Sample.key(300_000 + $0) }
+        for key in keys {
+            #expect(try store.learn(Sample.told(key.peerID, [try Sample.address(1)], .user)) == .stored)
+        }
+        let before = try store.counts().used
+        for key in keys { _ = try Self.grow(key, in: store) }
+        let typed = good.user.count + keys.count
+        #expect(try store.counts().used <= before + ledger.userGrowthCapacity - typed)
+        try Self.expectAlive(good, in: store)
+        // There is room for as many more as there was before, but for the growth.
+        for number in 0..<(ledger.userCapacity - ledger.userGrowthCapacity) {
+            let news = Sample.told(try Sample.peer(400_000 + number), [try Sample.address(1)], .user)
+            #expect(try store.learn(news) == .stored)
+        }
     }
 
     @Test("of those that nobody vouches for, whoever told most gives way", arguments: StoreKind.allCases)

@@ -3,6 +3,7 @@
 import AltNetBase
 import AltNetPeerRecords
 import AltNetPeerStore
+import AltNetTestKit
 import Testing
 
 @Suite("Records in a peer store")
@@ -23,7 +24,7 @@ struct PeerRecordRuleTests {
         #expect(known.record?.envelope == (try Sample.envelope(key, 6, [c])))
         let expiries = known.addresses.map { $0.expiry.map { $0 - Sample.start } }
         // Each source vouches for its own time.
-        #expect(expiries == [Sample.hour, PeerRules.recordLifetime])
+        #expect(expiries == [PeerRules.recordLifetime, Sample.hour])
     }
 
     @Test("records from the past, and others of the same number, are refused by name", arguments: StoreKind.allCases)
@@ -43,15 +44,18 @@ struct PeerRecordRuleTests {
         #expect(try store.known(key.peerID, later)?.addresses.first?.expiry == later + PeerRules.recordLifetime)
     }
 
-    @Test("the highest number there is counts as any other, and is the last", arguments: StoreKind.allCases)
+    @Test(
+        "the highest number there is is refused by name, since nothing could replace it", arguments: StoreKind.allCases)
     func highest(kind: StoreKind) throws {
         let store = try kind.make()
         let key = try Sample.key(1)
-        #expect(try store.learn(Sample.record(key, .max - 1, [try Sample.address(1)])) == .stored)
-        #expect(try store.learn(Sample.record(key, .max, [try Sample.address(2)])) == .stored)
-        #expect(try store.known(key.peerID)?.record?.record.sequence == .max)
-        #expect(try store.learn(Sample.record(key, 1, [try Sample.address(3)])).code == .pastRecord)
-        #expect(try store.learn(Sample.record(key, .max - 1, [try Sample.address(3)])).code == .pastRecord)
+        #expect(try store.learn(Sample.record(key, .max, [try Sample.address(1)])).code == .lastSequence)
+        #expect(try store.counts().peers == 0)
+        #expect(try store.learn(Sample.record(key, .max - 2, [try Sample.address(1)])) == .stored)
+        #expect(try store.learn(Sample.record(key, .max - 1, [try Sample.address(2)])) == .stored)
+        #expect(try store.learn(Sample.record(key, .max, [try Sample.address(3)])).code == .lastSequence)
+        #expect(try store.known(key.peerID)?.record?.record.sequence == .max - 1)
+        #expect(try store.learn(Sample.record(key, .max - 2, [try Sample.address(3)])).code == .pastRecord)
     }
 
     @Test("identify takes a record only from the peer that it is about", arguments: StoreKind.allCases)
@@ -156,10 +160,59 @@ struct PeerRecordRuleTests {
         // What the operator types is never filtered.
         #expect(try store.learn(Sample.told(key.peerID, [home], .user, on: Sample.home)) == .stored)
         #expect(try store.texts(key.peerID).count == 2)
-        // Nothing is left of a peer with nothing else.
-        let other = try Sample.key(2)
-        #expect(try store.learn(Sample.record(other, 1, [odd])).code == .filtered)
-        #expect(try store.counts().peers == 1)
+    }
+
+    @Test("a record of which every address is left out is kept as long as any", arguments: StoreKind.allCases)
+    func allLeftOut(kind: StoreKind) throws {
+        let directory = TemporaryDirectory.make()
+        let store = try kind.make(
+            filter: AddressFilter(refusesPrivateRanges: true, refusesUnknownTransports: true), in: directory)
+        let odd = try Sample.address("/ip4/8.8.8.8/udp/4001/webrtc-direct")
+        let home = try Sample.address("/ip4/192.168.1.5/tcp/4001")
+        let keys = try (1...3).map { try Sample.key($0) }
+        #expect(try store.learn(Sample.record(keys[0], 2, [odd])).leftOut == [.filtered])
+        #expect(try store.learn(Sample.record(keys[1], 2, [home], on: Sample.home)).leftOut == [.filtered])
+        #expect(try store.learn(Sample.record(keys[2], 2, [home])).leftOut == [.filtered])
+        for key in keys {
+            let known = try #require(try store.known(key.peerID))
+            #expect(known.record?.record.sequence == 2 && known.addresses.isEmpty)
+            #expect(try store.learn(Sample.record(key, 1, [try Sample.address(1)])).code == .pastRecord)
+        }
+        // It is passed on as any other.
+        #expect(try store.told(keys[0].peerID)?.envelope == (try Sample.envelope(keys[0], 2, [odd])))
+        #expect(try store.told(keys[1].peerID) == nil && store.told(keys[2].peerID, to: Sample.home) == nil)
+        #expect(try store.told(keys[1].peerID, to: Sample.home)?.envelope != nil)
+        // The same again is a sign of life; what changes nothing is not written.
+        #expect(try store.learn(Sample.record(keys[0], 2, [odd])) == .unchanged)
+        let next = Sample.start + Sample.day
+        #expect(try store.learn(Sample.record(keys[0], 2, [odd]), next).leftOut == [.filtered])
+
+        let week = Sample.start + PeerRules.recordLifetime
+        #expect(try store.known(keys[1].peerID, week) == nil && store.known(keys[0].peerID, week)?.record != nil)
+        #expect(try store.sweep(limit: 10, now: week) == 2)
+        #expect(try store.known(keys[0].peerID, week + Sample.day) == nil)
+        // Their numbers are remembered like any other.
+        let news = try Sample.record(keys[1], 1, [try Sample.address(1)])
+        #expect(try store.learn(news, week).code == .pastRecord)
+        let later = week + Sample.day + PeerRules.sequenceMemory
+        #expect(try store.sweep(limit: 10, now: later) == 3)
+        #expect(try store.counts().peers == 0)
+    }
+
+    @Test("a record that was kept for its number brings its addresses when the filter is gone")
+    func filterGone() throws {
+        let directory = TemporaryDirectory.make()
+        let home = try Sample.address("/ip4/192.168.1.5/tcp/4001")
+        let news = try Sample.record(try Sample.key(1), 2, [home], on: Sample.home)
+        do {
+            let store = try StoreKind.sqlite.make(filter: AddressFilter(refusesPrivateRanges: true), in: directory)
+            #expect(try store.learn(news).leftOut == [.filtered])
+        }
+        let store = try StoreKind.sqlite.make(in: directory)
+        let peer = try Sample.key(1).peerID
+        #expect(try store.known(peer)?.record?.record.sequence == 2)
+        #expect(try store.learn(news) == .stored)
+        #expect(try store.texts(peer) == ["\(home) home": "certified"])
     }
 
     @Test("a full record always finds room, whatever others told before", arguments: StoreKind.allCases)

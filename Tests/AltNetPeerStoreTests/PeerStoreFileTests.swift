@@ -86,24 +86,61 @@ struct PeerStoreFileTests {
         }
     }
 
-    @Test("a row that is not what was written is named, and can be forgotten")
-    func damagedRow() throws {
+    @Test(
+        "a row that is not what was written is named, stops nothing else, and can be forgotten",
+        arguments: ["entry", "due", "bucket"])
+    func damagedRow(column: String) throws {
         let directory = try Self.filled()
         try DatabaseQueue(path: Self.path(directory)).write { database in
             let entry = try #require(try Data.fetchOne(database, sql: "SELECT entry FROM peer WHERE number = 7"))
             var bad = entry
             bad[bad.count / 2] ^= 1
-            try database.execute(sql: "UPDATE peer SET entry = ? WHERE number = 7", arguments: [bad])
+            switch column {
+            case "entry":
+                try database.execute(sql: "UPDATE peer SET entry = ? WHERE number = 7", arguments: [bad])
+            case "due": try database.execute(sql: "UPDATE peer SET due = x'00ff' WHERE number = 7")
+            // Unproven peers without an id that could be read do not stop the others either.
+            default:
+                try database.execute(
+                    sql: """
+                        UPDATE peer SET entry = ? WHERE number = 7;
+                        UPDATE peer SET id = x'0102' WHERE number = 9
+                        """, arguments: [bad])
+            }
         }
         let store = try PeerStore(directory: directory)
-        let (bad, good) = (try Sample.peer(6), try Sample.peer(7))
-        let error = #expect(throws: PeerStoreError.self) { try store.known([good, bad], now: Sample.start) }
-        #expect(error?.code == .damaged && error?.description.contains("\(bad)") == true)
-        #expect(throws: PeerStoreError.self) { try store.list(after: nil, limit: 100, now: Sample.start) }
-        #expect(throws: PeerStoreError.self) { try store.learn(.failed(bad, try Sample.address(6))) }
-        #expect(try store.known(good) != nil && store.counts().peers == 20)
+        let bad = try Sample.peer(6)
+        let gone = column == "bucket" ? [8] : []
+        let good = try (0..<20).filter { $0 != 6 && !gone.contains($0) }.map { try Sample.peer($0) }
+        // Where the entry itself is sound, reading needs nothing else.
+        if column != "due" {
+            let error = #expect(throws: PeerStoreError.self) { try store.known(bad) }
+            #expect(error?.code == .damaged && error?.description.contains("\(bad)") == true)
+            #expect(throws: PeerStoreError.self) { try store.told(bad) }
+            #expect(try store.known(good + [bad], now: Sample.start).map(\.id) == good)
+            #expect(try store.handout([bad] + good, to: nil, now: Sample.start).map(\.id) == good)
+            var (listed, damaged, after): ([PeerID], [PeerID], PeerID?) = ([], [], nil)
+            repeat {
+                let page = try store.list(after: after, limit: 1, now: Sample.start)
+                listed += page.peers.map(\.id)
+                damaged += page.damaged
+                after = page.next
+            } while after != nil
+            #expect(listed == good.sorted() && damaged == [bad])
+        }
+        // News of others in the same transaction is stored.
+        let other = try Sample.address(100)
+        let outcomes = try store.learn(
+            [Sample.told(good[0], [other]), .failed(bad, try Sample.address(6)), Sample.told(good[1], [other])],
+            now: Sample.start)
+        #expect(outcomes == [.stored, outcomes[1], .stored] && outcomes[1].code == .damaged)
+        // Sweeps pass it, in whatever steps.
+        let later = Sample.start + Sample.day
+        #expect(try (0..<20).reduce(0) { sum, _ in try sum + store.sweep(limit: 1, now: later) } == good.count)
+        #expect(try store.counts().peers == 20 - good.count)
         #expect(try store.forget(bad))
-        #expect(try store.known([good, bad], now: Sample.start).map(\.id) == [good] && store.counts().peers == 19)
+        #expect(try store.known(bad) == nil && store.counts().peers == gone.count)
+        #expect(try store.learn(Sample.told(bad, [other]), later) == .stored)
     }
 
     @Test("what was acknowledged is there after kill -9", .timeLimit(.minutes(5)))
@@ -194,8 +231,9 @@ struct RecordSequenceTests {
             #expect(error?.code == .damaged, "\(text)")
             #expect(try String(contentsOfFile: path, encoding: .utf8) == text)
         }
-        try Data("18446744073709551614\n".utf8).write(to: URL(fileURLWithPath: path))
-        #expect(try issue(Self.clock) == .max)
+        // The last one that stores take.
+        try Data("18446744073709551613\n".utf8).write(to: URL(fileURLWithPath: path))
+        #expect(try issue(Self.clock) == .max - 1)
         let error = #expect(throws: PeerStoreError.self) { _ = try issue(Self.clock) }
         #expect(error?.code == .system)
     }

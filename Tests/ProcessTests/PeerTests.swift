@@ -45,6 +45,10 @@ struct PeerTests {
         let twin = try await other.control.peer(Self.stranger)
         #expect(Set(twin.addresses.map(\.address)) == Set(peer.addresses.map(\.address)))
 
+        let others = "/dns/example.com/tcp/4001/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
+        let wrong = try await self.altnet(["peers", "forget", Self.stranger, others], at: other)
+        #expect(wrong.status != 0 && wrong.errors.contains("leads to another peer"), "\(wrong.errors)")
+        #expect(try await other.control.peer(Self.stranger).addresses.count == 2)
         let one = try await self.altnet(
             ["peers", "forget", Self.stranger, "/dns/example.com/tcp/4001"], at: other)
         #expect(one.status == 0)
