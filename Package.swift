@@ -143,7 +143,7 @@ let package = Package(
             name: "AltNetLibp2pHost",
             dependencies: [
                 "AltNetBase", "AltNetDialing", "AltNetKademlia", "AltNetLibp2p", "AltNetPeerRecords",
-                "AltNetPeerStore", "AltNetTransport", logging, nioCore, nioPosix,
+                "AltNetPeerStore", "AltNetTransport", crypto, logging, nioCore, nioPosix,
             ]),
         .target(
             name: "AltNetTorControl",
@@ -336,6 +336,9 @@ let package = Package(
                 "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "AltNetTransport", "Libp2pTestSupport",
                 logging,
             ]),
+        .testTarget(
+            name: "AltNetLibp2pDriverTests",
+            dependencies: ["AltNetDriverProtocol", "AltNetLibp2pDriver", "AltNetPeerRecords", "AltNetTestKit"]),
         .testTarget(
             name: "Libp2pTests",
             dependencies: [

@@ -88,6 +88,7 @@ public struct DialTraits: OptionSet, Hashable, Sendable {
     /// The words of all traits in the set, in a fixed order.
     public var names: [String] { Self.named.filter { self.contains($0.trait) }.map(\.name) }
 
+    static let sources = Self(rawValue: UInt64(UInt32.max))
     static let exposures: Self = [.exposed, .pseudonym, .unexposed]
 
     init(_ exposure: DialExposure) {

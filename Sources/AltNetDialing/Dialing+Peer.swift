@@ -60,6 +60,16 @@ extension Dialing {
             return newcomers.reduce(0) { self.add($1) ? $0 : $0 + 1 }
         }
 
+        /// The store knows these addresses and no others: who stands behind those that it left out is what callers say.
+        mutating func replaceStored(_ newcomers: [DialCandidate]) -> UInt64 {
+            self.plans = [:]
+            let kept = Set(newcomers.map { $0.without(self.peer).address })
+            for address in Array(self.candidates.keys) where !kept.contains(address) {
+                self.candidates[address] = self.candidates[address]?.withoutStored
+            }
+            return self.add(newcomers)
+        }
+
         private mutating func add(_ newcomer: DialCandidate) -> Bool {
             let newcomer = newcomer.without(self.peer)
             let address = newcomer.address

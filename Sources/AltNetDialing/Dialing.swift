@@ -178,6 +178,25 @@ public struct Dialing: Sendable {
         return directives + self.continued(now: now)
     }
 
+    /// The peer store was asked again: this is all that it knows of the peer now. What it said before does not count any
+    /// more, for dials under way and for connections that stand; a newer record may have dropped an address.
+    public mutating func onStored(
+        _ peer: PeerID, _ candidates: [DialCandidate], now: MonotonicInstant
+    ) -> [Directive] {
+        let kept = Set(candidates.map { $0.without(peer).address })
+        for index in (self.connections[peer] ?? []).indices {
+            guard let candidate = self.connections[peer]?[index].candidate, !kept.contains(candidate.address) else {
+                continue
+            }
+            self.connections[peer]?[index].candidate = candidate.withoutStored
+        }
+        self.updateConnections(of: peer, candidates)
+        guard var dial = self.dials.removeValue(forKey: peer) else { return [] }
+        self.leftOut += dial.replaceStored(candidates)
+        let directives = self.settle(dial, now: now)
+        return directives + self.continued(now: now)
+    }
+
     /// The caller does not want a connection any more. Nothing happens when the request has ended.
     public mutating func onCancel(_ id: RequestID, now: MonotonicInstant) -> [Directive] {
         guard let peer = self.requestPeers.removeValue(forKey: id), var dial = self.dials.removeValue(forKey: peer)

@@ -104,7 +104,9 @@ extension Libp2pConnection {
         case .pong:
             self.directives.append(.alive)
         case .goAway(let code):
-            throw .goneAway(code: code)
+            // An error of the other side ends everything at once; otherwise what is under way may end first.
+            guard code == 0, self.yamux.count > 0 else { throw .goneAway(code: code) }
+            self.leavesAt = self.leavesAt ?? now + self.configuration.limits.goAwayTimeout
         }
     }
 

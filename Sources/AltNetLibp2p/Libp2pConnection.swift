@@ -92,6 +92,8 @@ public struct Libp2pConnection: Sendable {
     private var handshakeDeadline: MonotonicInstant
     private var lastHeard: MonotonicInstant
     private var isAsked = false
+    /// Set when the other side goes: it takes no new streams, and those under way have until then.
+    var leavesAt: MonotonicInstant?
     /// Since when there are no streams; `nil` while there are some.
     var idleSince: MonotonicInstant?
     private var timer: MonotonicInstant?
@@ -122,7 +124,11 @@ public struct Libp2pConnection: Sendable {
     }
 
     /// Whether streams can be opened.
-    public var isEstablished: Bool { if case .open = self.state { true } else { false } }
+    public var isEstablished: Bool {
+        if case .open = self.state { self.leavesAt == nil } else { false }
+    }
+    /// Whether the other side has said that it goes.
+    public var isLeaving: Bool { self.leavesAt != nil }
     /// Streams that exist.
     public var streamCount: Int { self.yamux.count }
 
@@ -166,6 +172,7 @@ public struct Libp2pConnection: Sendable {
             {
                 self.close(.idle)
             }
+            if let leavesAt = self.leavesAt, now >= leavesAt { self.close(.goneAway(code: 0)) }
         default:
             if now >= self.handshakeDeadline { self.close(.handshakeTimeout) }
         }
@@ -207,6 +214,7 @@ public struct Libp2pConnection: Sendable {
     /// Encrypts what has collected, and gives out the directives of this call in their order: bytes first.
     mutating func finish(now: MonotonicInstant) -> [Directive] {
         self.encrypt()
+        if self.leavesAt != nil, self.yamux.count == 0 { self.close(.goneAway(code: 0)) }
         self.idleSince = self.yamux.count > 0 ? nil : self.idleSince ?? now
         if self.canGoOn {
             let moment = self.nextMoment
@@ -246,6 +254,7 @@ public struct Libp2pConnection: Sendable {
         if let idleTimeout = limits.idleTimeout, let since = self.idleSince {
             moment = min(moment, since + idleTimeout)
         }
+        if let leavesAt = self.leavesAt { moment = min(moment, leavesAt) }
         if let deadline = self.nextStreamDeadline { moment = min(moment, deadline) }
         return moment
     }

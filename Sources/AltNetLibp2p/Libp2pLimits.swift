@@ -11,6 +11,8 @@ public struct Libp2pLimits: Hashable, Sendable {
     /// A connection without streams for so long is closed; `nil` keeps it. Connections cost both sides memory, and a new
     /// one is quickly made.
     public var idleTimeout: Duration? = .seconds(300)
+    /// How long streams under way may take to end when the other side has said that it goes.
+    public var goAwayTimeout: Duration = .seconds(10)
     /// Streams, windows and floods.
     public var yamux = YamuxLimits()
 

@@ -9,23 +9,41 @@ internal import AltNetPeerRecords
 /// Asks no more at a time than the driver protocol allows; the rest waits its turn.
 actor OrchestratorBook: PeerBook {
     /// The most questions and messages of news that wait for their turn: some seconds of a busy DHT. More is refused.
-    private static let maximumWaiting = 1_000
+    static let maximumWaiting = 1_000
 
     private enum Reply: Sendable {
         case outcomes([NewsOutcome])
         case answer(PeerAnswer)
     }
 
-    private let orchestrator: OrchestratorConnection
+    /// Somebody who waits, for an answer or for a turn.
+    private struct Waiting<Value: Sendable> {
+        let id: UInt64
+        let continuation: CheckedContinuation<Value, any Error>
+    }
+
+    /// How long an answer may take, the wait for a turn included: the store answers in milliseconds, and a search has
+    /// other peers to ask meanwhile.
+    static let timeLimit: Duration = .seconds(30)
+
+    private let send: @Sendable (DriverEvent) async -> Void
+    private let limit: Duration
     private var nextID: UInt64 = 1
-    private var open: [UInt64: CheckedContinuation<Reply, any Error>] = [:]
-    private var waiting: [CheckedContinuation<Void, any Error>] = []
-    /// Turns that are taken: questions and news count together, so that each stays within its own limit.
+    /// Questions and news without an answer, each of which holds a turn; `nil` when nobody waits for it any more.
+    private var open: [UInt64: CheckedContinuation<Reply, any Error>?] = [:]
+    private var waiting: [Waiting<Void>] = []
+    /// Turns that are taken: questions and news count together, so that each stays within its own limit. One is given
+    /// back when its answer comes, also when nobody waits for it any more: until then it counts with the orchestrator.
     private var turns = 0
     private var isClosed = false
 
     init(_ orchestrator: OrchestratorConnection) {
-        self.orchestrator = orchestrator
+        self.init { await orchestrator.send($0) }
+    }
+
+    init(limit: Duration = OrchestratorBook.timeLimit, send: @escaping @Sendable (DriverEvent) async -> Void) {
+        self.limit = limit
+        self.send = send
     }
 
     /// Why there is no answer.
@@ -97,8 +115,8 @@ actor OrchestratorBook: PeerBook {
     func close() {
         self.isClosed = true
         let error = Unanswered(description: "the driver stops")
-        for continuation in self.open.values { continuation.resume(throwing: error) }
-        for continuation in self.waiting { continuation.resume(throwing: error) }
+        for continuation in self.open.values { continuation?.resume(throwing: error) }
+        for waiting in self.waiting { waiting.continuation.resume(throwing: error) }
         self.open = [:]
         self.waiting = []
     }
@@ -106,24 +124,54 @@ actor OrchestratorBook: PeerBook {
     // MARK: - Turns
 
     private func ask(_ event: (UInt64) -> DriverEvent) async throws -> Reply {
-        try await self.takeTurn()
-        defer { self.giveTurn() }
-        // Closing may have come while we waited.
-        guard !self.isClosed else { throw Unanswered(description: "the driver stops") }
         let id = self.nextID
         self.nextID += 1
+        let deadline = ContinuousClock.now + self.limit
+        let late = Unanswered(description: "altnetd has not answered within \(self.limit)")
+        let timer = Task {
+            try await Task.sleep(until: deadline, clock: .continuous)
+            self.giveUp(id, late)
+        }
+        defer { timer.cancel() }
         let message = event(id)
-        return try await withCheckedThrowingContinuation { continuation in
-            self.open[id] = continuation
-            Task { await self.orchestrator.send(message) }
+        return try await withTaskCancellationHandler {
+            try await self.takeTurn(id)
+            do {
+                // Each of these may have come while we waited.
+                guard !self.isClosed else { throw Unanswered(description: "the driver stops") }
+                guard ContinuousClock.now < deadline else { throw late }
+                try Task.checkCancellation()
+            } catch {
+                self.giveTurn()
+                throw error
+            }
+            return try await withCheckedThrowingContinuation { continuation in
+                self.open[id] = .some(continuation)
+                Task { await self.send(message) }
+            }
+        } onCancel: {
+            Task { await self.giveUp(id, CancellationError()) }
+        }
+    }
+
+    /// Nobody waits for that answer any more.
+    private func giveUp(_ id: UInt64, _ error: any Error) {
+        if let index = self.waiting.firstIndex(where: { $0.id == id }) {
+            self.waiting.remove(at: index).continuation.resume(throwing: error)
+        } else if case .some(.some(let continuation)) = self.open[id] {
+            self.open[id] = .some(nil)
+            continuation.resume(throwing: error)
         }
     }
 
     private func resume(_ id: UInt64, _ reply: Reply) {
-        self.open.removeValue(forKey: id)?.resume(returning: reply)
+        guard let continuation = self.open.removeValue(forKey: id) else { return }
+        self.giveTurn()
+        continuation?.resume(returning: reply)
     }
 
-    private func takeTurn() async throws {
+    private func takeTurn(_ id: UInt64) async throws {
+        try Task.checkCancellation()
         guard !self.isClosed else { throw Unanswered(description: "the driver stops") }
         guard self.turns >= PeerMessageRules.maximumOpen else {
             self.turns += 1
@@ -133,10 +181,12 @@ actor OrchestratorBook: PeerBook {
             throw Unanswered(description: "more questions about peers are waiting than altnetd answers")
         }
         // Whoever gives its turn hands it on.
-        try await withCheckedThrowingContinuation { self.waiting.append($0) }
+        try await withCheckedThrowingContinuation {
+            self.waiting.append(Waiting(id: id, continuation: $0))
+        }
     }
 
     private func giveTurn() {
-        if self.waiting.isEmpty { self.turns -= 1 } else { self.waiting.removeFirst().resume() }
+        if self.waiting.isEmpty { self.turns -= 1 } else { self.waiting.removeFirst().continuation.resume() }
     }
 }

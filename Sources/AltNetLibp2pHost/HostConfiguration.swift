@@ -52,6 +52,8 @@ public struct HostConfiguration: Sendable {
     public var protocolVersion = "ipfs/0.1.0"
     /// What identify calls the program.
     public var agentVersion = "altnet"
+    /// How often is looked whether what peers said about our address still counts, and whether this machine has moved.
+    public var observationInterval: Duration = .seconds(60)
     /// Addresses under which we can be reached beside those that we listen on: an onion service, a forwarded port.
     public var announced: [Multiaddress] = []
     /// Signs our record; without one, identify carries none.

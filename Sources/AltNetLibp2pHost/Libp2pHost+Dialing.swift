@@ -51,7 +51,9 @@ extension Libp2pHost {
         let told = addresses.map {
             KnownAddress(address: $0, sources: source, firstSeen: now, lastSeen: now, expiry: nil)
         }
-        let candidates = (known + told).compactMap { self.candidate($0, of: peer, insists: insists) }
+        let candidates =
+            known.compactMap { self.candidate($0, of: peer, isStored: true, insists: insists) }
+            + told.compactMap { self.candidate($0, of: peer, insists: insists) }
         if candidates.isEmpty, let first = (known + told).first {
             // Says what is missing to dial it.
             _ = try SocketTarget.of(first.address, hasProxy: self.configuration.proxy != nil)
@@ -61,7 +63,9 @@ extension Libp2pHost {
     }
 
     /// An address as the dialer sees it; nil for those that this host cannot dial, or that mean somebody else where we are.
-    private func candidate(_ known: KnownAddress, of peer: PeerID, insists: Bool = false) -> DialCandidate? {
+    private func candidate(
+        _ known: KnownAddress, of peer: PeerID, isStored: Bool = false, insists: Bool = false
+    ) -> DialCandidate? {
         let hasProxy = self.configuration.proxy != nil
         guard (try? SocketTarget.of(known.address, hasProxy: hasProxy)) != nil,
             known.isUsable(on: self.localNetworks.network(of: known.address))
@@ -70,7 +74,8 @@ extension Libp2pHost {
             self.logger.debug("\(peer) is not looked for at \(known.address): too many others are said to be there")
             return nil
         }
-        return DialCandidate(known, exposure: DialExposure.of(known.address, throughProxy: hasProxy))
+        return DialCandidate(
+            known, exposure: DialExposure.of(known.address, throughProxy: hasProxy), isStored: isStored)
     }
 
     // MARK: What the dialer is told
@@ -94,10 +99,12 @@ extension Libp2pHost {
             case .connected, .failed: break
             }
         }
-        for peer in peers.sorted() where await self.dialer.isDialling(peer) {
+        for peer in peers.sorted() where await self.dialer.cares(about: peer) {
             // A book that does not answer now has just said so in `learn`.
-            guard let known = try? await self.book.known([peer]).first else { continue }
-            await self.dialer.add(known.addresses.compactMap { self.candidate($0, of: peer) }, of: peer)
+            guard let known = try? await self.book.known([peer]) else { continue }
+            let addresses = known.first?.addresses ?? []
+            await self.dialer.replaceStored(
+                addresses.compactMap { self.candidate($0, of: peer, isStored: true) }, of: peer)
         }
     }
 

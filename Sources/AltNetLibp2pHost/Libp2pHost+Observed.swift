@@ -46,7 +46,32 @@ extension Libp2pHost {
         self.observed.withLock { $0.close(link) }
     }
 
-    private func confirmObserved() async {
+    /// Withdraws what does not count any more: nobody says so when its time is over, or when this machine moves.
+    func watchObserved(interval: Duration) -> Task<Void, Never> {
+        let ways = self.localNetworks.surroundings.ways
+        return Task { [weak self] in
+            var ways = ways
+            while (try? await Task.sleep(for: interval)) != nil, let self {
+                let now = self.localNetworks.surroundings.ways
+                if now != ways {
+                    ways = now
+                    await self.onMoved()
+                }
+                await self.confirmObserved()
+            }
+        }
+    }
+
+    /// This machine has other addresses than before.
+    func onMoved() async {
+        self.observed.withLock { $0.machine.onNetworkChanged() }
+        let before = self.record
+        await self.confirmObserved()
+        await self.refreshRecord()
+        if self.record != before { await self.pushIdentify() }
+    }
+
+    func confirmObserved() async {
         await self.confirm(self.observed.withLock { $0.machine.addresses(now: .now) })
     }
 }

@@ -42,6 +42,8 @@ public final class Libp2pHost: Sendable {
         var running: [UInt64: Running] = [:]
         var nextNumber: UInt64 = 0
         var listeningEvents: [UInt64: AsyncStream<HostEvent>.Continuation] = [:]
+        /// Looks after what peers have said of our address.
+        var watch: Task<Void, Never>?
         var isShutDown = false
     }
 
@@ -70,6 +72,8 @@ public final class Libp2pHost: Sendable {
         let reference = HostReference()
         self.dialer = Self.dialer(for: reference, configuration)
         reference.set(self)
+        let watch = self.watchObserved(interval: configuration.observationInterval)
+        self.state.withLock { $0.watch = watch }
         self.serve(ProtocolName.identify) { [weak self] stream, _ in await self?.answerIdentify(stream) }
         self.serve(ProtocolName.identifyPush) { [weak self] stream, _ in await self?.takePush(stream) }
         self.serve(ProtocolName.ping) { [idleTimeout = configuration.pingIdleTimeout] stream, _ in
@@ -179,6 +183,7 @@ public final class Libp2pHost: Sendable {
     public func shutdown() async {
         let (listeners, running, listening) = self.state.withLock { state in
             state.isShutDown = true
+            state.watch?.cancel()
             defer { state.listeners = [] }
             return (state.listeners, Array(state.running.values), Array(state.listeningEvents.values))
         }

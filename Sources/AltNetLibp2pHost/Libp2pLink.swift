@@ -104,8 +104,8 @@ public final class Libp2pLink: Sendable {
         self.seen.withLock { $0.pingStreams -= 1 }
     }
 
-    /// Whether the connection has not ended.
-    public var isOpen: Bool { self.core.locked { $0.failure == nil } }
+    /// Whether the connection has not ended, and the other side has not said that it goes.
+    public var isOpen: Bool { self.core.locked { $0.failure == nil && !$0.machine.isLeaving } }
 
     /// Opens a stream for the first of these protocols that the peer speaks. Throws ``StreamRefusal`` or ``StreamReset``.
     public func openStream(protocols: [String]) async throws -> Libp2pStream {

@@ -166,7 +166,8 @@ final class LinkCore: Sendable {
             }
             connection?.readMore()
         case .closed(let reason):
-            self.locked { self.end(.network(reason), &$0) }
+            // Expected, when it has said so before.
+            self.locked { self.end($0.machine.isLeaving ? .connection(.goneAway(code: 0)) : .network(reason), &$0) }
         }
     }
 

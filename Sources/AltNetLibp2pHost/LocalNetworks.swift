@@ -3,6 +3,7 @@
 internal import AltNetBase
 internal import AltNetPeerRecords
 internal import AltNetTransport
+internal import Crypto
 internal import FoundationEssentials
 internal import NIOCore
 internal import Synchronization
@@ -10,7 +11,9 @@ internal import Synchronization
 /// Names the networks that this machine is on, so that addresses of private ranges are kept apart by them.
 ///
 /// The network of the default route is named by its gateway's hardware address, which is another one at home and in a
-/// café although both are 192.168.1.0/24. Other networks are named by their interface and prefix.
+/// café although both are 192.168.1.0/24; without one, nobody can tell which network it is. Names leave this machine in
+/// exports, so the address is in them only as a hash with this machine's own salt. Other networks are named by their
+/// interface and prefix.
 final class LocalNetworks: Sendable {
     /// How long an answer is good: machines move between networks, and reading `/proc` for every connection is waste.
     static let lifetime: Duration = .seconds(10)
@@ -49,6 +52,13 @@ final class LocalNetworks: Sendable {
         var defaultInterface: String?
         /// The hardware address of its gateway.
         var gateway: String?
+        /// Goes into the network's name beside it: nobody who has the name can try out all hardware addresses.
+        var salt: [UInt8] = []
+
+        /// The addresses by which this machine reaches others: those of the default interface, or all when there is none.
+        var ways: Set<[UInt8]> {
+            Set(self.interfaces.filter { $0.name == self.defaultInterface ?? $0.name }.map(\.address))
+        }
 
         /// The network that an address belongs to; `nil` for those that mean the same everywhere.
         func network(of address: Multiaddress) -> LocalNetwork? {
@@ -60,8 +70,11 @@ final class LocalNetworks: Sendable {
             guard let bytes = address.components.first(where: { $0.protocol == .ip4 || $0.protocol == .ip6 })?.value
             else { return nil }
             let own = self.interfaces.first { $0.holds(bytes) }
-            if own == nil || own?.name == self.defaultInterface, let gateway = self.gateway {
-                return LocalNetwork("gateway \(gateway)")
+            if own == nil || own?.name == self.defaultInterface {
+                guard let gateway = self.gateway else { return nil }
+                let hash = HMAC<SHA256>.authenticationCode(
+                    for: Array(gateway.utf8), using: SymmetricKey(data: self.salt))
+                return LocalNetwork("lan \(Hex.encode(Array(hash.prefix(8))))")
             }
             return own.flatMap { LocalNetwork("\($0.name.prefix(15)) \($0.prefix)/\($0.prefixLength)") }
         }
@@ -100,8 +113,15 @@ final class LocalNetworks: Sendable {
         return Surroundings(
             interfaces: devices.compactMap(Self.interface),
             defaultInterface: route?.interface,
-            gateway: route.flatMap { Self.hardwareAddress(of: $0.gateway, in: Self.text("/proc/net/arp")) })
+            gateway: route.flatMap { Self.hardwareAddress(of: $0.gateway, in: Self.text("/proc/net/arp")) },
+            salt: Self.salt)
     }
+
+    /// The machine's id, which is nobody else's to know (machine-id(5)); where there is none, that of its last start.
+    private static let salt: [UInt8] = {
+        let id = LocalNetworks.text("/etc/machine-id")
+        return Array((id.isEmpty ? LocalNetworks.text("/proc/sys/kernel/random/boot_id") : id).utf8)
+    }()
 
     /// The gateway of the default route in Linux's table of routes, which has addresses as little-endian numbers.
     static func defaultRoute(in table: String) -> (interface: String, gateway: String)? {

@@ -142,6 +142,16 @@ public actor PeerDialer<Link: AnyObject & Sendable> {
         self.carryOut(self.machine.onCandidates(peer, candidates, now: .now))
     }
 
+    /// The peer store was asked again, and knows these addresses of the peer and no others.
+    public func replaceStored(_ candidates: [DialCandidate], of peer: PeerID) {
+        self.carryOut(self.machine.onStored(peer, candidates, now: .now))
+    }
+
+    /// Whether it matters what the peer store knows of the peer: somebody waits for it, or a link stands.
+    public func cares(about peer: PeerID) -> Bool {
+        self.isDialling(peer) || self.standing.values.contains { $0.peer == peer }
+    }
+
     /// A link stands that was not asked for here, such as one that the peer opened.
     public func onOpened(_ link: Link, with peer: PeerID, _ candidate: DialCandidate) {
         guard !self.isShutDown, self.operations.isOpen(link), self.names[ObjectIdentifier(link)] == nil else { return }

@@ -17,6 +17,38 @@ struct DialingTests {
 
     // MARK: - Attempts follow each other
 
+    @Test("a newer record that drops an address takes its certificate away, from dials and from what stands")
+    func dropped() throws {
+        func stored(_ text: String, _ sources: AddressSources) throws -> DialCandidate {
+            DialCandidate(try candidate(text, sources).known, exposure: .clearnetAddress, isStored: true)
+        }
+        let (kept, gone) = ("/ip4/1.0.0.1/tcp/1", "/ip4/2.0.0.1/tcp/1")
+        var bench = Bench()
+        let someone = try peer(1)
+        bench.request(1, someone, [try stored(gone, [.certified, .dht])], .certifiedOnly)
+        #expect(bench.addresses == [gone])
+        // What callers say adds up, and the store's older word does not outlive its newer one.
+        bench.add(someone, [try candidate(gone, .identify)])
+        bench.take(
+            bench.machine.onStored(someone, [try stored(kept, .certified), try stored(gone, .dht)], now: bench.now))
+        #expect(bench.addresses == [kept])
+        let attempt = try bench.connect(kept)
+        #expect(bench.succeeded[1] == attempt)
+        #expect(bench.machine.standing(with: someone, .certifiedOnly) == attempt)
+        bench.take(bench.machine.onStored(someone, [try stored(kept, .dht)], now: bench.now))
+        #expect(bench.machine.standing(with: someone, .certifiedOnly) == nil)
+        #expect(bench.machine.standing(with: someone, .standard) == attempt)
+        bench.take(bench.machine.onStored(someone, [try stored(kept, .certified)], now: bench.now))
+        #expect(bench.machine.standing(with: someone, .certifiedOnly) == attempt)
+        // The store does not know it at all any more.
+        bench.take(bench.machine.onStored(someone, [], now: bench.now))
+        #expect(bench.machine.standing(with: someone, .certifiedOnly) == nil)
+        // A caller's word is not the store's to take back.
+        bench.add(someone, [try candidate(kept, .certified)])
+        bench.take(bench.machine.onStored(someone, [], now: bench.now))
+        #expect(bench.machine.standing(with: someone, .certifiedOnly) == attempt)
+    }
+
     @Test("the next address is tried after the stagger, and the first that answers ends the others")
     func stagger() throws {
         var bench = Bench()

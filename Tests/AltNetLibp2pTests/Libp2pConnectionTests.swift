@@ -197,8 +197,31 @@ struct Libp2pConnectionTests {
         pair.carryOut(pair.ends[0].close(now: pair.now), .dialer)
         pair.settle()
         #expect(pair.failure(.dialer) == .requested)
-        #expect(pair.failure(.listener) == .goneAway(code: 0))
         #expect(throws: StreamRefusal.notConnected) { try pair.open([Pair.echo]) }
+        // Its stream may end first, and has not for ever.
+        #expect(pair.failure(.listener) == nil)
+        #expect(throws: StreamRefusal.notConnected) { try pair.open([Pair.echo], .listener) }
+        pair.wait(Libp2pLimits().goAwayTimeout)
+        #expect(pair.failure(.listener) == .goneAway(code: 0))
+    }
+
+    @Test("When the other side goes, streams under way end in good order, and then the connection does")
+    func goingAway() throws {
+        var pair = try Pair()
+        pair.settle()
+        let id = try pair.open([Pair.echo])
+        pair.settle()
+        // The listener takes no new streams; the one there is goes on.
+        pair.ends[1].yamux.goAway(code: 0)
+        pair.carryOut(pair.ends[1].finish(now: pair.now), .listener)
+        pair.settle()
+        #expect(pair.failure(.dialer) == nil && pair.ends[0].isLeaving)
+        #expect(throws: StreamRefusal.notConnected) { try pair.open([Pair.echo]) }
+        pair.send([1, 2, 3], on: id, .dialer)
+        pair.settle()
+        #expect(pair.log[1].contains { if case .data(_, [1, 2, 3]) = $0 { true } else { false } })
+        pair.carryOut(pair.ends[0].reset(id, now: pair.now), .dialer)
+        #expect(pair.failure(.dialer) == .goneAway(code: 0))
     }
 
     @Test("A breach of Yamux's rules is told to the other side and ends the connection")
