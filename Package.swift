@@ -414,7 +414,10 @@ let package = Package(
             ]),
         .testTarget(
             name: "AltNetCommandsTests",
-            dependencies: ["AltNetBase", "AltNetCommands", "AltNetControl", "AltNetPeerRecords", argumentParser]),
+            dependencies: [
+                "AltNetBase", "AltNetCommands", "AltNetControl", "AltNetLibp2pHost", "AltNetPeerRecords",
+                argumentParser, logging,
+            ]),
         .testTarget(
             name: "AltNetConfigurationTests",
             dependencies: [

@@ -15,6 +15,9 @@ struct DHTCommand: AsyncParsableCommand {
         subcommands: [Serve.self, Find.self])
 
     struct Options: ParsableArguments {
+        /// More than a table ever has.
+        static let maximumPerGroup = 10_000
+
         @Option(
             help: ArgumentHelp(
                 "A node to join through: a multiaddr that ends with /p2p/ID. Repeatable.", valueName: "multiaddr"))
@@ -24,6 +27,12 @@ struct DHTCommand: AsyncParsableCommand {
             name: .customLong("protocol"),
             help: ArgumentHelp("The protocol of the DHT; private ones have their own prefix.", valueName: "name"))
         var protocolName = KademliaService.publicProtocol
+
+        @Option(
+            help: ArgumentHelp(
+                "Nodes of one network group (a /16 of IPv4, a /32 of IPv6) in the table; more for a private DHT with one "
+                    + "provider. Nodes in local networks are not limited.", valueName: "count"))
+        var perGroup = KademliaService.Configuration().perGroupInTable
 
         @Flag(help: "Print JSON, one value in a line, for programs.")
         var json = false
@@ -38,6 +47,9 @@ struct DHTCommand: AsyncParsableCommand {
             guard self.protocolName.hasPrefix("/"), self.protocolName.utf8.count <= 128 else {
                 throw ValidationError("--protocol \(self.protocolName): a name like /ipfs/kad/1.0.0 is expected")
             }
+            guard (1...Self.maximumPerGroup).contains(self.perGroup) else {
+                throw ValidationError("--per-group \(self.perGroup): 1 to \(Self.maximumPerGroup) is expected")
+            }
             guard Logger.Level(rawValue: self.logLevel) != nil else {
                 throw ValidationError("--log-level \(self.logLevel): there is no such level")
             }
@@ -51,7 +63,10 @@ struct DHTCommand: AsyncParsableCommand {
             var logger = Logger(label: "altnet") { StreamLogHandler.standardError(label: $0) }
             logger.logLevel = level
             do {
-                return try DHTNode(data: data, mode: mode, protocolName: self.protocolName, logger: logger)
+                return try DHTNode(
+                    data: data,
+                    kademlia: .init(protocolName: self.protocolName, mode: mode, perGroupInTable: self.perGroup),
+                    logger: logger)
             } catch {
                 throw Failure.exit("\(error)")
             }
@@ -81,7 +96,8 @@ struct DHTCommand: AsyncParsableCommand {
             discussion: """
                 altnet dht serve --listen /ip4/127.0.0.1/tcp/0 --data ~/dht
 
-                The first line is the address that others give to --bootstrap. Key, peers and the sequence number of \
+                The first lines are the addresses that others give to --bootstrap, the one that leads farthest first. \
+                Nodes given to --bootstrap here may be down: joining is tried until one answers. Key, peers and the sequence number of \
                 the node's own record are kept in --data.
                 """)
 
@@ -109,8 +125,8 @@ struct DHTCommand: AsyncParsableCommand {
             let node = try self.options.node(data: self.data, mode: .server)
             let addresses: [String]
             do {
-                let bound = try await node.host.listen(on: self.listen)
-                addresses = try bound.map { try $0.appending(node.host.peer).description }
+                try await node.host.listen(on: self.listen)
+                addresses = try node.bootstrapAddresses().map(\.description)
             } catch {
                 throw Failure.exit("cannot listen: \(error)")
             }

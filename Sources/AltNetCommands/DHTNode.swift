@@ -18,7 +18,8 @@ struct DHTNode: Sendable {
 
     /// - Parameter data: where key, peers and sequence number are kept; `nil` for a node that lives as long as the
     ///   command does.
-    init(data: String?, mode: KademliaService.Mode, protocolName: String, logger: Logger) throws {
+    /// - Parameter kademlia: which DHT, and how.
+    init(data: String?, kademlia: KademliaService.Configuration, logger: Logger) throws {
         let key: PeerPrivateKey
         let store: any PeerStoring
         var configuration = HostConfiguration()
@@ -35,7 +36,15 @@ struct DHTNode: Sendable {
         }
         self.book = StoredPeerBook(store: store, now: { .now })
         self.host = Libp2pHost(key: key, book: self.book, configuration: configuration, logger: logger)
-        self.service = self.host.joinKademlia(.init(protocolName: protocolName, mode: mode))
+        self.service = self.host.joinKademlia(kademlia)
+    }
+
+    /// The addresses that others may give to `--bootstrap`: of a listener on all interfaces, those of the interfaces, as
+    /// nobody can connect to `0.0.0.0`. Those that lead nowhere but to this machine come last.
+    func bootstrapAddresses() throws -> [Multiaddress] {
+        let addresses = self.host.addresses(for: .loopback)
+        let sorted = addresses.filter { $0.reach != .loopback } + addresses.filter { $0.reach == .loopback }
+        return try sorted.map { try $0.appending(self.host.peer) }
     }
 
     /// Keeps the node going until it is cancelled, and closes it then.
