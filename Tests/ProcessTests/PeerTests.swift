@@ -96,7 +96,10 @@ struct PeerTests {
         let dialled = try await self.altnet(["peers", "dial", carolID], at: alice)
         #expect(dialled.status == 0, "\(dialled.errors)")
         #expect(dialled.output.hasPrefix("connected at /ip4/127.0.0.1/tcp/"))
-        #expect(try await alice.control.links().contains { $0.identity == carolID })
+        // It is shown when its peer has said what it is, a moment later.
+        try await Condition.wait("Alice shows the link") {
+            try await alice.control.links().contains { $0.identity == carolID }
+        }
         let unwanted = try await self.altnet(["peers", "dial", carolID, "--policy", "private-only"], at: alice)
         #expect(unwanted.status == 1)
         let unknown = try await self.altnet(["peers", "dial", Self.stranger], at: alice)
