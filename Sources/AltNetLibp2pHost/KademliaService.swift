@@ -126,7 +126,9 @@ public actor KademliaService {
             }
         case .ask(let draft):
             do {
-                let told = draft.wanted.isEmpty ? [] : try await self.book.signedPeerRecords(of: draft.wanted, to: contact.network)
+                let told =
+                    draft.wanted.isEmpty
+                    ? [] : try await self.book.signedPeerRecords(of: draft.wanted, to: contact.network)
                 let peers = told.map {
                     KademliaMessage.Peer(id: $0.id, addresses: $0.addresses, signedRecord: $0.envelope)
                 }

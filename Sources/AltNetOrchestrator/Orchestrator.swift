@@ -203,7 +203,8 @@ public actor Orchestrator: DriverHostDelegate {
         case .announcement(let number, .transaction(let bytes)):
             guard let link = self.driverStates[driver]?.links[number] else { return }
             self.take(transaction: bytes, over: link)
-        case .announcement(_, .addresses): break  // Bitcoin's addresses name no key, so that no peer's entry could hold them.
+        // Bitcoin's addresses name no key, so that no peer's entry could hold them.
+        case .announcement(_, .addresses): break
         case .announcement(_, .peerRecord), .peerNews, .peerQuestion: break  // The peer service's.
         }
     }

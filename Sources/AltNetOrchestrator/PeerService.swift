@@ -142,7 +142,8 @@ actor PeerService {
                 switch question {
                 case .known(let peers): answer = .known(try await self.book.known(peers).map(Self.shortened))
                 case .handout(let peers, to: let network):
-                    answer = .handouts(try await self.book.signedPeerRecords(of: peers, to: network).map(Self.shortened))
+                    answer = .handouts(
+                        try await self.book.signedPeerRecords(of: peers, to: network).map(Self.shortened))
                 }
             } catch {
                 answer = .failed("\(error)")

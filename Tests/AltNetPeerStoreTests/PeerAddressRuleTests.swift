@@ -176,7 +176,10 @@ struct PeerAddressRuleTests {
         // Elsewhere nothing is known of a peer with nothing else.
         #expect(try store.learn(Sample.record(inside, 1, [local], on: Sample.home)) == .stored)
         #expect(try store.told(inside.peerID) == nil)
-        #expect(try store.signedPeerRecords(of: [inside.peerID, key.peerID], to: nil, now: Sample.start).map(\.id) == [key.peerID])
+        #expect(
+            try store.signedPeerRecords(of: [inside.peerID, key.peerID], to: nil, now: Sample.start).map(\.id) == [
+                key.peerID
+            ])
     }
 
     @Test("only what others may know is told to others, signed addresses first", arguments: StoreKind.allCases)

@@ -66,7 +66,9 @@ struct StoredPeerBookTests {
         let book = StoredPeerBook(store: store) { Sample.start }
         let address = try Sample.address(1)
         let first = Task { try await book.learn([Sample.told(try Sample.peer(0), [address])]) }
-        try await Condition.wait("the first transaction", within: .seconds(300)) { store.transactions.withLock { $0.count } == 1 }
+        try await Condition.wait("the first transaction", within: .seconds(300)) {
+            store.transactions.withLock { $0.count } == 1
+        }
         let others = (1...50).map { number in
             Task {
                 try await book.learn([
@@ -91,7 +93,9 @@ struct StoredPeerBookTests {
         let batch = Array(repeating: Sample.told(peer, [address]), count: PeerBookLimits.maximumNews)
         let count = StoredPeerBook.maximumWaiting / batch.count
         let tasks = (0..<count).map { _ in Task { try await book.learn(batch) } }
-        try await Condition.wait("the queue is full", within: .seconds(300)) { book.waiting == StoredPeerBook.maximumWaiting }
+        try await Condition.wait("the queue is full", within: .seconds(300)) {
+            book.waiting == StoredPeerBook.maximumWaiting
+        }
         #expect(try await book.learn([batch[0], batch[0]]).map(\.code) == [.overloaded, .overloaded])
         store.fails.withLock { $0 = true }
         for _ in 0..<count { store.gate.signal() }
