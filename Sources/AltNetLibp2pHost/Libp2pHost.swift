@@ -126,12 +126,6 @@ public final class Libp2pHost: Sendable {
         self.tellMachines()
     }
 
-    /// Serves a protocol no longer.
-    public func stopServing(_ protocolName: String) {
-        self.state.withLock { $0.handlers[protocolName] = nil }
-        self.tellMachines()
-    }
-
     /// The protocols that are served.
     public var protocols: [String] { self.state.withLock { $0.handlers.keys.sorted() } }
 

@@ -31,18 +31,6 @@ public final class Libp2pStream: Sendable {
         try await self.link.core.read(self.id)
     }
 
-    /// Everything until the other side ends its direction.
-    ///
-    /// - Parameter maximum: more bytes than that throw ``Libp2pStreamError/tooLong(_:)``.
-    public func readToEnd(maximum: Int) async throws -> [UInt8] {
-        var bytes: [UInt8] = []
-        while let piece = try await self.read() {
-            bytes += piece
-            guard bytes.count <= maximum else { throw Libp2pStreamError.tooLong(maximum) }
-        }
-        return bytes
-    }
-
     /// Sends bytes; returns when all are on their way. Throws ``StreamReset``. A write that is cancelled resets the stream.
     public func write(_ bytes: [UInt8]) async throws {
         var rest = bytes[...]
@@ -66,14 +54,11 @@ public final class Libp2pStream: Sendable {
 
 /// What goes wrong on a stream beside its end.
 public enum Libp2pStreamError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// More came than the reader takes, in bytes.
-    case tooLong(Int)
     /// Nothing came in time.
     case timeout(Duration)
 
     public var description: String {
         switch self {
-        case .tooLong(let maximum): "more than \(maximum) bytes came on a stream"
         case .timeout(let duration): "nothing came on a stream for \(duration)"
         }
     }

@@ -8,7 +8,6 @@ internal import AltNetObjects
 internal import AltNetStreamDriver
 internal import AltNetTransport
 internal import Dispatch
-internal import Glibc
 internal import Synchronization
 
 /// One attempt to reach a peer at the address that it gave us. It has worked when the peer's `init` is there: the end
@@ -113,27 +112,7 @@ struct AlternativeDialer: Sendable {
     private static func resolve(_ name: String) async -> [String] {
         await withCheckedContinuation { continuation in
             // The system's resolver blocks.
-            DispatchQueue.global().async { continuation.resume(returning: Self.addresses(of: name)) }
+            DispatchQueue.global().async { continuation.resume(returning: HostNameLookup.addresses(of: name)) }
         }
-    }
-
-    private static func addresses(of name: String) -> [String] {
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(name, nil, &hints, &list) == 0 else { return [] }
-        defer { freeaddrinfo(list) }
-        var found: [String] = []
-        var next = list
-        while let entry = next {
-            var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            let result = getnameinfo(
-                entry.pointee.ai_addr, entry.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
-            if result == 0 {
-                found.append(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
-            }
-            next = entry.pointee.ai_next
-        }
-        return found
     }
 }

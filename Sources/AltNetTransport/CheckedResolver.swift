@@ -52,34 +52,12 @@ final class CheckedResolver: Resolver, Sendable {
     }
 
     private func resolve(_ host: String, _ port: Int, _ family: Int32) throws -> [SocketAddress] {
-        let found = Self.addresses(of: host, family)
+        let found = HostNameLookup.addresses(of: host, family: family)
         guard !found.isEmpty else { throw Unresolved() }
         let allowed = found.filter(self.allows)
         guard !allowed.isEmpty else {
             throw NameRefused(host: host, addresses: Array(found.prefix(Self.maximumNamed)))
         }
         return allowed.compactMap { try? SocketAddress(ipAddress: $0, port: port) }
-    }
-
-    /// The numeric addresses of a name; none when there is none.
-    private static func addresses(of name: String, _ family: Int32) -> [String] {
-        var hints = addrinfo()
-        hints.ai_family = family
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(name, nil, &hints, &list) == 0 else { return [] }
-        defer { freeaddrinfo(list) }
-        var found: [String] = []
-        var next = list
-        while let entry = next {
-            var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            let result = getnameinfo(
-                entry.pointee.ai_addr, entry.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
-            if result == 0 {
-                found.append(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
-            }
-            next = entry.pointee.ai_next
-        }
-        return found
     }
 }
