@@ -164,6 +164,9 @@ let package = Package(
                 "AltNetBase", asyncHTTPClient, crypto, grdb, logging, nioCore, nioHTTP1, subprocess, systemPackage,
             ]),
 
+        // What the operations of a hole punching driver take and answer: values for both ends.
+        .target(name: "AltNetPunchReports"),
+
         // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
         .target(
             name: "AltNetDriverProtocol",
@@ -233,7 +236,7 @@ let package = Package(
             ]),
         .target(
             name: "AltNetControl",
-            dependencies: ["AltNetBase", asyncHTTPClient, nioCore, nioHTTP1]),
+            dependencies: ["AltNetBase", "AltNetPunchReports", asyncHTTPClient, nioCore, nioHTTP1]),
         .target(
             name: "AltNetWeb",
             dependencies: [
