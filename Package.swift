@@ -231,8 +231,8 @@ let package = Package(
         .target(
             name: "AltNetPunchDriver",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetControl", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetSAM",
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchReports", "AltNetSAM",
                 "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", crypto, logging, nioCore, nioPosix,
             ]),
 
@@ -256,8 +256,8 @@ let package = Package(
         .target(
             name: "AltNetWeb",
             dependencies: [
-                "AltNetBase", "AltNetControl", crypto, httpTypes, hummingbird, hummingbirdCore, logging, nioCore,
-                nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, serviceLifecycle,
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", crypto, httpTypes, hummingbird, hummingbirdCore,
+                logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, serviceLifecycle,
             ],
             resources: [
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),
@@ -270,8 +270,8 @@ let package = Package(
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
-                "AltNetHolePunch", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay",
-                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetPunchReports",
+                "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
                 httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .systemLibrary(name: "CTimex"),
@@ -281,8 +281,8 @@ let package = Package(
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetHolePunch",
                 "AltNetLibp2pHost", "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
-                "AltNetPeerStore", "AltNetPunchDriver", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
-                argumentParser, logging, serviceLifecycle, unixSignals,
+                "AltNetPeerStore", "AltNetPunchDriver", "AltNetPunchReports", "AltNetReplay", "AltNetStore",
+                "AltNetWatchdog", "CTimex", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
         // Executables: a few lines each.
@@ -436,8 +436,8 @@ let package = Package(
         .testTarget(
             name: "AltNetPunchDriverTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetControl", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchDriver",
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchDriver", "AltNetPunchReports",
                 "AltNetSAM", "AltNetStreamDriver", "AltNetTestKit", "AltNetTorControl", "AltNetTransport", crypto,
                 logging, nioCore, nioPosix,
             ]),
@@ -458,7 +458,7 @@ let package = Package(
             name: "AltNetCommandsTests",
             dependencies: [
                 "AltNetBase", "AltNetCommands", "AltNetControl", "AltNetLibp2pHost", "AltNetPeerRecords",
-                argumentParser, logging,
+                "AltNetPunchReports", argumentParser, logging,
             ]),
         .testTarget(
             name: "AltNetConfigurationTests",
@@ -475,7 +475,8 @@ let package = Package(
             name: "AltNetOrchestratorTests",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
-                "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetHolePunch", "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetPunchReports",
+                "AltNetReplay", "AltNetWatchdog", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",
@@ -486,8 +487,8 @@ let package = Package(
         .testTarget(
             name: "AltNetWebTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "AltNetWeb", httpTypes, logging, nioCore, nioEmbedded,
-                nioHTTPTypes, nioPosix,
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "AltNetWeb", httpTypes, logging,
+                nioCore, nioEmbedded, nioHTTPTypes, nioPosix,
             ]),
         .testTarget(
             name: "MessageChainTests",
