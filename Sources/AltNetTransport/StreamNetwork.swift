@@ -122,7 +122,8 @@ public struct StreamNetwork: Sendable {
         return StreamListener(channel: channel)
     }
 
-    private static func connection(
+    /// Turns a channel that stands into a connection.
+    static func connection(
         on channel: any Channel, remote: String, onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
     ) async throws -> StreamConnection {
         try await channel.eventLoop.submit {
