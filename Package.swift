@@ -44,6 +44,7 @@ let package = Package(
         .executable(name: "altnet-bitcoin", targets: ["altnet-bitcoin"]),
         .executable(name: "altnet-libp2p", targets: ["altnet-libp2p"]),
         .executable(name: "altnet-lightning", targets: ["altnet-lightning"]),
+        .executable(name: "altnet-punch", targets: ["altnet-punch"]),
         .library(name: "AltNetBitcoin", targets: ["AltNetBitcoin"]),
         .library(name: "AltNetHeaderChain", targets: ["AltNetHeaderChain"]),
         .library(name: "AltNetLightning", targets: ["AltNetLightning"]),
@@ -115,6 +116,8 @@ let package = Package(
             name: "AltNetAlternativeAddresses", dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning"]),
         .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(
+            name: "AltNetHolePunch", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects", crypto]),
+        .target(
             name: "AltNetHeaderSync",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetObjects", crypto]),
 
@@ -148,6 +151,11 @@ let package = Package(
         .target(
             name: "AltNetTorControl",
             dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
+        .target(
+            name: "AltNetSAM", dependencies: ["AltNetBase", "AltNetTransport", crypto, logging, nioCore, nioPosix]),
+        .target(
+            name: "AltNetPortMapping",
+            dependencies: ["AltNetBase", "AltNetTransport", crypto, logging, nioCore, nioPosix]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CBitcoinKernel"),
         .target(
@@ -218,6 +226,14 @@ let package = Package(
             ]),
 
         .target(
+            name: "AltNetPunchDriver",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetControl", "AltNetDriverKit",
+                "AltNetDriverProtocol", "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetSAM",
+                "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", crypto, logging, nioCore, nioPosix,
+            ]),
+
+        .target(
             name: "AltNetLND",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", crypto,
@@ -251,8 +267,8 @@ let package = Package(
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
-                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore",
-                "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay",
+                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
                 httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .systemLibrary(name: "CTimex"),
@@ -260,9 +276,9 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost",
-                "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetPeerStore",
-                "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
+                "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetHolePunch",
+                "AltNetLibp2pHost", "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
+                "AltNetPeerStore", "AltNetPunchDriver", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
                 argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
@@ -272,6 +288,7 @@ let package = Package(
         .executableTarget(name: "altnet-bitcoin", dependencies: ["AltNetBase", "AltNetBitcoinDriver"]),
         .executableTarget(name: "altnet-libp2p", dependencies: ["AltNetBase", "AltNetLibp2pDriver"]),
         .executableTarget(name: "altnet-lightning", dependencies: ["AltNetBase", "AltNetLightningDriver"]),
+        .executableTarget(name: "altnet-punch", dependencies: ["AltNetBase", "AltNetPunchDriver"]),
         .executableTarget(
             name: "altnet-bench",
             dependencies: [
@@ -399,6 +416,28 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", "AltNetLightningStore",
                 "AltNetTestKit", grdb,
             ]),
+        .testTarget(
+            name: "AltNetHolePunchTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHolePunch", "AltNetObjects", crypto]),
+        .testTarget(
+            name: "AltNetTransportTests",
+            dependencies: ["AltNetBase", "AltNetTestKit", "AltNetTransport", nioCore, nioPosix]),
+        .testTarget(
+            name: "AltNetSAMTests",
+            dependencies: ["AltNetBase", "AltNetSAM", "AltNetTestKit", "AltNetTransport", logging, nioCore, nioPosix]),
+        .testTarget(
+            name: "AltNetPortMappingTests",
+            dependencies: [
+                "AltNetBase", "AltNetPortMapping", "AltNetTestKit", "AltNetTransport", logging, nioCore, nioPosix,
+            ]),
+        .testTarget(
+            name: "AltNetPunchDriverTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetControl", "AltNetDriverKit",
+                "AltNetDriverProtocol", "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchDriver",
+                "AltNetSAM", "AltNetStreamDriver", "AltNetTestKit", "AltNetTorControl", "AltNetTransport", crypto,
+                logging, nioCore, nioPosix,
+            ]),
         .testTarget(name: "AltNetTorControlTests", dependencies: ["AltNetBase", "AltNetTestKit", "AltNetTorControl"]),
         .testTarget(
             name: "AltNetReplayTests",
@@ -457,7 +496,12 @@ let package = Package(
             name: "ProcessTests",
             dependencies: [
                 "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
-                "altnet-lightning", "altnetd", "echo-plugin",
+                "altnet-lightning", "altnet-punch", "altnetd", "echo-plugin",
+            ]),
+        .testTarget(
+            name: "NATLabTests",
+            dependencies: [
+                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-punch", "altnetd",
             ]),
     ],
     swiftLanguageModes: [.v6]
