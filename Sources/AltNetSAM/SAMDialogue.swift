@@ -14,7 +14,8 @@ struct SAMDialogue: Sendable {
         case generateKey
         case createSession(id: String, key: I2PPrivateKey, tunnels: SAMTunnels)
         case lookUp(I2PAddress)
-        case connect(id: String, to: I2PDestination)
+        /// - Parameter peer: a destination in base 64, or an address.
+        case connect(id: String, peer: String)
         case accept(id: String)
 
         /// The words that start the command, for people.
@@ -76,7 +77,8 @@ struct SAMDialogue: Sendable {
         guard let credentials else { return Array("HELLO VERSION MIN=3.1 MAX=3.1\n".utf8) }
         // A name and a password came with version 3.2.
         return Array(
-            "HELLO VERSION MIN=3.1 MAX=3.2 USER=\(credentials.quotedUser) PASSWORD=\(credentials.quotedPassword)\n".utf8)
+            "HELLO VERSION MIN=3.1 MAX=3.2 USER=\(credentials.quotedUser) PASSWORD=\(credentials.quotedPassword)\n".utf8
+        )
     }
 
     /// Takes bytes, cut anywhere.
@@ -181,8 +183,7 @@ struct SAMDialogue: Sendable {
         case .createSession(let id, let key, let tunnels):
             "SESSION CREATE STYLE=STREAM ID=\(id) DESTINATION=\(key.text) \(tunnels.options)"
         case .lookUp(let address): "NAMING LOOKUP NAME=\(address)"
-        case .connect(let id, let destination):
-            "STREAM CONNECT ID=\(id) DESTINATION=\(destination.base64) SILENT=false"
+        case .connect(let id, let peer): "STREAM CONNECT ID=\(id) DESTINATION=\(peer) SILENT=false"
         case .accept(let id): "STREAM ACCEPT ID=\(id) SILENT=false"
         }
     }
@@ -201,7 +202,9 @@ public struct SAMCredentials: Hashable, Sendable, CustomStringConvertible, Custo
         for text in [user, password] {
             guard (1...Self.maximumLength).contains(text.utf8.count),
                 text.utf8.allSatisfy({ (0x20...0x7e).contains($0) })
-            else { throw .badSetting("the user name and the password of the SAM bridge are 1 to 255 printable characters") }
+            else {
+                throw .badSetting("the user name and the password of the SAM bridge are 1 to 255 printable characters")
+            }
         }
         self.user = user
         self.password = password

@@ -163,7 +163,8 @@ public enum SAMError: Error, Hashable, Sendable, CustomStringConvertible {
         case .malformed(let what): "what answers at sam does not speak SAM 3.1: \(what)"
         case .refused(let command, let result, let text):
             text.description.isEmpty
-                ? "the I2P router refuses \(command): \(result)" : "the I2P router refuses \(command): \(result) (\(text))"
+                ? "the I2P router refuses \(command): \(result)"
+                : "the I2P router refuses \(command): \(result) (\(text))"
         case .wrongDestination: "the I2P router names a destination that does not belong to the address"
         case .wrongKey: "the I2P router made a session with another key than the one it was given"
         case .badSetting(let what): what

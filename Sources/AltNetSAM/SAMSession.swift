@@ -70,7 +70,8 @@ public final class SAMSession: Sendable {
     ///
     /// - Parameter key: a stored one; `nil` for a new one, which is then ``key``.
     public static func open(
-        at bridge: SAMBridge, key: I2PPrivateKey?, tunnels: SAMTunnels = .standard, within deadline: Duration = openDeadline
+        at bridge: SAMBridge, key: I2PPrivateKey?, tunnels: SAMTunnels = .standard,
+        within deadline: Duration = openDeadline
     ) async throws(SAMError) -> SAMSession {
         let known: I2PPrivateKey
         if let key { known = key } else { known = try await bridge.generateKey() }
@@ -98,12 +99,24 @@ public final class SAMSession: Sendable {
         to address: I2PAddress, within deadline: Duration = connectDeadline,
         onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
     ) async throws(SAMError) -> SAMStream {
-        let start = ContinuousClock.now
-        let destination = try await self.bridge.lookUp(address, within: deadline)
-        let left = max(.seconds(1), deadline - start.duration(to: .now))
-        let socket = try await SAMSocket.open(.connect(id: self.id, to: destination), at: self.bridge)
+        let end = MonotonicInstant.now + deadline
         do throws(SAMError) {
-            guard case .stream = try await socket.next(within: left) else {
+            return try await self.connect(to: address, as: address.description, until: end, onEvent)
+        } catch .refused(_, .invalidKey, _) {
+            // The specification knows destinations here and no addresses; i2pd and I2P's own router take both. Asking
+            // for the destination comes second because i2pd then uses tunnels that are not this session's.
+            let destination = try await self.bridge.lookUp(address, within: end - .now)
+            return try await self.connect(to: address, as: destination.base64, until: end, onEvent)
+        }
+    }
+
+    private func connect(
+        to address: I2PAddress, as name: String, until end: MonotonicInstant,
+        _ onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
+    ) async throws(SAMError) -> SAMStream {
+        let socket = try await SAMSocket.open(.connect(id: self.id, peer: name), at: self.bridge)
+        do throws(SAMError) {
+            guard case .stream = try await socket.next(within: end - .now) else {
                 throw .malformed("STREAM CONNECT makes no stream")
             }
         } catch {

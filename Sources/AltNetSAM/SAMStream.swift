@@ -178,7 +178,9 @@ final class SAMSocket: Sendable {
         /// Gives whoever waits what there is.
         private func wake() {
             let found = self.state.withLock {
-                state -> (CheckedContinuation<Result<SAMDialogue.Step, SAMError>, Never>, Result<SAMDialogue.Step, SAMError>)? in
+                state -> (
+                    CheckedContinuation<Result<SAMDialogue.Step, SAMError>, Never>, Result<SAMDialogue.Step, SAMError>
+                )? in
                 guard let waiting = state.waiting else { return nil }
                 if !state.steps.isEmpty {
                     state.waiting = nil
