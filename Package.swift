@@ -26,7 +26,6 @@ let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioHTTPTypesHTTP1 = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let nioSOCKS = Target.Dependency.product(name: "NIOSOCKS", package: "swift-nio-extras")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -141,7 +140,7 @@ let package = Package(
         // Shells: sockets and processes around the state machines.
         .target(
             name: "AltNetTransport",
-            dependencies: ["AltNetBase", nioCore, nioPosix, nioSOCKS]),
+            dependencies: ["AltNetBase", nioCore, nioPosix]),
         .target(
             name: "AltNetLibp2pHost",
             dependencies: [
