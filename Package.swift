@@ -171,6 +171,9 @@ let package = Package(
                 "AltNetBase", asyncHTTPClient, crypto, grdb, logging, nioCore, nioHTTP1, subprocess, systemPackage,
             ]),
 
+        // What the operations of a hole punching driver take and answer: values for both ends.
+        .target(name: "AltNetPunchReports"),
+
         // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
         .target(
             name: "AltNetDriverProtocol",
@@ -227,8 +230,8 @@ let package = Package(
         .target(
             name: "AltNetPunchDriver",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetControl", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetSAM",
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchReports", "AltNetSAM",
                 "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", crypto, logging, nioCore, nioPosix,
             ]),
 
@@ -248,12 +251,12 @@ let package = Package(
             ]),
         .target(
             name: "AltNetControl",
-            dependencies: ["AltNetBase", asyncHTTPClient, nioCore, nioHTTP1]),
+            dependencies: ["AltNetBase", "AltNetPunchReports", asyncHTTPClient, nioCore, nioHTTP1]),
         .target(
             name: "AltNetWeb",
             dependencies: [
-                "AltNetBase", "AltNetControl", crypto, httpTypes, hummingbird, hummingbirdCore, logging, nioCore,
-                nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, serviceLifecycle,
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", crypto, httpTypes, hummingbird, hummingbirdCore,
+                logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, serviceLifecycle,
             ],
             resources: [
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),
@@ -266,8 +269,8 @@ let package = Package(
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
-                "AltNetHolePunch", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay",
-                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetPunchReports",
+                "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
                 httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .systemLibrary(name: "CTimex"),
@@ -277,8 +280,8 @@ let package = Package(
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetHolePunch",
                 "AltNetLibp2pHost", "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
-                "AltNetPeerStore", "AltNetPunchDriver", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
-                argumentParser, logging, serviceLifecycle, unixSignals,
+                "AltNetPeerStore", "AltNetPunchDriver", "AltNetPunchReports", "AltNetReplay", "AltNetStore",
+                "AltNetWatchdog", "CTimex", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
         // Executables: a few lines each.
@@ -432,8 +435,8 @@ let package = Package(
         .testTarget(
             name: "AltNetPunchDriverTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetControl", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchDriver",
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchDriver", "AltNetPunchReports",
                 "AltNetSAM", "AltNetStreamDriver", "AltNetTestKit", "AltNetTorControl", "AltNetTransport", crypto,
                 logging, nioCore, nioPosix,
             ]),
@@ -454,7 +457,7 @@ let package = Package(
             name: "AltNetCommandsTests",
             dependencies: [
                 "AltNetBase", "AltNetCommands", "AltNetControl", "AltNetLibp2pHost", "AltNetPeerRecords",
-                argumentParser, logging,
+                "AltNetPunchReports", argumentParser, logging,
             ]),
         .testTarget(
             name: "AltNetConfigurationTests",
@@ -471,7 +474,8 @@ let package = Package(
             name: "AltNetOrchestratorTests",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
-                "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetHolePunch", "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetPunchReports",
+                "AltNetReplay", "AltNetWatchdog", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",
@@ -482,8 +486,8 @@ let package = Package(
         .testTarget(
             name: "AltNetWebTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "AltNetWeb", httpTypes, logging, nioCore, nioEmbedded,
-                nioHTTPTypes, nioPosix,
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "AltNetWeb", httpTypes, logging,
+                nioCore, nioEmbedded, nioHTTPTypes, nioPosix,
             ]),
         .testTarget(
             name: "MessageChainTests",
