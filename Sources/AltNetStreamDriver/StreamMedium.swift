@@ -86,8 +86,8 @@ public struct LinkDialer: Sendable {
     private let network: StreamNetwork
     /// The SOCKS5 proxy that everything goes through, if there is one.
     public let proxy: HostAndPort?
-    /// Takes what the connection brings.
-    private let onEvent: @Sendable (StreamConnection.Event) -> Void
+    /// Takes what the connection brings, for connections that the medium makes itself.
+    public let onEvent: @Sendable (StreamConnection.Event) -> Void
 
     init(
         network: StreamNetwork, proxy: HostAndPort?, onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
