@@ -129,7 +129,7 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", grdb,
             ]),
 
-        .target(name: "AltNetPeerStore", dependencies: ["AltNetBase", "AltNetPeerRecords", grdb]),
+        .target(name: "AltNetPeerStore", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetPeerRecords", grdb]),
 
         .target(
             name: "AltNetReplay",
