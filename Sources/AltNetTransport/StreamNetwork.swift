@@ -123,8 +123,10 @@ public struct StreamNetwork: Sendable {
         return StreamListener(channel: channel)
     }
 
+    /// Turns a channel that stands into a connection.
+    ///
     /// - Parameter first: bytes of the other side that came already.
-    private static func connection(
+    static func connection(
         on channel: any Channel, remote: String, first: [UInt8] = [],
         onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
     ) async throws -> StreamConnection {
