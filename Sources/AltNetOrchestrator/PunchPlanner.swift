@@ -3,8 +3,8 @@
 internal import AltNetBase
 internal import AltNetHolePunch
 
-/// Whom to connect to through a NAT without being asked, and when: one at a time, never two in one network group, and
-/// ever more rarely those that could not be reached.
+/// Decides when to connect through a NAT without being asked, and whom not to: one at a time, never two in one network
+/// group, and ever more rarely those that could not be reached.
 struct PunchPlanner: Sendable {
     /// The pause between two attempts of ours: a coordination takes up to half a minute, and costs others connections.
     static let pace: Duration = .seconds(10)
@@ -16,15 +16,6 @@ struct PunchPlanner: Sendable {
     static let longestPace: Duration = .seconds(600)
     /// The most endpoints that are remembered for having failed: as many as there can be offers.
     static let maximumFailed = 1_000
-
-    /// Somebody who can be called.
-    struct Candidate: Hashable, Sendable {
-        let endpoint: CoordinationEndpoint
-        /// Where the peer says that it is; `nil` if it does not.
-        let clearnet: ExternalEndpoint?
-
-        var group: String? { self.clearnet?.networkGroup }
-    }
 
     private struct Failure {
         var count: Int
@@ -44,27 +35,22 @@ struct PunchPlanner: Sendable {
         self.wanted = wanted
     }
 
-    /// Whom to call now.
+    /// Whether somebody is to be called now.
     ///
-    /// A network group is drawn first and then somebody of it: whoever announces a hundred endpoints of one network is
-    /// not called more often for it. Those that do not say where they are all count as one more group.
+    /// - Parameter standing: how many links there are that we made.
+    func isDue(standing: Int, now: MonotonicInstant) -> Bool {
+        standing < self.wanted && self.underWay.isEmpty && now >= self.nextAttempt
+    }
+
+    /// Whether an offer is one to call.
     ///
-    /// - Parameters:
-    ///   - standing: endpoints that a link of ours leads to.
-    ///   - groups: network groups in which we have outbound connections already.
-    mutating func next(
-        among candidates: [Candidate], standing: Set<CoordinationEndpoint>, groups: Set<String>,
-        now: MonotonicInstant, using generator: inout some RandomNumberGenerator
-    ) -> Candidate? {
-        guard standing.count < self.wanted, self.underWay.isEmpty, now >= self.nextAttempt else { return nil }
-        self.failures = self.failures.filter { $0.value.until > now || $0.value.count > 1 }
-        let free = candidates.filter { candidate in
-            !standing.contains(candidate.endpoint) && self.pause(of: candidate.endpoint, now: now) == nil
-                && candidate.group.map { !groups.contains($0) } ?? true
-        }
-        let byGroup = Dictionary(grouping: free) { $0.group ?? "" }
-        guard let group = byGroup.keys.sorted().randomElement(using: &generator) else { return nil }
-        return byGroup[group]?.randomElement(using: &generator)
+    /// - Parameter groups: network groups in which we have outbound connections already: nobody who has many addresses
+    ///   in one of them is to have more than one connection.
+    func allows(
+        _ offer: PunchOffer, standing: Set<CoordinationEndpoint>, groups: Set<String>, now: MonotonicInstant
+    ) -> Bool {
+        !standing.contains(offer.endpoint) && self.pause(of: offer.endpoint, now: now) == nil
+            && offer.networkGroup.map { !groups.contains($0) } ?? true
     }
 
     /// How long an endpoint is left alone; `nil` when it may be called.

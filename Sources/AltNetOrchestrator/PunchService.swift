@@ -9,6 +9,7 @@ internal import AltNetHolePunch
 internal import AltNetNode
 internal import AltNetObjects
 internal import AltNetPunchReports
+internal import AltNetWeb
 internal import Logging
 
 /// Hole punching, as far as it is the daemon's: offers travel over links of Bitcoin's protocol, the driver that punches
@@ -71,8 +72,11 @@ actor PunchService {
     /// Why the last punched connection did not reach the node.
     var nodeProblem: String?
 
+    /// - Parameters:
+    ///   - allowPrivate: whether offers may name addresses of private networks, for labs and tests.
+    ///   - nodePeers: the addresses of the node's outbound peers.
     init(
-        _ settings: DaemonConfiguration.Punch, splicer: Splicer, node: (any NodeInterface)?,
+        _ settings: DaemonConfiguration.Punch, allowPrivate: Bool, splicer: Splicer, node: (any NodeInterface)?,
         nodePeers: @escaping @Sendable () async -> [String], logger: Logger
     ) {
         self.settings = settings
@@ -80,7 +84,7 @@ actor PunchService {
         self.node = node
         self.nodePeers = nodePeers
         self.logger = logger
-        self.exchange = OfferExchange(relaysOthers: settings.relaysOffers)
+        self.exchange = OfferExchange(relaysOthers: settings.relaysOffers, allowPrivate: allowPrivate)
         self.planner = PunchPlanner(wanted: settings.outbound)
     }
 
@@ -97,7 +101,7 @@ actor PunchService {
     private func work() async {
         let now = MonotonicInstant.system
         self.expected = self.expected.filter { $0.value.until > now }
-        let announcements = self.exchange.onTimer(now: now, wallClock: .system, using: &self.generator)
+        let announcements = self.exchange.onTimer(now: now, clock: .system, using: &self.generator)
         for announcement in announcements {
             await self.host?.send(
                 .announcement(announcement.link.number, .addresses(announcement.addresses)),
@@ -153,7 +157,7 @@ actor PunchService {
         case .announcement(let number, .addresses(let addresses)):
             self.exchange.heard(
                 addresses, over: OfferExchange.Link(driver: driver, number: number), now: .system,
-                wallClock: .system, using: &self.generator)
+                clock: .system, using: &self.generator)
         default: break
         }
     }
@@ -161,8 +165,7 @@ actor PunchService {
     private func open(_ number: DriverLink, of driver: String, _ description: DriverLinkDescription) async {
         if self.carriesOffers(description, of: driver) {
             let link = OfferExchange.Link(driver: driver, number: number)
-            self.exchange.opened(
-                link, group: PeerSharing.origin(of: description, driver: driver).networkGroup, now: .system)
+            self.exchange.opened(link, now: .system, using: &self.generator)
             // Who calls us comes from a port that nobody answers at.
             if !description.target.isEmpty, driver != self.driver { self.dialed[link] = description.remote }
         }
@@ -186,7 +189,7 @@ actor PunchService {
     private func poll() async {
         defer { self.isPolling = false }
         guard let driver = self.driver else { return }
-        do throws(PunchFailure) {
+        do throws(ControlRefusal) {
             await self.tellWitnesses(driver)
             let stats: PunchStatsReport = try await self.ask(PunchOperation.stats)
             let offers: PunchOffers = try await self.ask(PunchOperation.offers)
@@ -223,7 +226,7 @@ actor PunchService {
             among: self.dialed.sorted { ($0.key.driver, $0.key.number.number) < ($1.key.driver, $1.key.number.number) }
                 .map(\.value) + (await self.nodePeers()))
         guard witnesses.witnesses != self.toldWitnesses else { return }
-        do throws(PunchFailure) {
+        do throws(ControlRefusal) {
             let _: Nothing = try await self.ask(PunchOperation.witnesses, witnesses)
             if driver == self.driver { self.toldWitnesses = witnesses.witnesses }
         } catch {
@@ -234,30 +237,32 @@ actor PunchService {
     // MARK: - Calling
 
     private func callSomebody(_ now: MonotonicInstant) async {
-        guard self.settings.outbound > 0, self.standing.count < self.settings.outbound else { return }
+        guard self.planner.isDue(standing: self.standing.count + self.expected.count, now: now) else { return }
+        let standing = Set(self.standing.values.map(\.endpoint))
         var groups = Set(self.standing.values.compactMap(\.group))
-        groups.formUnion(self.exchange.groups)
+        groups.formUnion(self.dialed.values.map(NetworkGroup.of))
         groups.formUnion(await self.nodePeers().map(NetworkGroup.of))
-        let chosen = self.planner.next(
-            among: self.exchange.candidates(wallClock: .system),
-            standing: Set(self.standing.values.map(\.endpoint)), groups: groups, now: now, using: &self.generator)
-        guard let chosen, self.planner.began(chosen.endpoint) else { return }
-        Task {
-            do throws(PunchFailure) {
-                let report = try await self.call(chosen, isAutomatic: true)
-                self.logger.info(
-                    "hole punching", metadata: ["outcome": "\(UntrustedText(report.outcome))", "attempts": "\(report.attempts)"])
-            } catch {
-                self.logger.info("hole punching failed", metadata: ["reason": "\(error)"])
-            }
+        let planner = self.planner
+        let chosen = self.exchange.choose(now: now, using: &self.generator) { offer in
+            planner.allows(offer, standing: standing, groups: groups, now: now)
         }
+        guard let chosen, self.planner.began(chosen.endpoint) else { return }
+        Task { await self.callUnasked(chosen) }
     }
 
-    /// Remembers that a link is ours.
+    // MARK: - What the calls change
+
     func note(_ number: DriverLink, _ standing: Standing) { self.standing[number] = standing }
 
-    /// Waits for the link that an attempt led to.
     func expect(_ remote: String, _ expected: Expected) { self.expected[remote] = expected }
+
+    func link(to remote: String) -> (number: DriverLink, description: DriverLinkDescription)? {
+        self.punched.first { $0.value.remote == remote && self.standing[$0.key] == nil }.map { ($0.key, $0.value) }
+    }
+
+    func knownOffers() -> [OfferBook<OfferExchange.Link>.Entry] { self.exchange.offers(now: .system) }
+
+    func offer(_ endpoint: CoordinationEndpoint) -> PunchOffer? { self.exchange.offer(endpoint, now: .system) }
 }
 
 /// An answer that says nothing.
