@@ -173,7 +173,7 @@ let package = Package(
         .target(
             name: "AltNetDriverKit",
             dependencies: [
-                "AltNetBase", "AltNetDriverProtocol", asyncAlgorithms, grpcCore, grpcTransport, logging,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetPeerRecords", asyncAlgorithms, grpcCore, grpcTransport, logging,
             ]),
         .target(
             name: "AltNetStreamDriver",
@@ -204,10 +204,10 @@ let package = Package(
         .target(
             name: "AltNetLightningDriver",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetKeys", "AltNetLND", "AltNetLightning", "AltNetLightningAttachment",
-                "AltNetLightningRelay", "AltNetLightningSession", "AltNetLightningStore", "AltNetObjects",
-                "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetDialing",
+                "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys", "AltNetLND", "AltNetLightning",
+                "AltNetLightningAttachment", "AltNetLightningRelay", "AltNetLightningSession", "AltNetLightningStore",
+                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging,
             ]),
 
         .target(
@@ -320,7 +320,8 @@ let package = Package(
         .testTarget(
             name: "AltNetPeerStoreTests",
             dependencies: [
-                "AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "peer-store-writer", grdb,
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetPeerRecords", "AltNetPeerStore",
+                "AltNetTestKit", "peer-store-writer", grdb,
             ]),
         .executableTarget(
             name: "peer-store-writer", dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore"],
@@ -337,8 +338,8 @@ let package = Package(
                 logging,
             ]),
         .testTarget(
-            name: "AltNetLibp2pDriverTests",
-            dependencies: ["AltNetDriverProtocol", "AltNetLibp2pDriver", "AltNetPeerRecords", "AltNetTestKit"]),
+            name: "AltNetDriverKitTests",
+            dependencies: ["AltNetDriverKit", "AltNetDriverProtocol", "AltNetPeerRecords", "AltNetTestKit"]),
         .testTarget(
             name: "Libp2pTests",
             dependencies: [
@@ -432,8 +433,10 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
-                "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync", "AltNetKeys",
+                "AltNetLightning",
+                "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetReplay",
+                "AltNetWatchdog", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",
