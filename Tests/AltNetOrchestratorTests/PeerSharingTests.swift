@@ -53,7 +53,8 @@ struct PeerSharingTests {
         let sharing = PeerSharing(setting: setting)
         #expect(sharing.exchanges(over: exposure) == exchanges)
         for record in [
-            try Self.record("/ip4/203.0.113.7/tcp/4001"), try Self.nodeRecord(["203.0.113.7:9735", "example.org:9735"]),
+            try Self.record("/ip4/203.0.113.7/tcp/4001"),
+            try Self.nodeRecord(["203.0.113.7:9735", "example.org:9735"]),
         ] {
             for isOwn in [true, false] {
                 #expect(sharing.tells(record, over: exposure, ofItsDriver: isOwn) == tells)
@@ -91,7 +92,8 @@ struct PeerSharingTests {
         func known(_ number: Int, on network: LocalNetwork?) throws -> KnownAddress {
             KnownAddress(
                 address: try Multiaddress(text: "/ip4/10.0.0.\(number)/tcp/1"), sources: .certified,
-                firstSeen: WallClockTime(seconds: 0), lastSeen: WallClockTime(seconds: 0), expiry: nil, network: network)
+                firstSeen: WallClockTime(seconds: 0), lastSeen: WallClockTime(seconds: 0), expiry: nil, network: network
+            )
         }
         let local = try (0..<60).map { try known($0, on: .loopback) }
         let open = try (60..<120).map { try known($0, on: nil) }
