@@ -21,6 +21,10 @@ public protocol StreamMedium: Sendable {
     func dial(_ target: Target, _ dialer: LinkDialer) async throws -> DialedLink<Session>
     /// A new session with whoever connected to us.
     func inboundSession() -> Session
+    /// The same for a protocol that tells the other side where it was seen.
+    ///
+    /// - Parameter remote: the other end of the socket, which may be a proxy's; `nil` when it is gone already.
+    func inboundSession(from remote: HostAndPort?) -> Session
     /// How an address that we listen on is told to others.
     func listeningText(_ address: HostAndPort) -> String
     /// A session is over.
@@ -43,6 +47,7 @@ public protocol StreamMedium: Sendable {
 }
 
 extension StreamMedium {
+    public func inboundSession(from remote: HostAndPort?) -> Session { self.inboundSession() }
     public func run(_ links: LinkAcceptor<Session>) async throws {}
     public func linkOpened(_ link: MediumLink, _ peer: LinkPeer) async {}
     public func linkClosed(_ link: MediumLink) async {}

@@ -32,10 +32,16 @@ struct OpeningTries: Sendable {
     static let shortestSpacing: Duration = .milliseconds(5)
     /// From one SYN to the next in the spread rhythm, at most.
     static let longestSpacing: Duration = .seconds(1)
-    /// How many round trips are between two tries of the spread rhythm: as many as the tries of the dense one cover.
-    static let spread = 6
-    /// The last tries of the dense rhythm wait this long, in case the other side starts after all others are spent.
-    static let late: [Duration] = [.milliseconds(700), .milliseconds(300)]
+    /// The first refusals are answered by another SYN at once, whatever the rhythm: mostly the clocks are less than a
+    /// round trip apart.
+    static let atOnce = 1
+    /// Round trips between two tries of the spread rhythm after that: as many as the burst of the dense one covers.
+    static let spread = 5
+    /// Round trips before the burst of the dense rhythm, so that the tries of the spread one lie around it whichever
+    /// side started first, and the longest that this may be.
+    static let beforeBurst = (roundTrips: 15, atMost: Duration.milliseconds(600))
+    /// Before the last try of the dense rhythm, in case the other side starts after all others are spent.
+    static let beforeLast: Duration = .milliseconds(700)
     /// How many tries one race may make, those without a SYN included.
     static let maximum = 32
 
@@ -48,6 +54,7 @@ struct OpeningTries: Sendable {
     private(set) var syns = 0
     private var began: MonotonicInstant?
     private var count = 0
+    private var refusals = 0
     private var last: Ending?
 
     init(_ plan: SimultaneousOpen.Plan) {
@@ -72,16 +79,25 @@ struct OpeningTries: Sendable {
         self.last = ending
         if ending != .inUse { self.syns += 1 + retransmissions }
         guard self.left > 0, self.count < Self.maximum else { return self.next = nil }
-        let answered = now - began
-        let spacing: Duration =
-            switch (ending, self.plan.rhythm) {
-            case (.noAnswer, _): .zero
-            case (.inUse, _): Self.shortestSpacing * Self.spread
-            case (.refused, .dense): self.left <= Self.late.count ? answered + Self.late[self.left - 1] : answered
-            case (.refused, .spread): min(answered * Self.spread, Self.longestSpacing)
-            }
-        let shortest = self.plan.rhythm == .dense ? Self.shortestSpacing : Self.shortestSpacing * Self.spread
-        self.next = max(now, began + max(spacing, shortest))
+        self.next = max(now, began + self.spacing(after: ending, roundTrip: now - began))
+    }
+
+    /// From the SYN that was answered after `roundTrip` to the next.
+    private mutating func spacing(after ending: Ending, roundTrip: Duration) -> Duration {
+        let unit = max(roundTrip, Self.shortestSpacing)
+        switch ending {
+        case .noAnswer: return .zero
+        case .inUse: return Self.shortestSpacing * Self.spread
+        case .refused: self.refusals += 1
+        }
+        guard self.refusals > Self.atOnce else { return unit }
+        switch self.plan.rhythm {
+        case .spread: return min(unit * Self.spread, Self.longestSpacing)
+        case .dense where self.left == 1: return unit + Self.beforeLast
+        case .dense where self.refusals == Self.atOnce + 1:
+            return unit + min(unit * Self.beforeBurst.roundTrips, Self.beforeBurst.atMost)
+        case .dense: return unit
+        }
     }
 
     /// What came of all tries, now that none is left or the deadline has come.

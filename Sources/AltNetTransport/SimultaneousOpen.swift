@@ -147,9 +147,12 @@ public enum SimultaneousOpen {
         }
     }
 
+    /// How many are under way.
+    static var underWay: Int { Place.taken.withLock { $0 } }
+
     /// One of the ``maximumAtOnce``.
     private struct Place {
-        private static let taken = Mutex(0)
+        static let taken = Mutex(0)
 
         init?() {
             let isFree = Self.taken.withLock { taken in
