@@ -44,14 +44,14 @@ class Bench:
         daemon = Daemon(site, f"{site.name}-d{len(self.daemons)}", self.arguments.binaries,
                         {"punch": punch_settings(self.witnesses, **punch)})
         self.daemons.append(daemon)
-        daemon.request("POST", "/v1/nat", {})
+        daemon.check_nat()
         return daemon
 
     def start_a(self) -> Daemon:
         return self.start(self.a, offer=8, coordination=[f"direct:127.0.0.1:{HIDDEN_PORT}"])
 
     def punch(self, b: Daemon) -> dict:
-        return b.request("POST", "/v1/punch", {"endpoint": self.rendezvous.endpoint})
+        return b.operate("punch", {"endpoint": self.rendezvous.endpoint})
 
     def stop(self) -> None:
         for daemon in self.daemons:
@@ -126,8 +126,7 @@ def lying_responder(bench: Bench) -> dict:
     outcomes = []
     for _ in range(4):
         try:
-            outcomes.append(b.request(
-                "POST", "/v1/punch", {"endpoint": f"direct:{bench.attacker.address}:7100"})["outcome"])
+            outcomes.append(b.operate("punch", {"endpoint": f"direct:{bench.attacker.address}:7100"})["outcome"])
         except Failure as error:
             outcomes.append(str(error))
     bench.lab.capture(None)
@@ -263,7 +262,7 @@ def garbage(bench: Bench) -> dict:
 def lying_witness(bench: Bench) -> dict:
     """One of four witnesses names another port, and so A would seem to have a NAT that depends on the endpoint."""
     a = bench.start_a()
-    report = a.get("/v1/nat")
+    report = a.operate("nat")
     b = bench.start(bench.b)
     outcomes = [bench.punch(b)["outcome"] for _ in range(1)]
     return {"mapping": report["mapping"], "preserves": report.get("preservesPort"), "external": report["external"],

@@ -117,6 +117,11 @@ class Daemon:
     def attached(self, driver: str = "punch") -> bool:
         return any(report["name"] == driver and report["state"] == "attached" for report in self.get("/v1/drivers"))
 
+    def check_nat(self) -> dict:
+        """Waits for the driver of hole punching, and has it check the NAT."""
+        until(self.attached, START_SECONDS, f"the driver of {self.name}")
+        return self.operate("nat-check")
+
     def altnet(self, *arguments: str, timeout: float = 130.0) -> subprocess.CompletedProcess:
         """The command, as an operator gives it."""
         return subprocess.run(
@@ -184,3 +189,12 @@ class Bitcoind:
 
     def logged(self) -> list[str]:
         return tail(f"{self.directory}/regtest/debug.log")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()

@@ -10,7 +10,7 @@ import struct
 import time
 
 from bitcoin import MAGIC, BitcoinWitness, frame
-from captures import Stream, segments, streams, syns
+from captures import Stream, segments, streams
 from coordination import AGENT, HELLO, SERVICE_FLAG, Talk, hello
 from daemons import Bitcoind, Daemon, Failure, until
 from lab import Lab, Site
@@ -199,7 +199,7 @@ def over_tor(bench: Bench) -> list[dict]:
     attempts = {node.name: node.get("/v1/punch/attempts")["punches"][0] for node in [a, b]}
     a.altnet("regtest", "mine", "--count", "3")
     until(lambda: b.get("/v1/status")["chain"]["height"] == 3, LINK_SECONDS, "A's headers at B")
-    between = [segment for segment in segments_between(bench, capture)]
+    between = segments_between(bench, capture)
     reports.append({
         "check": "punch over Tor", "offer_seconds": round(offer_seconds, 1), "seconds": round(seconds, 1),
         "status": result.returncode, "errors": result.stderr.strip(),
@@ -214,6 +214,45 @@ def over_tor(bench: Bench) -> list[dict]:
     return reports
 
 
+def node_to_node(bench: Bench) -> list[dict]:
+    """Two unmodified nodes behind the NATs exchange blocks, with nothing between them but a punched connection."""
+    program = os.environ.get("ALTNET_BITCOIND")
+    if not program:
+        return [{"check": "blocks between two nodes", "ok": True, "skipped": "ALTNET_BITCOIND names no bitcoind"}]
+    capture = bench.lab.capture("nodes")
+    core_a = Bitcoind(bench.a, "core-a", program, "-bind=127.0.0.1:18444")
+    core_b = Bitcoind(bench.b, "core-b", program, "-listen=0")
+    tip = core_a.mine(BLOCKS)
+    a = bench.start(bench.a, {"punch": bench.punch(offer=4, use="node", relay=False)},
+                    splice={"accept": "127.0.0.1:18444"})
+    b = bench.start(bench.b, {"punch": bench.punch(use="node", relay=False)}, node={
+        "kind": "bitcoin-core", "url": "http://127.0.0.1:18443", "allow": ["peers"],
+        "cookie_file": f"{core_b.directory}/regtest/.cookie"})
+    a.check_nat()
+    b.check_nat()
+    endpoint = until(lambda: next(iter(a.operate("stats")["endpoints"]), None), LINK_SECONDS, "A's endpoint")
+    began = time.monotonic()
+    result = b.altnet("punch", endpoint, "--json")
+    if result.returncode:
+        raise Failure(f"altnet punch: {result.stderr.strip() or result.stdout.strip()}")
+    until(lambda: core_b.call("getbestblockhash") == tip, SYNC_SECONDS, f"{BLOCKS} blocks at B's node")
+    seconds = time.monotonic() - began
+    tips = [core_a.mine(3)]
+    until(lambda: core_b.call("getbestblockhash") == tips[0], SYNC_SECONDS, "new blocks at B's node")
+    tips.append(core_b.mine(2))
+    until(lambda: core_a.call("getbestblockhash") == tips[1], SYNC_SECONDS, "B's blocks at A's node")
+    peers_a, peers_b = core_a.call("getpeerinfo"), core_b.call("getpeerinfo")
+    carried = sum(len(each.payload) for each in segments_between(bench, capture))
+    bench.lab.capture(None)
+    for core in [core_a, core_b]:
+        core.stop()
+    return [{"check": "blocks between two nodes", "seconds": round(seconds, 1), "bytes_between_the_nats": carried,
+             "a": [(peer["inbound"], peer["connection_type"]) for peer in peers_a],
+             "b": [(peer["inbound"], peer["connection_type"]) for peer in peers_b],
+             "ok": [peer["inbound"] for peer in peers_a] == [True] and [peer["inbound"] for peer in peers_b] == [False]
+             and carried > 100 * BLOCKS}]
+
+
 def segments_between(bench: Bench, capture: str) -> list:
     bench.lab.tell(flush=True)
     ends = {bench.a.address, bench.b.address}
@@ -226,7 +265,7 @@ def run(arguments) -> list[dict]:
         bench = Bench(lab, arguments)
         try:
             reports.append({"check": "a private Tor network", "seconds": round(bench.start_tor(), 1), "ok": True})
-            for check in [over_tor]:
+            for check in [over_tor, node_to_node]:
                 try:
                     reports += check(bench)
                 except (Failure, TorFailure, OSError) as error:
