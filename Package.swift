@@ -131,7 +131,7 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", grdb,
             ]),
 
-        .target(name: "AltNetPeerStore", dependencies: ["AltNetBase", "AltNetPeerRecords", grdb]),
+        .target(name: "AltNetPeerStore", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetPeerRecords", grdb]),
 
         .target(
             name: "AltNetReplay",
