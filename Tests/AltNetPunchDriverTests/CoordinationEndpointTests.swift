@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import AltNetBase
 import AltNetDriverProtocol
 import AltNetHolePunch
 import AltNetTestKit
@@ -68,16 +69,16 @@ struct CoordinationEndpointTests {
         ])
         let file = EndpointKeyFile(path: "\(directory)/tor.key")
 
-        var endpoints = CoordinationEndpoints(settings, directory: directory, port: 8333) { _, _ in }
-        var task = Task { await endpoints.run() }
-        let first = try await Self.endpoint(of: endpoints)
+        let before = CoordinationEndpoints(settings, directory: directory, port: 8333) { _, _ in }
+        let earlier = Task { await before.run() }
+        let first = try await Self.endpoint(of: before)
         #expect(first.isAnnounced && first.description.hasSuffix(".onion:8333"))
         let key = try #require(try file.load())
-        task.cancel()
-        await task.value
+        earlier.cancel()
+        await earlier.value
 
-        endpoints = CoordinationEndpoints(settings, directory: directory, port: 8333) { _, _ in }
-        task = Task { await endpoints.run() }
+        let endpoints = CoordinationEndpoints(settings, directory: directory, port: 8333) { _, _ in }
+        let task = Task { await endpoints.run() }
         #expect(try await Self.endpoint(of: endpoints) == first)
         #expect(try file.load() == key)
         await endpoints.rotate()
