@@ -6,6 +6,7 @@
   python3 Tests/Tools/natlab self-check [--seed TEXT]
   python3 Tests/Tools/natlab attacks --binaries DIR [--only WORD]
   python3 Tests/Tools/natlab end-to-end --binaries DIR
+  python3 Tests/Tools/natlab fallbacks --binaries DIR [--only WORD]
   python3 Tests/Tools/natlab matrix --binaries DIR [--runs COUNT] [--kinds NAME,NAME…] …
 
 Prints one JSON object for each check. The exit status is 0 when all passed, 1 when one failed, 2 when there can be no
@@ -54,6 +55,10 @@ def main() -> int:
     whole = commands.add_parser("end-to-end", help="offers, Tor, two NATs, a punched link, and what the wire shows")
     whole.add_argument("--binaries", required=True)
     whole.add_argument("--seed", default="0")
+    others = commands.add_parser("fallbacks", help="each way to a connection where those before it cannot work")
+    others.add_argument("--binaries", required=True)
+    others.add_argument("--only", help="only checks whose name holds this")
+    others.add_argument("--seed", default="0")
     arguments = parser.parse_args()
     reason = namespaces.missing()
     if reason:
@@ -73,10 +78,11 @@ def main() -> int:
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(143)), daemon=True).start()
     import attacks
     import end_to_end
+    import fallbacks
     import matrix
     import selfcheck
     reports = {"self-check": selfcheck.run, "matrix": matrix.run, "attacks": attacks.run,
-               "end-to-end": end_to_end.run}[arguments.command](arguments)
+               "end-to-end": end_to_end.run, "fallbacks": fallbacks.run}[arguments.command](arguments)
     for report in reports:
         print(json.dumps(report), flush=True)
     return 0 if all(report["ok"] for report in reports) else 1
