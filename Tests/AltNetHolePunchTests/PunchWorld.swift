@@ -315,8 +315,6 @@ struct PunchWorld {
         switch opening.state {
         case .synSent where opening.left > 0:
             self.sendSYN(node)
-            // The try ends before a third SYN, and a new one begins.
-            node.opening?.state = opening.left > 1 ? .synSent : .synSent
             self.schedule(self.now + 1_000_000_000, .retransmit(node.role, attempt, sequence: sequence))
         case .synReceived:
             self.transmit(.synAck(of: opening.peerSequence), node)
@@ -328,7 +326,7 @@ struct PunchWorld {
     private mutating func transmit(_ kind: Segment.Kind, _ node: Node) {
         guard let opening = node.opening else { return }
         self.transmit(
-            Segment(source: opening.local, destination: opening.plan.remote, kind: kind, sequence: opening.sequence),
+            Segment(source: opening.local, destination: opening.remote, kind: kind, sequence: opening.sequence),
             from: node)
     }
 
@@ -400,6 +398,7 @@ struct PunchWorld {
             self.tries += 1
             node.opening?.state = .synReceived
             node.opening?.wasAccepted = true
+            node.opening?.remote = segment.source
             node.opening?.sequence = self.tries
             node.opening?.peerSequence = segment.sequence
             self.transmit(answer(.synAck(of: segment.sequence)), from: node)
@@ -452,7 +451,7 @@ struct PunchWorld {
                 node, opening.plan.attempt,
                 .success(
                     PunchSuccess(
-                        peer: opening.plan.remote, stoodAt: node.local(stood),
+                        peer: opening.remote, stoodAt: node.local(stood),
                         roundTrip: node.role == .initiator ? .nanoseconds(self.now - stood) : nil)))
         }
     }

@@ -128,6 +128,8 @@ struct SimulatedOpening {
 
     let plan: PunchPlan
     let local: ExternalEndpoint
+    /// The other end: the plan's, with the port from which the other side came where only that side dials.
+    var remote: ExternalEndpoint
     var state = State.idle
     var sequence = 0
     var peerSequence = 0
@@ -141,6 +143,7 @@ struct SimulatedOpening {
     init(plan: PunchPlan, local: ExternalEndpoint) {
         self.plan = plan
         self.local = local
+        self.remote = plan.remote
         self.proof = plan.proof
     }
 
