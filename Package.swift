@@ -499,7 +499,7 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
                 "altnet-lightning", "altnet-punch", "altnetd", "echo-plugin",
             ]),
         .testTarget(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetBase
 internal import AltNetTransport
 internal import Synchronization
 
@@ -39,12 +40,4 @@ final class EventInbox: Sendable {
     func detach() {
         self.state.withLock { $0.receiver = nil }
     }
-}
-
-/// A connection, and where its events are.
-struct HeldConnection: Sendable {
-    let connection: any LinkConnection
-    let inbox: EventInbox
-    /// Bytes that came and nobody has used.
-    var rest: [UInt8] = []
 }
