@@ -261,8 +261,9 @@ let package = Package(
             resources: [
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),
                 .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dom.js"),
-                .embedInCode("Dashboard/live.js"), .embedInCode("Dashboard/timeline.js"),
-                .embedInCode("Dashboard/tree.js"), .embedInCode("Dashboard/views.js"),
+                .embedInCode("Dashboard/live.js"), .embedInCode("Dashboard/punch.js"),
+                .embedInCode("Dashboard/timeline.js"), .embedInCode("Dashboard/tree.js"),
+                .embedInCode("Dashboard/views.js"),
             ]),
         .target(
             name: "AltNetOrchestrator",
@@ -474,9 +475,9 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverProtocol", "AltNetHeaderSync",
                 "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
-                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", "AltNetWeb", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",
