@@ -70,7 +70,8 @@ struct RawStream: Sendable {
         return self.close(
             DisconnectReason(
                 .timedOut,
-                self.opening == .ours ? "our node did not take the connection" : "our node did not ask for the connection"))
+                self.opening == .ours
+                    ? "our node did not take the connection" : "our node did not ask for the connection"))
     }
 
     mutating func onStream(_ id: StreamID, _ message: StreamMessage) -> [LinkDirective] {

@@ -21,7 +21,7 @@ struct PunchOptionTests {
             "outbound = 1\nrelay_offers = false",
             "`punch.outbound` must be 0 while `punch.relay_offers` is false: nobody is known to connect to"
         ),
-        ("inbound = 1", "there is no key `inbound` in [punch]; did you mean `outbound`?"),
+        ("outbond = 1", "there is no key `outbond` in [punch]; did you mean `outbound`?"),
     ])
     func `What cannot be is refused`(lines: String, sentence: String) throws {
         #expect(try mistake("[punch]\n\(lines)").sentence == sentence)
@@ -79,7 +79,7 @@ struct PunchOptionTests {
         ("sam = 'localhost'", "`drivers.punch.sam` must have the form host:port, unlike `localhost`"),
         ("witnesses = ['a']", "`drivers.punch.witnesses` must have the form host:port, unlike `a`"),
         ("answer_checks = 'yes'", "`drivers.punch.answer_checks` must have the form host:port, unlike `yes`"),
-        ("use = 'nodes'", "`drivers.punch.use` must be `links` or `node`, not `nodes`; did you mean `node`?"),
+        ("use = 'nodes'", "`drivers.punch.use` must be links or node, not `nodes`; did you mean `node`?"),
         ("minimum_witnesses = 1", "`drivers.punch.minimum_witnesses` must be from 2 to 16, not 1"),
         ("offer = 126", "`drivers.punch.offer` must be from 0 to 125, not 126"),
         ("rotate_hours = 0", "`drivers.punch.rotate_hours` must be from 1 to 8760, not 0"),

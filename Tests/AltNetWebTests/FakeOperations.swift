@@ -261,7 +261,7 @@ final class FakeOperations: ControlOperations {
 
     func rotatePunchKeys() async throws(ControlRefusal) -> PunchEndpoints {
         try self.note("rotate keys")
-        return PunchEndpoints(endpoints: ["direct:203.0.113.5:9735"])
+        return PunchEndpoints(["direct:203.0.113.5:9735"])
     }
 
     func punch(_ request: PunchRequest) async throws(ControlRefusal) -> PunchReport {

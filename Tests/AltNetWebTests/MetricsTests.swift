@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetControl
+import AltNetPunchReports
 import Foundation
 import Testing
 

@@ -12,14 +12,13 @@ struct NewsContext: Sendable {
     let filter: AddressFilter
 }
 
-/// What news does to one peer's entry. The entry MUST be pruned before; on a refusal it may have changed and is to be
+/// What news does to one peer's addresses. They MUST be pruned before; on a refusal they may have changed and are to be
 /// thrown away.
-extension PeerEntry {
+extension AddressShelf {
     // MARK: - Records
 
-    /// Takes a verified record.
-    mutating func onRecord(_ certified: CertifiedPeerRecord, of peer: PeerID, _ context: NewsContext) -> NewsOutcome {
-        let record = certified.record
+    /// Takes a verified record, of the kind that this shelf is for.
+    mutating func onRecord(_ record: SealedRecord, of peer: PeerID, _ context: NewsContext) -> NewsOutcome {
         guard record.sequence < .max else {
             return .refused(
                 PeerNewsRefusal(
@@ -31,7 +30,7 @@ extension PeerEntry {
                     PeerNewsRefusal(.pastRecord, "record \(record.sequence) is older than \(known), which is known"))
             }
             if record.sequence == known, let stored = self.record {
-                return self.onSameSequence(certified, stored, of: peer, context)
+                return self.onSameSequence(record, stored, of: peer, context)
             }
         }
         let isNew = self.isEmpty
@@ -40,10 +39,11 @@ extension PeerEntry {
             self.addresses[index].certifiedUntil = nil
         }
         self.sequence = record.sequence
-        self.record = StoredRecord(envelope: certified.envelope, reach: Self.reach(record, context.learnedOn))
-        let result = self.addCertified(record, of: peer, context)
+        let addresses = record.addresses
+        self.record = StoredRecord(envelope: record.envelope, reach: Self.reach(addresses, context.learnedOn))
+        let result = self.addCertified(addresses, of: peer, context)
         self.addresses.removeAll { $0.sources.isEmpty }
-        if record.addresses.isEmpty, self.addresses.isEmpty {
+        if addresses.isEmpty, self.addresses.isEmpty {
             self.record = nil
             // Of a peer that was unknown, nothing would be kept but a number.
             if isNew {
@@ -56,31 +56,30 @@ extension PeerEntry {
 
     /// The same record again counts as a sign of life; another one of the same number does not count.
     private mutating func onSameSequence(
-        _ certified: CertifiedPeerRecord, _ stored: StoredRecord, of peer: PeerID, _ context: NewsContext
+        _ record: SealedRecord, _ stored: StoredRecord, of peer: PeerID, _ context: NewsContext
     ) -> NewsOutcome {
         // Signatures of some kinds of key differ each time.
         guard
-            stored.envelope == certified.envelope
-                || (try? CertifiedPeerRecord(verifiedBefore: stored.envelope))?.record == certified.record
+            stored.envelope == record.envelope
+                || SealedRecord(unverified: stored.envelope).map(record.saysTheSame(as:)) ?? false
         else {
             return .refused(
-                PeerNewsRefusal(
-                    .sameSequence, "another record with the number \(certified.record.sequence) is known"))
+                PeerNewsRefusal(.sameSequence, "another record with the number \(record.sequence) is known"))
         }
         let before = self
         // Where it was heard first stays: its addresses mean other machines wherever else somebody repeats it.
         if stored.reach == .nowhere, let network = context.learnedOn { self.record?.reach = .on(network) }
-        let result = self.addCertified(certified.record, of: peer, context)
+        let result = self.addCertified(record.addresses, of: peer, context)
         guard self != before else { return .unchanged }
         self.rememberSequence(context.now)
         return result.leftOut.isEmpty ? .stored : .storedInPart(leftOut: result.leftOut)
     }
 
     private mutating func addCertified(
-        _ record: PeerRecord, of peer: PeerID, _ context: NewsContext
+        _ addresses: [UsedAddress], of peer: PeerID, _ context: NewsContext
     ) -> (isChanged: Bool, leftOut: [LeftOutAddress]) {
         let expiry = context.now + PeerRules.recordLifetime
-        let result = self.add(record.addresses, of: peer, sources: .certified, expiry: expiry, context)
+        let result = self.add(addresses, of: peer, sources: .certified, expiry: expiry, context)
         // Those that are left out keep the record alive like those that are kept.
         let known = self.record?.leftOutUntil
         if !result.leftOut.isEmpty, known.map({ expiry > $0 + PeerRules.refreshInterval }) ?? true {
@@ -89,8 +88,8 @@ extension PeerEntry {
         return result
     }
 
-    private static func reach(_ record: PeerRecord, _ learnedOn: LocalNetwork?) -> RecordReach {
-        guard record.addresses.contains(where: \.isAmbiguous) else { return .anywhere }
+    private static func reach(_ addresses: [UsedAddress], _ learnedOn: LocalNetwork?) -> RecordReach {
+        guard addresses.contains(where: \.address.isAmbiguous) else { return .anywhere }
         return learnedOn.map { .on($0) } ?? .nowhere
     }
 
@@ -105,7 +104,7 @@ extension PeerEntry {
 
     /// Takes addresses that nobody signed.
     mutating func onAddresses(
-        _ addresses: [Multiaddress], of peer: PeerID, source: AddressSources, lifetime: Duration,
+        _ addresses: [UsedAddress], of peer: PeerID, source: AddressSources, lifetime: Duration,
         _ context: NewsContext
     ) -> NewsOutcome {
         guard !addresses.isEmpty else { return .refused(PeerNewsRefusal(.noAddress, "there is no address in it")) }
@@ -132,7 +131,7 @@ extension PeerEntry {
 
     /// Adds or refreshes; says which addresses are left out, and whether anything changed.
     private mutating func add(
-        _ addresses: [Multiaddress], of peer: PeerID, sources: AddressSources, expiry: WallClockTime,
+        _ addresses: [UsedAddress], of peer: PeerID, sources: AddressSources, expiry: WallClockTime,
         _ context: NewsContext
     ) -> (isChanged: Bool, leftOut: [LeftOutAddress]) {
         var leftOut: [LeftOutAddress] = []
@@ -140,10 +139,10 @@ extension PeerEntry {
         self.addresses.reserveCapacity(self.addresses.count + addresses.count)
         for address in addresses {
             do throws(PeerNewsRefusal) {
-                let plain = try Self.plain(address, of: peer)
+                let plain = UsedAddress(address.use, try Self.plain(address.address, of: peer))
                 if try self.add(plain, sources: sources, expiry: expiry, context) { isChanged = true }
             } catch {
-                leftOut.append(LeftOutAddress(address: address, refusal: error))
+                leftOut.append(LeftOutAddress(address: address.address, refusal: error))
             }
         }
         return (isChanged, leftOut)
@@ -161,20 +160,22 @@ extension PeerEntry {
     }
 
     private mutating func add(
-        _ address: Multiaddress, sources: AddressSources, expiry: WallClockTime, _ context: NewsContext
+        _ used: UsedAddress, sources: AddressSources, expiry: WallClockTime, _ context: NewsContext
     ) throws(PeerNewsRefusal) -> Bool {
+        let address = used.address
         let isUsers = sources.contains(.user)
         try Self.checkSomebodys(address)
         if !isUsers, let refusal = context.filter.refusal(address) { throw refusal }
         let isAmbiguous = address.isAmbiguous
         guard !isAmbiguous || context.learnedOn != nil || isUsers else { throw Self.unknownNetwork }
         let network = isAmbiguous ? context.learnedOn : nil
-        if let index = self.index(of: address, network) {
+        if let index = self.index(of: used, network) {
             if isUsers, !self.addresses[index].sources.contains(.user) { try self.checkUserRoom() }
             return self.addresses[index].hear(sources, expiry, context.now)
         }
         let entry = AddressEntry(
-            address: address, network: network, teller: context.teller, firstSeen: context.now, sources: sources,
+            address: address, use: used.use, network: network, teller: context.teller, firstSeen: context.now,
+            sources: sources,
             lastSeen: context.now, certifiedUntil: sources == .certified ? expiry : nil,
             heardUntil: sources == .certified ? context.now : expiry)
         try self.insert(entry, context.now)
@@ -190,8 +191,8 @@ extension PeerEntry {
     private static let unknownNetwork = PeerNewsRefusal(
         .unknownNetwork, "an address of a private range came without the name of its network")
 
-    func index(of address: Multiaddress, _ network: LocalNetwork?) -> Int? {
-        self.addresses.firstIndex { $0.address == address && $0.network == network }
+    func index(of used: UsedAddress, _ network: LocalNetwork?) -> Int? {
+        self.addresses.firstIndex { $0.address == used.address && $0.use == used.use && $0.network == network }
     }
 
     // MARK: - Room
@@ -233,17 +234,18 @@ extension PeerEntry {
 
     /// We reached the peer at the address.
     mutating func onConnected(
-        _ address: Multiaddress, of peer: PeerID, latency: Duration, _ context: NewsContext
+        _ used: UsedAddress, of peer: PeerID, latency: Duration, _ context: NewsContext
     ) -> NewsOutcome {
         do throws(PeerNewsRefusal) {
-            let address = try Self.plain(address, of: peer)
-            var index = self.tried(address, context.learnedOn)
+            let address = try Self.plain(used.address, of: peer)
+            var index = self.tried(UsedAddress(used.use, address), context.learnedOn)
             if index == nil {
                 try Self.checkSomebodys(address)
                 let isAmbiguous = address.isAmbiguous
                 guard !isAmbiguous || context.learnedOn != nil else { throw Self.unknownNetwork }
                 var entry = AddressEntry(
-                    address: address, network: isAmbiguous ? context.learnedOn : nil, teller: context.teller,
+                    address: address, use: used.use, network: isAmbiguous ? context.learnedOn : nil,
+                    teller: context.teller,
                     firstSeen: context.now, sources: .connection, lastSeen: context.now, heardUntil: context.now)
                 entry.lastSuccess = context.now
                 try self.insert(entry, context.now)
@@ -259,9 +261,10 @@ extension PeerEntry {
     }
 
     /// We did not reach the peer at the address.
-    mutating func onFailed(_ address: Multiaddress, of peer: PeerID, _ context: NewsContext) -> NewsOutcome {
+    mutating func onFailed(_ used: UsedAddress, of peer: PeerID, _ context: NewsContext) -> NewsOutcome {
         do throws(PeerNewsRefusal) {
-            guard let index = self.tried(try Self.plain(address, of: peer), context.learnedOn) else {
+            let address = UsedAddress(used.use, try Self.plain(used.address, of: peer))
+            guard let index = self.tried(address, context.learnedOn) else {
                 throw PeerNewsRefusal(.unknownAddress, "nothing is known of the address that failed")
             }
             self.addresses[index].lastFailure = context.now
@@ -273,8 +276,19 @@ extension PeerEntry {
     }
 
     /// The entry that was dialled: of the network where we are, or one that counts everywhere.
-    private func tried(_ address: Multiaddress, _ network: LocalNetwork?) -> Int? {
+    private func tried(_ address: UsedAddress, _ network: LocalNetwork?) -> Int? {
         self.index(of: address, network) ?? self.index(of: address, nil)
+    }
+}
+
+extension SealedRecord {
+    /// Whether both say the same, even if their signatures differ.
+    fileprivate func saysTheSame(as other: SealedRecord) -> Bool {
+        switch (self, other) {
+        case (.peer(let mine), .peer(let others)): mine.record == others.record
+        case (.node(let mine), .node(let others)): mine.record == others.record
+        case (.peer, .node), (.node, .peer): false
+        }
     }
 }
 
