@@ -4,6 +4,9 @@
 
   python3 Tests/Tools/natlab possible
   python3 Tests/Tools/natlab self-check [--seed TEXT]
+  python3 Tests/Tools/natlab attacks --binaries DIR [--only WORD]
+  python3 Tests/Tools/natlab end-to-end --binaries DIR
+  python3 Tests/Tools/natlab fallbacks --binaries DIR [--only WORD]
   python3 Tests/Tools/natlab matrix --binaries DIR [--runs COUNT] [--kinds NAME,NAME…] …
 
 Prints one JSON object for each check. The exit status is 0 when all passed, 1 when one failed, 2 when there can be no
@@ -44,6 +47,18 @@ def main() -> int:
     table.add_argument("--log-level", default="info")
     table.add_argument("--verbose", action="store_true", help="print the daemons' logs")
     table.add_argument("--seed", default="0")
+    attack = commands.add_parser("attacks", help="misuse coordination endpoints, and count what that costs others")
+    attack.add_argument("--binaries", required=True)
+    attack.add_argument("--only", help="only checks whose name holds this")
+    attack.add_argument("--flood-seconds", type=int, default=60)
+    attack.add_argument("--seed", default="0")
+    whole = commands.add_parser("end-to-end", help="offers, Tor, two NATs, a punched link, and what the wire shows")
+    whole.add_argument("--binaries", required=True)
+    whole.add_argument("--seed", default="0")
+    others = commands.add_parser("fallbacks", help="each way to a connection where those before it cannot work")
+    others.add_argument("--binaries", required=True)
+    others.add_argument("--only", help="only checks whose name holds this")
+    others.add_argument("--seed", default="0")
     arguments = parser.parse_args()
     reason = namespaces.missing()
     if reason:
@@ -61,9 +76,13 @@ def main() -> int:
     if arguments.until_input_ends:
         # The first process of the run is this one: the kernel ends all others with it.
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(143)), daemon=True).start()
+    import attacks
+    import end_to_end
+    import fallbacks
     import matrix
     import selfcheck
-    reports = {"self-check": selfcheck.run, "matrix": matrix.run}[arguments.command](arguments)
+    reports = {"self-check": selfcheck.run, "matrix": matrix.run, "attacks": attacks.run,
+               "end-to-end": end_to_end.run, "fallbacks": fallbacks.run}[arguments.command](arguments)
     for report in reports:
         print(json.dumps(report), flush=True)
     return 0 if all(report["ok"] for report in reports) else 1

@@ -18,6 +18,10 @@ class Failure(Exception):
     """What is wrong, in one sentence."""
 
 
+class Ended(Failure):
+    """A program that should run has ended: waiting helps no more."""
+
+
 def until(condition, seconds: float, what: str):
     """The first result of `condition` that is true."""
     deadline, last = time.monotonic() + seconds, None
@@ -26,6 +30,8 @@ def until(condition, seconds: float, what: str):
             last = condition()
             if last:
                 return last
+        except Ended:
+            raise
         except (OSError, http.client.HTTPException, Failure) as error:
             last = error
         time.sleep(0.02)
@@ -84,7 +90,7 @@ class Daemon:
 
     def _is_ready(self) -> bool:
         if self.process.poll() is not None:
-            raise SystemExit(f"altnetd {self.name} ended with status {self.process.returncode}: {tail(self.log)}")
+            raise Ended(f"altnetd {self.name} ended with status {self.process.returncode}: {tail(self.log)}")
         return bool(self.get("/v1/status"))
 
     def request(self, method: str, path: str, body: dict | None = None, timeout: float = 130.0):
@@ -110,6 +116,11 @@ class Daemon:
 
     def attached(self, driver: str = "punch") -> bool:
         return any(report["name"] == driver and report["state"] == "attached" for report in self.get("/v1/drivers"))
+
+    def check_nat(self) -> dict:
+        """Waits for the driver of hole punching, and has it check the NAT."""
+        until(self.attached, START_SECONDS, f"the driver of {self.name}")
+        return self.operate("nat-check")
 
     def altnet(self, *arguments: str, timeout: float = 130.0) -> subprocess.CompletedProcess:
         """The command, as an operator gives it."""
@@ -155,7 +166,7 @@ class Bitcoind:
 
     def call(self, method: str, *parameters):
         if self.process.poll() is not None:
-            raise SystemExit(f"bitcoind {self.name} ended with status {self.process.returncode}: {tail(self.log)}")
+            raise Ended(f"bitcoind {self.name} ended with status {self.process.returncode}: {tail(self.log)}")
         with open(f"{self.directory}/regtest/.cookie") as file:
             secret = base64.b64encode(file.read().encode()).decode()
         connection = http.client.HTTPConnection("127.0.0.1", 18443, timeout=60)
@@ -178,3 +189,12 @@ class Bitcoind:
 
     def logged(self) -> list[str]:
         return tail(f"{self.directory}/regtest/debug.log")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()

@@ -27,8 +27,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 class Site:
     """A host and what stands between it and the network."""
 
-    def __init__(self, lab: "Lab", number: int, name: str, kind: Kind, ipv6: bool) -> None:
-        self.lab, self.number, self.name, self.kind = lab, number, name, kind
+    def __init__(self, lab: "Lab", number: int, name: str, kind: Kind, ipv6: bool, maps_ports: bool) -> None:
+        self.lab, self.number, self.name, self.kind, self.maps_ports = lab, number, name, kind, maps_ports
         self.addresses = [f"45.{number}.7.{index}" for index in range(1, 1 + ADDRESSES_PER_SITE)]
         self.address = self.addresses[0]
         self.ipv6 = f"2a0b:{number:x}:0:1::2" if ipv6 else None
@@ -63,11 +63,33 @@ class Site:
             own = f"2a0b:{number:x}:0:ff::1" if self.routers else self.ipv6
             edge.ip(f"address add {own}/128 dev wan0 nodad", "route add ::/0 dev wan0")
         self.use_address(self.address)
+        if maps_ports:
+            self._start_port_mapping()
 
     @staticmethod
     def _subnet(layer: int) -> tuple[str, str]:
         # The innermost network is a home's, the others are a provider's (RFC 6598).
         return ("192.168.7.2", "192.168.7.1") if layer == 0 else (f"100.64.{layer}.2", f"100.64.{layer}.1")
+
+    def _start_port_mapping(self) -> None:
+        """A router that maps ports when it is asked by PCP, NAT-PMP or UPnP."""
+        path = f"{self.lab.directory}/{self.name}-miniupnpd.conf"
+        inside = self._subnet(len(self.routers) - 1)[1]
+        with open(path, "w") as file:
+            file.write(f"""ext_ifname=wan0
+ext_ip={self.address}
+listening_ip={inside}/30
+enable_pcp_pmp=yes
+enable_upnp=yes
+secure_mode=yes
+system_uptime=yes
+uuid=abdbd155-54a9-4b3b-a465-76b432bd12{self.number % 100:02}
+upnp_table_name=filter
+upnp_nat_table_name=filter
+allow 1024-65535 0.0.0.0/0 1024-65535
+""")
+        self.lab.processes.append(self.edge.start(
+            "/usr/sbin/miniupnpd", "-d", "-f", path, "-P", f"{path}.pid", log=self.log("miniupnpd")))
 
     def use_address(self, address: str) -> None:
         """Sets the rules anew, with this external address, and forgets all mappings."""
@@ -78,7 +100,7 @@ class Site:
         for index, (router, layer) in enumerate(zip(self.routers, self.kind.layers)):
             is_edge = router is self.edge
             external = address if is_edge else self._subnet(index + 1)[0]
-            router.nft(rules(layer, external, self.kind.unsolicited if is_edge else "drop"))
+            router.nft(rules(layer, external, self.kind.unsolicited if is_edge else "drop", self.maps_ports and is_edge))
 
     def log(self, name: str) -> str:
         return f"{self.lab.directory}/{self.name}-{name}.log"
@@ -127,12 +149,12 @@ class Lab:
         return answer
 
     def site(self, name: str, kind: str = "open", delay: float = 0.0, loss: float = 0.0, jitter: float = 0.0,
-             ipv6: bool = False) -> Site:
+             ipv6: bool = False, maps_ports: bool = False) -> Site:
         """A host behind a router of this kind; delay, loss and jitter hold on the way to the network's middle."""
         if len(self.sites) >= MAXIMUM_SITES:
             raise ValueError(f"a lab has at most {MAXIMUM_SITES} sites")
         self._number += 1
-        site = Site(self, self._number, name, KINDS[kind], ipv6)
+        site = Site(self, self._number, name, KINDS[kind], ipv6, maps_ports)
         self.sites[name] = site
         self.tell(set=name, delay=delay, loss=loss, jitter=jitter)
         return site

@@ -83,12 +83,12 @@ class Pair:
                 daemon = Daemon(site, f"{site.name}{number}", self.arguments.binaries, {"punch": punch},
                                 level=self.arguments.log_level)
                 daemons.append(daemon)
-                daemon.request("POST", "/v1/nat", {})
+                daemon.check_nat()
                 return daemon
 
             with ThreadPoolExecutor(2) as pool:
                 answering, asking = (future.result() for future in [pool.submit(start, *each) for each in settings])
-            report = asking.request("POST", "/v1/punch", {"endpoint": self.rendezvous.endpoint})
+            report = asking.operate("punch", {"endpoint": self.rendezvous.endpoint})
             return Run(
                 report["outcome"] == "connected", report["outcome"], report.get("path"), report.get("reason"),
                 report["attempts"], report["milliseconds"], report.get("roundTrips"), report["ownNAT"],

@@ -60,7 +60,19 @@ def connects(one: Kind, other: Kind) -> bool:
     return one.can_punch and other.can_punch
 
 
-def rules(layer: str | None, external: str | None, unsolicited: str) -> str:
+# Where miniupnpd puts its rules when it is told to by PCP, NAT-PMP or UPnP.
+PORT_MAPPING_CHAINS = """
+  chain miniupnpd { }
+  chain prerouting_miniupnpd { }
+  chain postrouting_miniupnpd { }
+  chain prerouting {
+    type nat hook prerouting priority dstnat
+    jump prerouting_miniupnpd
+  }
+"""
+
+
+def rules(layer: str | None, external: str | None, unsolicited: str, maps_ports: bool = False) -> str:
     """One router with the devices `lan0` and `wan0`."""
     translations = {
         None: "",
@@ -80,7 +92,7 @@ table ip nat {{
     {translations[layer]}
   }}
 }}
-table inet filter {{
+table inet filter {{{PORT_MAPPING_CHAINS if maps_ports else ""}
   chain unexpected {{
     ct state established,related accept
     meta l4proto {{ icmp, icmpv6 }} accept
@@ -93,6 +105,7 @@ table inet filter {{
   }}
   chain forward {{
     type filter hook forward priority filter
+    {'iifname "wan0" jump miniupnpd' if maps_ports else ""}
     iifname "wan0" jump unexpected
   }}
 }}

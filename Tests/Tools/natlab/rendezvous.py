@@ -37,6 +37,10 @@ class Rendezvous:
         asyncio.set_event_loop(self._loop)
         self._loop.create_task(self._serve())
         self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
 
     async def _serve(self) -> None:
         while True:
