@@ -37,9 +37,8 @@ final class RouterSocket: Sendable {
         let channel = try await bootstrap.bind(host: IPAddressText.text(ipv4: client), port: 0).get()
         if let provider = channel as? any SocketOptionProvider {
             let number = client.reduce(0) { $0 << 8 | in_addr_t($1) }
-            // The type's members belong to Glibc or to a module of SwiftNIO's, whichever the compiler saw first.
-            let address = unsafeBitCast(number.bigEndian, to: in_addr.self)
-            try await provider.setIPMulticastIF(address).get()
+            // Not by its members: which module they belong to, the compiler does not always find.
+            try await provider.setIPMulticastIF(unsafeBitCast(number.bigEndian, to: in_addr.self)).get()
         }
         return RouterSocket(channel: channel, router: router)
     }
