@@ -43,7 +43,8 @@ public final class TorNetwork: Sendable {
 
     /// Starts one and waits until an onion service was reached through every client: some 15 seconds.
     public static func start(clients: Int = 2) async throws -> TorNetwork {
-        let process = try BackgroundProcess(Self.python, [Self.tool, "--clients", "\(clients)"])
+        let process = try BackgroundProcess(
+            Self.python, [Self.tool, "--clients", "\(clients)", "--directory", TemporaryDirectory.make()])
         let report = try await Condition.value("the Tor network is ready", within: .seconds(150)) { () -> Report? in
             guard process.isRunning else { throw Condition.Failure("no Tor network: \(process.errors)") }
             return try? JSONDecoder().decode(Report.self, from: Data(process.output.utf8))
