@@ -183,7 +183,7 @@ let package = Package(
         .target(
             name: "AltNetDriverKit",
             dependencies: [
-                "AltNetBase", "AltNetDriverProtocol", asyncAlgorithms, grpcCore, grpcTransport, logging,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetPeerRecords", asyncAlgorithms, grpcCore, grpcTransport, logging,
             ]),
         .target(
             name: "AltNetStreamDriver",
@@ -214,10 +214,10 @@ let package = Package(
         .target(
             name: "AltNetLightningDriver",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetKeys", "AltNetLND", "AltNetLightning", "AltNetLightningAttachment",
-                "AltNetLightningRelay", "AltNetLightningSession", "AltNetLightningStore", "AltNetObjects",
-                "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetDialing",
+                "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys", "AltNetLND", "AltNetLightning",
+                "AltNetLightningAttachment", "AltNetLightningRelay", "AltNetLightningSession", "AltNetLightningStore",
+                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging,
             ]),
 
         .target(
@@ -339,7 +339,8 @@ let package = Package(
         .testTarget(
             name: "AltNetPeerStoreTests",
             dependencies: [
-                "AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "peer-store-writer", grdb,
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetPeerRecords", "AltNetPeerStore",
+                "AltNetTestKit", "peer-store-writer", grdb,
             ]),
         .executableTarget(
             name: "peer-store-writer", dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore"],
@@ -356,8 +357,8 @@ let package = Package(
                 logging,
             ]),
         .testTarget(
-            name: "AltNetLibp2pDriverTests",
-            dependencies: ["AltNetDriverProtocol", "AltNetLibp2pDriver", "AltNetPeerRecords", "AltNetTestKit"]),
+            name: "AltNetDriverKitTests",
+            dependencies: ["AltNetDriverKit", "AltNetDriverProtocol", "AltNetPeerRecords", "AltNetTestKit"]),
         .testTarget(
             name: "Libp2pTests",
             dependencies: [
@@ -474,8 +475,8 @@ let package = Package(
             name: "AltNetOrchestratorTests",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
-                "AltNetHolePunch", "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetPunchReports",
-                "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",

@@ -100,7 +100,8 @@ enum DriverProgram: Hashable, Sendable {
             [
                 "connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "key_file": .text,
                 "messages": .flag, "message_rate": .number, "lnd": .text, "lnd_certificate": .text,
-                "lnd_macaroon": .text,
+                "lnd_macaroon": .text, "announce": .texts, "announce_bitcoin": .texts,
+                "announce_bitcoin_services": .number, "dial": .texts,
                 "alt_addr_peers": .texts, "alt_listen": .texts,
                 "alt_announce": .texts, "alt_addr_private": .flag, "alt_addr_log": .flag, "tor_control": .text,
                 "tor_control_password_file": .text,

@@ -72,7 +72,9 @@ public struct Daemon: Service, CustomStringConvertible {
         let alerts = try Self.openAlerts(configuration, in: self.directory, events: events, logger: logger)
         self.alerts = alerts
         do {
-            self.peers = try PeerService(configuration.peers, directory: self.directory.path, logger: logger)
+            self.peers = try PeerService(
+                configuration.peers, chain: configuration.network.chainHash, directory: self.directory.path,
+                logger: logger)
         } catch {
             throw Failure(error.description)
         }

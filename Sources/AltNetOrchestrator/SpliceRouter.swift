@@ -2,6 +2,7 @@
 
 internal import AltNetDriverHost
 internal import AltNetDriverProtocol
+internal import AltNetObjects
 
 /// Gives what drivers say to those whom it concerns: streams to the splicer, news of peers to the peer service, addresses
 /// to hole punching, the rest to the orchestrator, and links that come and go to all four. So the bytes of streams never wait for the header chain, nor the other way round.
@@ -33,7 +34,8 @@ struct SpliceRouter: DriverHostDelegate {
             await self.punching.driver(driver, said: event)
             await self.orchestrator.driver(driver, said: event)
         // Of the addresses of nodes only offers of hole punching concern us.
-        case .announcement(_, .addresses(_)): await self.punching.driver(driver, said: event)
+        case .announcement(_, let announcement) where announcement.kind == .addresses:
+            await self.punching.driver(driver, said: event)
         case .hello, .listening, .targetFailed, .request, .answer, .announcement, .pong, .operationResult, .peerNews,
             .peerQuestion:
             await self.orchestrator.driver(driver, said: event)

@@ -174,7 +174,8 @@ extension AddressShelf {
             return self.addresses[index].hear(sources, expiry, context.now)
         }
         let entry = AddressEntry(
-            address: address, use: used.use, network: network, teller: context.teller, firstSeen: context.now, sources: sources,
+            address: address, use: used.use, network: network, teller: context.teller, firstSeen: context.now,
+            sources: sources,
             lastSeen: context.now, certifiedUntil: sources == .certified ? expiry : nil,
             heardUntil: sources == .certified ? context.now : expiry)
         try self.insert(entry, context.now)
@@ -243,7 +244,8 @@ extension AddressShelf {
                 let isAmbiguous = address.isAmbiguous
                 guard !isAmbiguous || context.learnedOn != nil else { throw Self.unknownNetwork }
                 var entry = AddressEntry(
-                    address: address, use: used.use, network: isAmbiguous ? context.learnedOn : nil, teller: context.teller,
+                    address: address, use: used.use, network: isAmbiguous ? context.learnedOn : nil,
+                    teller: context.teller,
                     firstSeen: context.now, sources: .connection, lastSeen: context.now, heardUntil: context.now)
                 entry.lastSuccess = context.now
                 try self.insert(entry, context.now)

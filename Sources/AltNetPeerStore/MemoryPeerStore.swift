@@ -54,7 +54,8 @@ public final class MemoryPeerStore: PeerStoring {
             try news.map { item in
                 let known = item.peer.flatMap { state.table.rows[$0]?.entry }
                 return try state.ledger.learn(
-                    CheckedNews(item, known: known, chain: self.settings.chain), now: now, filter: self.settings.filter, in: &state.table)
+                    CheckedNews(item, known: known, chain: self.settings.chain), now: now, filter: self.settings.filter,
+                    in: &state.table)
             }
         }
     }

@@ -202,7 +202,7 @@ struct HostIdentifyTests {
             message.listenAddresses = [address]
             return message
         }
-        guard case .addresses(_, [address], .identify, _, _, _)? = news.first else {
+        guard case .addresses(_, [address], .identify, _, _, _, _)? = news.first else {
             Issue.record("nothing was taken: \(news)")
             return
         }

@@ -6,7 +6,7 @@ import AltNetTestKit
 import Synchronization
 import Testing
 
-@testable import AltNetLibp2pDriver
+@testable import AltNetDriverKit
 
 /// An orchestrator that answers when the test says so.
 private final class Silent: Sendable {

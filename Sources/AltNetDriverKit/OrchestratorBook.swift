@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-internal import AltNetDriverKit
-internal import AltNetDriverProtocol
-internal import AltNetPeerRecords
+public import AltNetDriverProtocol
+public import AltNetPeerRecords
 
-/// The peer store of the orchestrator, as the host in this process sees it.
+/// The peer store of the orchestrator, as a driver sees it. Only for drivers whose capabilities name peers.
 ///
 /// Asks no more at a time than the driver protocol allows; the rest waits its turn.
-actor OrchestratorBook: PeerBook {
+public actor OrchestratorBook: PeerBook {
     /// The most questions and messages of news that wait for their turn: some seconds of a busy DHT. More is refused.
     static let maximumWaiting = 1_000
 
@@ -24,7 +23,7 @@ actor OrchestratorBook: PeerBook {
 
     /// How long an answer may take, the wait for a turn included: the store answers in milliseconds, and a search has
     /// other peers to ask meanwhile.
-    static let timeLimit: Duration = .seconds(30)
+    public static let timeLimit: Duration = .seconds(30)
 
     private let send: @Sendable (DriverEvent) async -> Void
     private let limit: Duration
@@ -37,32 +36,40 @@ actor OrchestratorBook: PeerBook {
     private var turns = 0
     private var isClosed = false
 
-    init(_ orchestrator: OrchestratorConnection) {
+    public init(_ orchestrator: OrchestratorConnection) {
         self.init { await orchestrator.send($0) }
     }
 
-    init(limit: Duration = OrchestratorBook.timeLimit, send: @escaping @Sendable (DriverEvent) async -> Void) {
+    /// - Parameter send: takes questions and news; the answers come back through ``heard(_:)``.
+    public init(limit: Duration = OrchestratorBook.timeLimit, send: @escaping @Sendable (DriverEvent) async -> Void) {
         self.limit = limit
         self.send = send
     }
 
     /// Why there is no answer.
-    struct Unanswered: Error, CustomStringConvertible {
-        let description: String
+    public struct Unanswered: Error, CustomStringConvertible {
+        public let description: String
     }
 
     // MARK: - PeerBook
 
-    func known(_ peers: [PeerID]) async throws -> [KnownPeer] {
+    public func known(_ peers: [PeerID]) async throws -> [KnownPeer] {
         var known: [KnownPeer] = []
         for some in Self.questions(peers) { known += try await self.knownOnce(some) }
         return known
     }
 
-    func signedPeerRecords(of peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
+    public func signedPeerRecords(of peers: [PeerID], to network: LocalNetwork?) async throws -> [PeerHandout] {
         var handouts: [PeerHandout] = []
         for some in Self.questions(peers) { handouts += try await self.handoutOnce(some, to: network) }
         return handouts
+    }
+
+    /// What is known of those peers' Bitcoin and Lightning nodes; those of which nothing is known are missing.
+    public func nodes(of peers: [PeerID]) async throws -> [KnownPeer] {
+        var known: [KnownPeer] = []
+        for some in Self.questions(peers) { known += try await self.nodesOnce(some) }
+        return known
     }
 
     /// Peers in as many questions as the driver protocol wants.
@@ -76,7 +83,8 @@ actor OrchestratorBook: PeerBook {
         switch try await self.ask({ .peerQuestion(id: $0, .known(peers)) }) {
         case .answer(.known(let known)): return known
         case .answer(.failed(let sentence)): throw Unanswered(description: sentence)
-        case .answer(.handouts), .outcomes: throw Unanswered(description: "altnetd answered something else")
+        case .answer(.handouts), .answer(.nodes), .outcomes:
+            throw Unanswered(description: "altnetd answered something else")
         }
     }
 
@@ -84,11 +92,21 @@ actor OrchestratorBook: PeerBook {
         switch try await self.ask({ .peerQuestion(id: $0, .handout(peers, to: network)) }) {
         case .answer(.handouts(let handouts)): return handouts
         case .answer(.failed(let sentence)): throw Unanswered(description: sentence)
-        case .answer(.known), .outcomes: throw Unanswered(description: "altnetd answered something else")
+        case .answer(.known), .answer(.nodes), .outcomes:
+            throw Unanswered(description: "altnetd answered something else")
         }
     }
 
-    func learn(_ news: [PeerNews]) async throws -> [NewsOutcome] {
+    private func nodesOnce(_ peers: [PeerID]) async throws -> [KnownPeer] {
+        switch try await self.ask({ .peerQuestion(id: $0, .nodes(peers)) }) {
+        case .answer(.nodes(let known)): return known
+        case .answer(.failed(let sentence)): throw Unanswered(description: sentence)
+        case .answer(.known), .answer(.handouts), .outcomes:
+            throw Unanswered(description: "altnetd answered something else")
+        }
+    }
+
+    public func learn(_ news: [PeerNews]) async throws -> [NewsOutcome] {
         var outcomes: [NewsOutcome] = []
         var rest = news[...]
         while !rest.isEmpty {
@@ -103,7 +121,8 @@ actor OrchestratorBook: PeerBook {
 
     // MARK: - What the orchestrator says
 
-    func heard(_ command: DriverCommand) {
+    /// Takes the answers; other commands are passed over.
+    public func heard(_ command: DriverCommand) {
         switch command {
         case .peerOutcomes(let id, let outcomes): self.resume(id, .outcomes(outcomes))
         case .peerAnswer(let id, let answer): self.resume(id, .answer(answer))
@@ -112,7 +131,7 @@ actor OrchestratorBook: PeerBook {
     }
 
     /// Nobody answers any more.
-    func close() {
+    public func close() {
         self.isClosed = true
         let error = Unanswered(description: "the driver stops")
         for continuation in self.open.values { continuation?.resume(throwing: error) }
