@@ -6,7 +6,9 @@ extension Coordination {
     // MARK: - Beginning
 
     mutating func beginNextAttempt(now: MonotonicInstant) {
-        guard !self.paths.isEmpty, let peer = self.peerHello else { return self.endAttempts(now: now) }
+        guard !self.paths.isEmpty, let peer = self.peerHello, !self.mustRelayNow(now: now) else {
+            return self.endAttempts(now: now)
+        }
         let path = self.paths.removeFirst()
         let number = UInt8(clamping: self.attempts.count + 1)
         let listener = PunchPaths.listener(
@@ -22,6 +24,13 @@ extension Coordination {
             self.attempt?.pingsLeft = ClockAgreement.roundsPerAttempt
             if !self.agreement.isWaiting { self.ping(now: now) }
         }
+    }
+
+    /// Whether another attempt would leave no time for the relayed connection. Only the initiator decides; the
+    /// responder learns it from the wish.
+    private func mustRelayNow(now: MonotonicInstant) -> Bool {
+        guard self.isInitiator, let peer = self.peerHello, PunchPaths.allowRelay(self.hello, peer) else { return false }
+        return now - self.startedAt > Self.wholeTimeout - Self.relayTimeout
     }
 
     private mutating func ping(now: MonotonicInstant) {

@@ -121,7 +121,16 @@ extension Coordination {
     }
 
     private mutating func onRelay(now: MonotonicInstant) throws(CoordinationViolation) {
-        guard self.stage == .relay, !self.isInitiator else { throw .unexpected("the wish for a relayed connection") }
+        guard !self.isInitiator, let peer = self.peerHello, PunchPaths.allowRelay(self.hello, peer) else {
+            throw .unexpected("the wish for a relayed connection")
+        }
+        if self.stage == .attempt, let attempt = self.attempt, attempt.plan == nil {
+            // The initiator has no time left for this attempt.
+            self.directives.append(.abandon(attempt: attempt.number))
+            self.attempt = nil
+        } else if self.stage != .relay {
+            throw .unexpected("the wish for a relayed connection")
+        }
         self.send(.relayAccepted)
         self.becomeLink(now: now)
     }

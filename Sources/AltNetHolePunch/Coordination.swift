@@ -54,7 +54,8 @@ public struct Coordination: Sendable {
         /// side connects to it, so the port must be known and kept until the attempt ends. Where not, the address alone
         /// is enough, with port 0: it tells the other side from whom to accept.
         case learnMapping(attempt: UInt8, PunchPath, listens: Bool)
-        /// Open the connection and call ``Coordination/onPunched(attempt:_:now:)``.
+        /// Take ``PunchPlan/synBudget`` from ``PunchLimits`` where the plan dials, open the connection, and call
+        /// ``Coordination/onPunched(attempt:_:now:)`` when it has proved itself or failed.
         case open(PunchPlan)
         /// The attempt is over: close whatever was opened for it. Its answer is not needed any more.
         case abandon(attempt: UInt8)

@@ -20,6 +20,8 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
     /// From one clearnet network group, and from one link: what one operator can fill of the book.
     public static var maximumPerGroup: Int { 16 }
     public static var maximumPerLink: Int { 16 }
+    /// Entries about one endpoint: both encodings, and one that lies about the clearnet address.
+    public static var maximumPerEndpoint: Int { 3 }
     /// Links that an offer is passed on to, beside the one that told it.
     public static var maximumRelays: Int { 2 }
     /// Offers in one message, read or sent.
@@ -57,7 +59,7 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
     }
 
     public private(set) var counts = Counts()
-    private var entries: [CoordinationEndpoint: Entry] = [:]
+    private var entries: [PunchOffer: Entry] = [:]
     private var rates: [Link: Trickle] = [:]
     private let allowPrivate: Bool
 
@@ -86,7 +88,7 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
             for other in others.prefix(Self.maximumRelays)
             where relays[other, default: []].count < Self.maximumPerMessage {
                 relays[other, default: []].append(address)
-                self.entries[entry.offer.endpoint]?.told.insert(other)
+                self.entries[entry.offer]?.told.insert(other)
             }
         }
         return relays
@@ -105,42 +107,31 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
             self.counts.stale += 1
             return nil
         }
-        let known = self.entries[offer.endpoint]
-        if let known, !Self.isNews(address.lastSeen, offer, after: known) {
-            // The other encoding of what we know: it says more, and is not told twice.
-            if known.offer.clearnet == nil, offer.clearnet != nil, self.hasRoom(for: offer, from: known.from) {
-                self.entries[offer.endpoint] = Entry(
-                    offer: offer, time: known.time, expires: known.expires, from: known.from, told: known.told)
-            }
+        if let known = self.entries[offer], !Self.isRenewal(address.lastSeen, of: known) {
             self.counts.known += 1
             return nil
         }
-        guard self.takeToken(of: link, now: now) else {
-            self.counts.overLimit += 1
-            return nil
-        }
-        self.entries[offer.endpoint] = nil
-        guard self.hasRoom(for: offer, from: link) else {
-            self.entries[offer.endpoint] = known
+        guard self.takeToken(of: link, now: now), self.hasRoom(for: offer, from: link) else {
             self.counts.overLimit += 1
             return nil
         }
         let entry = Entry(
             offer: offer, time: address.lastSeen, expires: now + min(Self.lifetime, Self.lifetime - age), from: link,
             told: [link])
-        self.entries[offer.endpoint] = entry
+        self.entries[offer] = entry
         self.counts.learnt += 1
         return entry
     }
 
-    private static func isNews(_ time: UInt32, _ offer: PunchOffer, after known: Entry) -> Bool {
-        Int64(time) - Int64(known.time) >= Int64(Self.renewalInterval.inSeconds)
+    private static func isRenewal(_ time: UInt32, of known: Entry) -> Bool {
+        Int64(time) - Int64(known.time) >= Self.renewalInterval.components.seconds
     }
 
     private func hasRoom(for offer: PunchOffer, from link: Link) -> Bool {
-        guard self.entries.count < Self.maximumOffers else { return false }
-        let others = self.entries.values.filter { $0.offer.endpoint != offer.endpoint }
-        guard others.count(where: { $0.from == link }) < Self.maximumPerLink else { return false }
+        let others = self.entries.values.filter { $0.offer != offer }
+        guard others.count < Self.maximumOffers, others.count(where: { $0.from == link }) < Self.maximumPerLink,
+            others.count(where: { $0.offer.endpoint == offer.endpoint }) < Self.maximumPerEndpoint
+        else { return false }
         guard let group = offer.networkGroup else { return true }
         return others.count { $0.offer.networkGroup == group } < Self.maximumPerGroup
     }
@@ -161,7 +152,7 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
     public mutating func offers(now: MonotonicInstant) -> [Entry] {
         self.expire(now: now)
         return self.entries.values.sorted {
-            ($1.expires, $0.offer.endpoint.description) < ($0.expires, $1.offer.endpoint.description)
+            ($1.expires, $0.offer.description) < ($0.expires, $1.offer.description)
         }
     }
 
@@ -174,7 +165,11 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
         now: MonotonicInstant, random: inout some RandomNumberGenerator, where isWanted: (PunchOffer) -> Bool
     ) -> PunchOffer? {
         let wanted = self.offers(now: now).map(\.offer).filter(isWanted)
-        let groups = Dictionary(grouping: wanted) { $0.networkGroup ?? "" }
+        // An endpoint whose address is known counts in the group of the address.
+        let located = Set(wanted.filter { $0.clearnet != nil }.map(\.endpoint))
+        let groups = Dictionary(grouping: wanted.filter { $0.clearnet != nil || !located.contains($0.endpoint) }) {
+            $0.networkGroup ?? ""
+        }
         guard let group = groups.keys.sorted().randomElement(using: &random) else { return nil }
         return groups[group]?.randomElement(using: &random)
     }
@@ -186,6 +181,6 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
 
     /// A link is gone. What it told stays until it is too old.
     public mutating func forget(_ link: Link) {
-        for endpoint in self.entries.keys { self.entries[endpoint]?.told.remove(link) }
+        for offer in self.entries.keys { self.entries[offer]?.told.remove(link) }
     }
 }

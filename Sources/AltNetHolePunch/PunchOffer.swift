@@ -4,7 +4,7 @@ internal import AltNetBase
 public import AltNetBitcoin
 
 /// "I take punched connections; ask here": what is announced by `addrv2`, in either of two encodings.
-public struct PunchOffer: Hashable, Sendable {
+public struct PunchOffer: Hashable, Sendable, CustomStringConvertible {
     /// NODE_HOLEPUNCH: bits 24 to 31 of the services are for experiments.
     public static let serviceFlag: UInt64 = 1 << 27
     /// The BIP 155 network id of the encoding that holds endpoint and clearnet address together.
@@ -84,6 +84,13 @@ public struct PunchOffer: Hashable, Sendable {
         guard let clearnet = self.clearnet else { return [plain] }
         let family: AddressFamily = clearnet.count == 4 ? .ipv4 : .ipv6
         return [plain, entry(Self.networkID, [Self.version, network.rawValue] + key + [family.rawValue] + clearnet)]
+    }
+
+    public var description: String {
+        guard let clearnet = self.clearnet, let host = ExternalEndpoint(address: clearnet, port: 0)?.host else {
+            return self.endpoint.description
+        }
+        return "\(self.endpoint) to \(host)"
     }
 
     /// The network group of the clearnet address, when the offer tells it.

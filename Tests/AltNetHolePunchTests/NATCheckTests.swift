@@ -5,7 +5,7 @@ import AltNetHolePunch
 import Testing
 
 /// A NAT that a check is played against.
-private enum SimulatedNAT: Hashable, CaseIterable {
+private enum WitnessedNAT: Hashable, CaseIterable {
     case none
     case preserving, translating
     case dependent
@@ -19,7 +19,7 @@ private enum SimulatedNAT: Hashable, CaseIterable {
 private struct World {
     static let own: [UInt8] = [198, 18, 5, 6]
 
-    var nat: SimulatedNAT
+    var nat: WitnessedNAT
     var seed: UInt64
     /// Witnesses that lie, by their number. They agree with each other, and know everything but what others see.
     var liars: Set<Int> = []
@@ -42,7 +42,6 @@ private struct World {
 
     /// Never used: all addresses here have four bytes.
     private static var nowhere: ExternalEndpoint { fatalError("an address of the wrong length") }
-
 
     /// What an honest witness says.
     func truth(_ probe: NATCheck.Probe) -> ExternalEndpoint {
@@ -108,8 +107,8 @@ private struct World {
 
 @Suite("NATCheck: what witnesses come to")
 struct NATCheckTests {
-    @Test("honest witnesses show each kind of NAT", arguments: SimulatedNAT.allCases)
-    private func kinds(nat: SimulatedNAT) throws {
+    @Test("honest witnesses show each kind of NAT", arguments: WitnessedNAT.allCases)
+    private func kinds(nat: WitnessedNAT) throws {
         let world = World(nat: nat, seed: 7)
         let verdict = try #require(world.play(world.witnesses(6)))
         let finding = try #require(verdict.ipv4)
@@ -144,7 +143,8 @@ struct NATCheckTests {
     func liars(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         let tolerated = Int.random(in: 1...2, using: &random)
-        let nat = try #require([SimulatedNAT.none, .preserving, .translating, .dependent].randomElement(using: &random))
+        let nat = try #require(
+            [WitnessedNAT.none, .preserving, .translating, .dependent].randomElement(using: &random))
         var world = World(nat: nat, seed: seed)
         let witnesses = world.witnesses(2 * tolerated + 1)
         let honest = try #require(world.play(witnesses))
@@ -290,7 +290,8 @@ struct NATCheckTests {
             #expect(probe.witness.name != "192.168.1.1:8333")
             let isSix = !probe.port.isIPv4
             directives += check.onAnswer(
-                id: probe.id, seen: isSix ? six : four, local: isSix ? six : try #require(ExternalEndpoint("10.0.0.2:1")),
+                id: probe.id, seen: isSix ? six : four,
+                local: isSix ? six : try #require(ExternalEndpoint("10.0.0.2:1")),
                 latency: .zero, reachedBack: false, at: WallClockTime(seconds: 0))
         }
         guard case .finished(let verdict)? = directives.last else { return #expect(Bool(false)) }
