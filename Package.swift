@@ -499,7 +499,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "altnet", "altnet-bitcoin",
+                "altnet-libp2p",
                 "altnet-lightning", "altnet-punch", "altnetd", "echo-plugin",
             ]),
         .testTarget(

@@ -13,11 +13,10 @@ enum PunchText {
             _ = try CoordinationEndpoint(endpoint)
         } catch {
             // A slip of the finger in a subcommand's name ends up here, too.
-            let words = PunchCommand.configuration.subcommands.map(\._commandName)
             let isWord = endpoint.utf8.allSatisfy { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || $0 == 0x2d }
             guard isWord else { throw ValidationError("\(UntrustedText(endpoint)): \(error)") }
             throw ValidationError(
-                "\(UntrustedText(endpoint)) is neither a command (\(words.joined(separator: ", ")))"
+                "\(UntrustedText(endpoint)) is neither a command (connect, list, offers, rotate-keys, stats, status)"
                     + " nor an endpoint. \(error)")
         }
     }
