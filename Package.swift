@@ -26,7 +26,6 @@ let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioHTTPTypesHTTP1 = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let nioSOCKS = Target.Dependency.product(name: "NIOSOCKS", package: "swift-nio-extras")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -44,6 +43,7 @@ let package = Package(
         .executable(name: "altnet-bitcoin", targets: ["altnet-bitcoin"]),
         .executable(name: "altnet-libp2p", targets: ["altnet-libp2p"]),
         .executable(name: "altnet-lightning", targets: ["altnet-lightning"]),
+        .executable(name: "altnet-punch", targets: ["altnet-punch"]),
         .library(name: "AltNetBitcoin", targets: ["AltNetBitcoin"]),
         .library(name: "AltNetHeaderChain", targets: ["AltNetHeaderChain"]),
         .library(name: "AltNetLightning", targets: ["AltNetLightning"]),
@@ -115,6 +115,8 @@ let package = Package(
             name: "AltNetAlternativeAddresses", dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning"]),
         .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(
+            name: "AltNetHolePunch", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects", crypto]),
+        .target(
             name: "AltNetHeaderSync",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetObjects", crypto]),
 
@@ -138,7 +140,7 @@ let package = Package(
         // Shells: sockets and processes around the state machines.
         .target(
             name: "AltNetTransport",
-            dependencies: ["AltNetBase", nioCore, nioPosix, nioSOCKS]),
+            dependencies: ["AltNetBase", nioCore, nioPosix]),
         .target(
             name: "AltNetLibp2pHost",
             dependencies: [
@@ -148,6 +150,11 @@ let package = Package(
         .target(
             name: "AltNetTorControl",
             dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
+        .target(
+            name: "AltNetSAM", dependencies: ["AltNetBase", "AltNetTransport", crypto, logging, nioCore, nioPosix]),
+        .target(
+            name: "AltNetPortMapping",
+            dependencies: ["AltNetBase", "AltNetTransport", crypto, logging, nioCore, nioPosix]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CBitcoinKernel"),
         .target(
@@ -163,6 +170,9 @@ let package = Package(
             dependencies: [
                 "AltNetBase", asyncHTTPClient, crypto, grdb, logging, nioCore, nioHTTP1, subprocess, systemPackage,
             ]),
+
+        // What the operations of a hole punching driver take and answer: values for both ends.
+        .target(name: "AltNetPunchReports"),
 
         // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
         .target(
@@ -218,6 +228,14 @@ let package = Package(
             ]),
 
         .target(
+            name: "AltNetPunchDriver",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchReports", "AltNetSAM",
+                "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", crypto, logging, nioCore, nioPosix,
+            ]),
+
+        .target(
             name: "AltNetLND",
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", crypto,
@@ -233,12 +251,12 @@ let package = Package(
             ]),
         .target(
             name: "AltNetControl",
-            dependencies: ["AltNetBase", asyncHTTPClient, nioCore, nioHTTP1]),
+            dependencies: ["AltNetBase", "AltNetPunchReports", asyncHTTPClient, nioCore, nioHTTP1]),
         .target(
             name: "AltNetWeb",
             dependencies: [
-                "AltNetBase", "AltNetControl", crypto, httpTypes, hummingbird, hummingbirdCore, logging, nioCore,
-                nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, serviceLifecycle,
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", crypto, httpTypes, hummingbird, hummingbirdCore,
+                logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, serviceLifecycle,
             ],
             resources: [
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),
@@ -251,8 +269,8 @@ let package = Package(
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
-                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay", "AltNetStore",
-                "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetPunchReports",
+                "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
                 httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .systemLibrary(name: "CTimex"),
@@ -260,10 +278,10 @@ let package = Package(
             name: "AltNetCommands",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
-                "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetLibp2pHost",
-                "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetPeerStore",
-                "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
-                argumentParser, logging, serviceLifecycle, unixSignals,
+                "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetHolePunch",
+                "AltNetLibp2pHost", "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
+                "AltNetPeerStore", "AltNetPunchDriver", "AltNetPunchReports", "AltNetReplay", "AltNetStore",
+                "AltNetWatchdog", "CTimex", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
         // Executables: a few lines each.
@@ -272,6 +290,7 @@ let package = Package(
         .executableTarget(name: "altnet-bitcoin", dependencies: ["AltNetBase", "AltNetBitcoinDriver"]),
         .executableTarget(name: "altnet-libp2p", dependencies: ["AltNetBase", "AltNetLibp2pDriver"]),
         .executableTarget(name: "altnet-lightning", dependencies: ["AltNetBase", "AltNetLightningDriver"]),
+        .executableTarget(name: "altnet-punch", dependencies: ["AltNetBase", "AltNetPunchDriver"]),
         .executableTarget(
             name: "altnet-bench",
             dependencies: [
@@ -400,6 +419,28 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", "AltNetLightningStore",
                 "AltNetTestKit", grdb,
             ]),
+        .testTarget(
+            name: "AltNetHolePunchTests",
+            dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHolePunch", "AltNetObjects", crypto]),
+        .testTarget(
+            name: "AltNetTransportTests",
+            dependencies: ["AltNetBase", "AltNetTestKit", "AltNetTransport", nioCore, nioPosix]),
+        .testTarget(
+            name: "AltNetSAMTests",
+            dependencies: ["AltNetBase", "AltNetSAM", "AltNetTestKit", "AltNetTransport", logging, nioCore, nioPosix]),
+        .testTarget(
+            name: "AltNetPortMappingTests",
+            dependencies: [
+                "AltNetBase", "AltNetPortMapping", "AltNetTestKit", "AltNetTransport", logging, nioCore, nioPosix,
+            ]),
+        .testTarget(
+            name: "AltNetPunchDriverTests",
+            dependencies: [
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchDriver", "AltNetPunchReports",
+                "AltNetSAM", "AltNetStreamDriver", "AltNetTestKit", "AltNetTorControl", "AltNetTransport", crypto,
+                logging, nioCore, nioPosix,
+            ]),
         .testTarget(name: "AltNetTorControlTests", dependencies: ["AltNetBase", "AltNetTestKit", "AltNetTorControl"]),
         .testTarget(
             name: "AltNetReplayTests",
@@ -417,7 +458,7 @@ let package = Package(
             name: "AltNetCommandsTests",
             dependencies: [
                 "AltNetBase", "AltNetCommands", "AltNetControl", "AltNetLibp2pHost", "AltNetPeerRecords",
-                argumentParser, logging,
+                "AltNetPunchReports", argumentParser, logging,
             ]),
         .testTarget(
             name: "AltNetConfigurationTests",
@@ -433,10 +474,9 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync", "AltNetKeys",
-                "AltNetLightning",
-                "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetReplay",
-                "AltNetWatchdog", logging,
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
+                "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",
@@ -447,8 +487,8 @@ let package = Package(
         .testTarget(
             name: "AltNetWebTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "AltNetWeb", httpTypes, logging, nioCore, nioEmbedded,
-                nioHTTPTypes, nioPosix,
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "AltNetWeb", httpTypes, logging,
+                nioCore, nioEmbedded, nioHTTPTypes, nioPosix,
             ]),
         .testTarget(
             name: "MessageChainTests",
@@ -459,8 +499,13 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
-                "altnet-lightning", "altnetd", "echo-plugin",
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
+                "altnet-lightning", "altnet-punch", "altnetd", "echo-plugin",
+            ]),
+        .testTarget(
+            name: "NATLabTests",
+            dependencies: [
+                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-punch", "altnetd",
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -32,6 +32,7 @@ extension Settings {
             case .bitcoin: try self.bitcoinSettings(table, ownNode: name == "bitcoin" ? ownNode : nil)
             case .lightning: try self.lightningSettings(table)
             case .libp2p: try self.libp2pSettings(table)
+            case .punch: try self.punchSettings(table)
             case .other: self.freeSettings(table.appending("settings"), schema)
             }
         return DaemonConfiguration.Driver(
@@ -265,7 +266,7 @@ extension Settings {
         return settings
     }
 
-    private func notOfForm(_ form: String, _ path: SettingPath, _ text: String) -> ConfigurationError {
+    func notOfForm(_ form: String, _ path: SettingPath, _ text: String) -> ConfigurationError {
         self.invalid(path, "must have the form \(form), unlike \(Readable.quoted(text))")
     }
 

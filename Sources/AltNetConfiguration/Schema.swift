@@ -79,7 +79,7 @@ enum DriverOrigin: Hashable, Sendable {
 
 /// Which settings a driver's program takes.
 enum DriverProgram: Hashable, Sendable {
-    case bitcoin, lightning, libp2p, other
+    case bitcoin, lightning, libp2p, punch, other
 
     /// Judges a program by its file name.
     init(program: String) {
@@ -87,6 +87,7 @@ enum DriverProgram: Hashable, Sendable {
         case "altnet-bitcoin": self = .bitcoin
         case "altnet-lightning": self = .lightning
         case "altnet-libp2p": self = .libp2p
+        case "altnet-punch": self = .punch
         default: self = .other
         }
     }
@@ -109,6 +110,13 @@ enum DriverProgram: Hashable, Sendable {
             [
                 "connect": .texts, "listen": .texts, "announce": .texts, "proxy": .text, "key_file": .text,
                 "dial": .texts, "dht": .text, "dht_protocol": .text,
+            ]
+        case .punch:
+            [
+                "coordination": .texts, "tor_control": .text, "tor_control_password_file": .text, "socks": .text,
+                "sam": .text, "witnesses": .texts, "minimum_witnesses": .number, "predict_port": .flag,
+                "offer": .number, "use": .text, "relay": .flag, "map_ports": .flag, "answer_checks": .text,
+                "rotate_hours": .number, "allow_private_addresses": .flag,
             ]
         case .other: [:]
         }
@@ -166,6 +174,7 @@ struct Schema: Sendable {
                 "keep_unknown_transports": .flag,
             ]
         )
+        self.add(SettingPath("punch"), ["outbound": .number, "relay_offers": .flag])
         self.add(SettingPath("splice"), ["accept": .text])
         self.add(Self.splicedPorts, [:])
         for name in ports {

@@ -73,7 +73,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             do {
                 listeners.append(
                     try await self.listen(on: address, orchestrator) {
-                        DialedLink($0, self.medium.inboundSession())
+                        DialedLink($0, self.medium.inboundSession(from: $0.socket))
                     })
             } catch {
                 for listener in listeners { await listener.close() }

@@ -22,6 +22,10 @@ public protocol StreamMedium: Sendable {
     func dial(_ target: Target, _ dialer: LinkDialer) async throws -> DialedLink<Session>
     /// A new session with whoever connected to us.
     func inboundSession() -> Session
+    /// The same for a protocol that tells the other side where it was seen.
+    ///
+    /// - Parameter remote: the other end of the socket, which may be a proxy's; `nil` when it is gone already.
+    func inboundSession(from remote: HostAndPort?) -> Session
     /// How an address that we listen on is told to others.
     func listeningText(_ address: HostAndPort) -> String
     /// A session is over.
@@ -44,6 +48,7 @@ public protocol StreamMedium: Sendable {
 }
 
 extension StreamMedium {
+    public func inboundSession(from remote: HostAndPort?) -> Session { self.inboundSession() }
     public func run(_ links: LinkAcceptor<Session>) async throws {}
     public func linkOpened(_ link: MediumLink, _ peer: LinkPeer) async {}
     public func linkClosed(_ link: MediumLink) async {}
@@ -89,8 +94,8 @@ public struct LinkDialer: Sendable {
     public let proxy: HostAndPort?
     /// The orchestrator's peer store; nil when the medium's capabilities do not name peers.
     public let peers: OrchestratorBook?
-    /// Takes what the connection brings.
-    private let onEvent: @Sendable (StreamConnection.Event) -> Void
+    /// Takes what the connection brings, for connections that the medium makes itself.
+    public let onEvent: @Sendable (StreamConnection.Event) -> Void
 
     init(
         network: StreamNetwork, proxy: HostAndPort?, peers: OrchestratorBook? = nil,

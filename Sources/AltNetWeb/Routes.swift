@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetControl
+internal import AltNetPunchReports
 internal import FoundationEssentials
 internal import HTTPTypes
 internal import Hummingbird
@@ -9,7 +10,7 @@ internal import NIOCore
 
 extension Route {
     /// Everything that is served. `docs/api/openapi.json` says the same; a test compares them.
-    static let all: [Route] = questions + watchdog + peers + changes + access + pages
+    static let all: [Route] = questions + watchdog + peers + punching + changes + access + pages
 
     private static let questions: [Route] = [
         Route(.get, "/v1/status", .read) { asked, service in
@@ -104,6 +105,30 @@ extension Route {
                 asked.parameter("id"), address: asked.query["address"])
             guard isKnown else { throw ControlRefusal(.notFound, "that is not known anyway") }
             return try Answer.nothing()
+        },
+    ]
+
+    private static let punching: [Route] = [
+        Route(.get, "/v1/nat", .read, isSlow: true) { _, service in try Answer.json(try await service.operations.nat())
+        },
+        Route(.post, "/v1/nat", .operate, isSlow: true) { _, service in
+            try Answer.json(try await service.operations.checkNAT())
+        },
+        Route(.get, "/v1/punch", .read) { _, service in try Answer.json(await service.operations.punchOverview()) },
+        Route(.post, "/v1/punch", .operate, body: .json, isSlow: true) { asked, service in
+            try Answer.json(try await service.operations.punch(try asked.json(PunchRequest.self)))
+        },
+        Route(.get, "/v1/punch/offers", .read) { _, service in
+            try Answer.json(await service.operations.punchOffers())
+        },
+        Route(.get, "/v1/punch/attempts", .read, isSlow: true) { _, service in
+            try Answer.json(try await service.operations.punches())
+        },
+        Route(.get, "/v1/punch/stats", .read, isSlow: true) { _, service in
+            try Answer.json(try await service.operations.punchStats())
+        },
+        Route(.post, "/v1/punch/keys", .operate, isSlow: true) { _, service in
+            try Answer.json(try await service.operations.rotatePunchKeys())
         },
     ]
 

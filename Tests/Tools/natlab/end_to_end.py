@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""The whole way: an offer travels over clearnet links, Tor arranges, and two nodes behind NATs connect.
+
+What crosses the network is captured and searched for anything that ties the endpoint to the node.
+"""
+import base64
+import os
+import socket
+import struct
+import time
+
+from bitcoin import MAGIC, BitcoinWitness, frame
+from captures import Stream, segments, streams
+from coordination import AGENT, HELLO, SERVICE_FLAG, Talk, hello
+from daemons import Bitcoind, Daemon, Failure, until
+from lab import Lab, Site
+from tor_network import TorClient, TorFailure, TorNetwork
+
+NETWORK_PORT, SOCKS_PORT, CONTROL_PORT = 8_333, 9_050, 9_051
+ONION_PORT = 8_333
+PROOF = 32
+OFFER_SECONDS, LINK_SECONDS, SYNC_SECONDS = 60, 60, 60
+BLOCKS = 120
+
+
+class Bench:
+    """Two nodes behind NATs, each with a Tor of its own, a public node between them, and witnesses."""
+
+    def __init__(self, lab: Lab, arguments) -> None:
+        self.lab, self.arguments = lab, arguments
+        half = dict(delay=0.02, loss=0.002, jitter=0.005)
+        self.witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", **half)) for index in range(4)]
+        self.public = lab.site("public", "open", **half)
+        self.a, self.b = lab.site("a", "preserving-rst", **half), lab.site("b", "mapped", **half)
+        self.relays = lab.site("tor", "open", delay=0.005)
+        self.tor: TorNetwork | None = None
+        self.clients: dict[str, TorClient] = {}
+        self.daemons: dict[str, Daemon] = {}
+
+    def start_tor(self) -> float:
+        directory = f"{self.lab.directory}/tor"
+        os.makedirs(directory)
+        self.tor = TorNetwork(
+            directory, lambda command, log: self.relays.host.start(*command, log=log), self.relays.addresses[:7], 5_000)
+        for site in [self.a, self.b]:
+            self.clients[site.name] = self.tor.client(
+                f"client-{site.name}", lambda command, log, site=site: site.host.start(*command, log=log),
+                SOCKS_PORT, CONTROL_PORT, lambda address, timeout, site=site: connect(site, address, timeout))
+        return self.tor.wait()
+
+    def punch(self, **more) -> dict:
+        return {"enabled": True, "coordination": ["tor"], "tor_control": f"127.0.0.1:{CONTROL_PORT}",
+                "socks": f"127.0.0.1:{SOCKS_PORT}", "witnesses": [witness.endpoint for witness in self.witnesses],
+                "map_ports": False, **more}
+
+    def start(self, site: Site, drivers: dict, **settings) -> Daemon:
+        daemon = Daemon(site, f"{site.name}-node{len(self.daemons)}", self.arguments.binaries, drivers, **settings)
+        self.daemons[site.name] = daemon
+        return daemon
+
+    def stop(self) -> None:
+        for daemon in self.daemons.values():
+            daemon.stop()
+        self.daemons = {}
+
+    def close(self) -> None:
+        self.stop()
+        if self.tor:
+            self.tor.close()
+        for witness in self.witnesses:
+            witness.close()
+
+
+def connect(site: Site, address: tuple[str, int], timeout: float) -> socket.socket:
+    with site.host:
+        return socket.create_connection(address, timeout)
+
+
+def offered(daemon: Daemon) -> str | None:
+    return next((offer["endpoint"] for offer in daemon.get("/v1/punch/offers")["offers"]), None)
+
+
+def punched_link(daemon: Daemon) -> dict | None:
+    return next((link for link in daemon.get("/v1/links") if link["driver"] == "punch" and link["state"] == "open"), None)
+
+
+# MARK: What the capture says
+
+
+def clearnet(found: list[Stream], tor: list[str]) -> list[Stream]:
+    """What did not go to or come from a Tor relay."""
+    return [stream for stream in found if stream.source[0] not in tor and stream.target[0] not in tor]
+
+
+def messages(stream: Stream, magic: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
+    """The Bitcoin messages of a stream, and all bytes that are none."""
+    data, found, rest = bytes(stream.data), [], b""
+    if data[:4] != magic and data[PROOF:PROOF + 4] == magic:
+        rest, data = data[:PROOF], data[PROOF:]
+    while len(data) >= 24 and data[:4] == magic:
+        length = struct.unpack("<I", data[16:20])[0]
+        found.append((data[4:16].rstrip(b"\0").decode(errors="replace"), data[24:24 + length]))
+        data = data[24 + length:]
+    return found, rest + data
+
+
+def traces(key: bytes, onion: str) -> dict[str, bytes]:
+    """Forms in which the endpoint could appear."""
+    return {"text": onion.removesuffix(".onion").encode(), "key": key, "hex": key.hex().encode(),
+            "base64": base64.b64encode(key)[:-1], "reversed": key[::-1]}
+
+
+def leaks(found: list[Stream], endpoint: str, magic: bytes) -> tuple[list[str], int]:
+    """Where the endpoint appears outside advertisements, and how often it appears in them."""
+    onion = endpoint.split(":")[0]
+    key = base64.b32decode(onion.removesuffix(".onion").upper())[:32]
+    wanted, leaked, advertised = traces(key, onion), [], 0
+    for stream in found:
+        inside, rest = messages(stream, magic)
+        for command, payload in [*inside, ("no message", rest)]:
+            for form, trace in wanted.items():
+                if trace not in payload and trace.upper() not in payload:
+                    continue
+                if command == "addrv2" and form == "key":
+                    advertised += 1
+                else:
+                    leaked.append(f"{form} in {command} from {stream.source} to {stream.target}")
+    return leaked, advertised
+
+
+def version_fields(payload: bytes) -> dict:
+    protocol, services, timestamp = struct.unpack_from("<iQq", payload)
+    length = payload[80]
+    height = struct.unpack_from("<i", payload, 81 + length)[0]
+    return {"protocol": protocol, "services": services, "timestamp": timestamp, "addresses": payload[20:72],
+            "nonce": payload[72:80], "agent": payload[81:81 + length], "height": height}
+
+
+def visit(bench: Bench, endpoint: str) -> tuple[dict, int, float]:
+    """The version message of the endpoint, and its session clock, as a stranger gets them over Tor."""
+    host, port = endpoint.rsplit(":", 1)
+    talk = Talk(bench.clients["b"].reach(host, int(port), 30))
+    try:
+        talk.handshake()
+        for command in ["getaddr", "mempool"]:
+            talk.connection.sendall(frame(MAGIC["regtest"], command))
+        talk.send(hello())
+        talk.next(HELLO)
+        return version_fields(talk.version), talk.clock(), time.monotonic()
+    finally:
+        talk.close()
+
+
+def unlinkable(bench: Bench, capture: str, endpoint: str, visits: list[tuple[dict, int, float]]) -> dict:
+    magic = MAGIC["regtest"]
+    bench.lab.tell(flush=True)
+    public = clearnet(streams(segments(capture)), bench.relays.addresses)
+    leaked, advertised = leaks(public, endpoint, magic)
+    shown, own = [version for version, _, _ in visits], []
+    for stream in public:
+        if stream.source[0] == bench.a.address:
+            own += [version_fields(payload) for command, payload in messages(stream, magic)[0] if command == "version"]
+    nonces = [version["nonce"] for version in [*shown, *own]]
+    wrong = [name for version in shown for name, value in [
+        ("protocol", 70_016), ("services", SERVICE_FLAG), ("timestamp", 0), ("agent", AGENT), ("height", 0)]
+        if version[name] != value]
+    wrong += ["addresses" for version in shown if any(version["addresses"][8:24]) or any(version["addresses"][34:50])]
+    # The session's clock must not be the machine's: two visits would show how much time passed between them.
+    (_, first, at), (_, second, later) = visits[:2]
+    same_clock = abs((second - first) / 1e6 - (later - at)) < 1
+    agents = {version["agent"] for version in own}
+    return {"streams": len(public), "own_versions": len(own), "leaks": leaked, "advertised": advertised,
+            "wrong_fields": sorted(set(wrong)), "repeated_nonces": len(nonces) - len(set(nonces)),
+            "same_clock": same_clock,
+            "ok": not leaked and not wrong and advertised >= 1 and len(nonces) == len(set(nonces)) and len(own) >= 3
+            and not same_clock and AGENT not in agents}
+
+
+# MARK: Checks
+
+
+def over_tor(bench: Bench) -> list[dict]:
+    """An offer of A reaches B through a public node, and B connects; headers come over the link."""
+    capture = bench.lab.capture("tor")
+    public = bench.start(bench.public, {"bitcoin": {"listen": [f"0.0.0.0:{NETWORK_PORT}"]}})
+    peer = f"{bench.public.address}:{NETWORK_PORT}"
+    a = bench.start(bench.a, {"bitcoin": {"connect": [peer]}, "punch": bench.punch(offer=4)})
+    b = bench.start(bench.b, {"bitcoin": {"connect": [peer]}, "punch": bench.punch()})
+    began = time.monotonic()
+    endpoint = until(lambda: offered(b), OFFER_SECONDS, "an offer at B")
+    offer_seconds = time.monotonic() - began
+    visits = [visit(bench, endpoint) for _ in range(2)]
+    reports = []
+    began = time.monotonic()
+    result = b.altnet("punch", endpoint, "--json")
+    seconds = time.monotonic() - began
+    for node in [a, b]:
+        until(lambda node=node: punched_link(node), LINK_SECONDS, f"the punched link at {node.name}")
+    attempts = {node.name: node.get("/v1/punch/attempts")["punches"][0] for node in [a, b]}
+    a.altnet("regtest", "mine", "--count", "3")
+    until(lambda: b.get("/v1/status")["chain"]["height"] == 3, LINK_SECONDS, "A's headers at B")
+    between = segments_between(bench, capture)
+    reports.append({
+        "check": "punch over Tor", "offer_seconds": round(offer_seconds, 1), "seconds": round(seconds, 1),
+        "status": result.returncode, "errors": result.stderr.strip(),
+        "outcomes": {name: (report["role"], report["outcome"], report.get("path")) for name, report in attempts.items()},
+        "packets_between_the_nats": len(between),
+        "ok": result.returncode == 0 and all(
+            report["outcome"] == "connected" and report["path"] == "punch" for report in attempts.values())
+        and len(between) > 3})
+    reports.append({"check": "unlinkable", **unlinkable(bench, capture, endpoint, visits)})
+    reports.append({"check": "public node lives", "ok": public.attached("bitcoin")})
+    bench.lab.capture(None)
+    return reports
+
+
+def node_to_node(bench: Bench) -> list[dict]:
+    """Two unmodified nodes behind the NATs exchange blocks, with nothing between them but a punched connection."""
+    program = os.environ.get("ALTNET_BITCOIND")
+    if not program:
+        return [{"check": "blocks between two nodes", "ok": True, "skipped": "ALTNET_BITCOIND names no bitcoind"}]
+    capture = bench.lab.capture("nodes")
+    core_a = Bitcoind(bench.a, "core-a", program, "-bind=127.0.0.1:18444")
+    core_b = Bitcoind(bench.b, "core-b", program, "-listen=0")
+    tip = core_a.mine(BLOCKS)
+    a = bench.start(bench.a, {"punch": bench.punch(offer=4, use="node", relay=False)},
+                    splice={"accept": "127.0.0.1:18444"})
+    b = bench.start(bench.b, {"punch": bench.punch(use="node", relay=False)}, node={
+        "kind": "bitcoin-core", "url": "http://127.0.0.1:18443", "allow": ["peers"],
+        "cookie_file": f"{core_b.directory}/regtest/.cookie"})
+    a.check_nat()
+    b.check_nat()
+    endpoint = until(lambda: next(iter(a.operate("stats")["endpoints"]), None), LINK_SECONDS, "A's endpoint")
+    began = time.monotonic()
+    result = b.altnet("punch", endpoint, "--json")
+    if result.returncode:
+        raise Failure(f"altnet punch: {result.stderr.strip() or result.stdout.strip()}")
+    until(lambda: core_b.call("getbestblockhash") == tip, SYNC_SECONDS, f"{BLOCKS} blocks at B's node")
+    seconds = time.monotonic() - began
+    tips = [core_a.mine(3)]
+    until(lambda: core_b.call("getbestblockhash") == tips[0], SYNC_SECONDS, "new blocks at B's node")
+    tips.append(core_b.mine(2))
+    until(lambda: core_a.call("getbestblockhash") == tips[1], SYNC_SECONDS, "B's blocks at A's node")
+    peers_a, peers_b = core_a.call("getpeerinfo"), core_b.call("getpeerinfo")
+    carried = sum(len(each.payload) for each in segments_between(bench, capture))
+    bench.lab.capture(None)
+    for core in [core_a, core_b]:
+        core.stop()
+    return [{"check": "blocks between two nodes", "seconds": round(seconds, 1), "bytes_between_the_nats": carried,
+             "a": [(peer["inbound"], peer["connection_type"]) for peer in peers_a],
+             "b": [(peer["inbound"], peer["connection_type"]) for peer in peers_b],
+             "ok": [peer["inbound"] for peer in peers_a] == [True] and [peer["inbound"] for peer in peers_b] == [False]
+             and carried > 100 * BLOCKS}]
+
+
+def segments_between(bench: Bench, capture: str) -> list:
+    bench.lab.tell(flush=True)
+    ends = {bench.a.address, bench.b.address}
+    return [each for each in segments(capture) if {each.source[0], each.target[0]} == ends]
+
+
+def run(arguments) -> list[dict]:
+    reports = []
+    with Lab(arguments.seed) as lab:
+        bench = Bench(lab, arguments)
+        try:
+            reports.append({"check": "a private Tor network", "seconds": round(bench.start_tor(), 1), "ok": True})
+            for check in [over_tor, node_to_node]:
+                try:
+                    reports += check(bench)
+                except (Failure, TorFailure, OSError) as error:
+                    reports.append({
+                        "check": check.__name__.replace("_", " "), "ok": False,
+                        "error": f"{type(error).__name__}: {error}",
+                        "logs": {daemon.name: daemon.logged() for daemon in bench.daemons.values()}})
+                finally:
+                    bench.stop()
+        except TorFailure as error:
+            reports.append({"check": "a private Tor network", "ok": False, "error": str(error)})
+        finally:
+            bench.close()
+    return reports

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""A public place where others reach a service that listens on the loopback of a host behind a NAT.
+
+It stands for an overlay network, with a delay of its own: bytes are moved between a listener in one namespace and a
+port in another one.
+"""
+import asyncio
+import random
+import socket
+import threading
+
+from lab import Site
+
+PIECE = 65_536
+
+
+class Rendezvous:
+    """Listens on `public`, and connects to 127.0.0.1:`target_port` of `hidden` for each connection."""
+
+    def __init__(self, public: Site, port: int, hidden: Site, target_port: int, delay: float = 0.0,
+                 jitter: float = 0.0, seed: str = "0") -> None:
+        self.public, self.port, self.hidden, self.target_port = public, port, hidden, target_port
+        self.delay, self.jitter, self.random = delay, jitter, random.Random(seed)
+        self.accepted = 0
+        with public.host:
+            self.listener = socket.create_server(("0.0.0.0", port), backlog=256)
+        self.listener.setblocking(False)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"direct:{self.public.address}:{self.port}"
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.create_task(self._serve())
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        while True:
+            outside, _ = await self._loop.sock_accept(self.listener)
+            self.accepted += 1
+            self._loop.create_task(self._connect(outside))
+
+    async def _connect(self, outside: socket.socket) -> None:
+        with self.hidden.host:
+            inside = socket.socket()
+        for endpoint in [inside, outside]:
+            endpoint.setblocking(False)
+            endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            await self._loop.sock_connect(inside, ("127.0.0.1", self.target_port))
+            await asyncio.gather(self._move(inside, outside), self._move(outside, inside))
+        except OSError:
+            pass
+        finally:
+            inside.close()
+            outside.close()
+
+    async def _move(self, source: socket.socket, target: socket.socket) -> None:
+        """Delays every piece; a slower one holds up those behind it, as in an ordered stream."""
+        due, pieces = 0.0, asyncio.Queue(1_000)
+
+        async def write() -> None:
+            while True:
+                moment, piece = await pieces.get()
+                await asyncio.sleep(max(0.0, moment - self._loop.time()))
+                if not piece:
+                    target.shutdown(socket.SHUT_WR)
+                    return
+                await self._loop.sock_sendall(target, piece)
+
+        writer = asyncio.ensure_future(write())
+        try:
+            piece = b"-"
+            while piece:
+                try:
+                    piece = await self._loop.sock_recv(source, PIECE)
+                except OSError:
+                    piece = b""
+                due = max(due, self._loop.time() + self.delay + self.random.random() * self.jitter)
+                await pieces.put((due, piece))
+            await writer
+        finally:
+            writer.cancel()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self.listener.close()
