@@ -408,10 +408,10 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningDriverTests",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol",
-                "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningDriver",
-                "AltNetLightningRelay", "AltNetLightningStore", "AltNetObjects", "AltNetOnion", "AltNetStreamDriver",
-                "AltNetTestKit", "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDialing", "AltNetDriverKit",
+                "AltNetDriverProtocol", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment",
+                "AltNetLightningDriver", "AltNetLightningRelay", "AltNetLightningStore", "AltNetObjects", "AltNetOnion",
+                "AltNetPeerRecords", "AltNetStreamDriver", "AltNetTestKit", "AltNetTransport", logging,
             ]),
         .testTarget(
             name: "AltNetLightningStoreTests",
