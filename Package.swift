@@ -409,10 +409,10 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningDriverTests",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol",
-                "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningDriver",
-                "AltNetLightningRelay", "AltNetLightningStore", "AltNetObjects", "AltNetOnion", "AltNetStreamDriver",
-                "AltNetTestKit", "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDialing", "AltNetDriverKit",
+                "AltNetDriverProtocol", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment",
+                "AltNetLightningDriver", "AltNetLightningRelay", "AltNetLightningStore", "AltNetObjects", "AltNetOnion",
+                "AltNetPeerRecords", "AltNetStreamDriver", "AltNetTestKit", "AltNetTransport", logging,
             ]),
         .testTarget(
             name: "AltNetLightningStoreTests",
@@ -500,7 +500,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "altnet", "altnet-bitcoin",
+                "altnet-libp2p",
                 "altnet-lightning", "altnet-punch", "altnetd", "echo-plugin",
             ]),
         .testTarget(

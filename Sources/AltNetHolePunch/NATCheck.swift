@@ -97,7 +97,7 @@ public struct NATCheck: Sendable {
         for witness in witnesses.prefix(Self.maximumWitnesses) {
             // Ports below 1024 are fine: the operator or the node's own peers name the witness, not a stranger.
             if let refusal = witness.endpoint.refusedHost(allowPrivate: configuration.allowPrivate) {
-                self.silent.append(NATSilence(witness: witness, reason: "not asked: \(refusal)"))
+                self.silent.append(NATSilence(witness: witness.name, reason: "not asked: \(refusal)"))
             } else {
                 usable.append(witness)
             }
@@ -144,7 +144,7 @@ public struct NATCheck: Sendable {
     /// - Parameter reason: one sentence for the operator.
     public mutating func onSilence(id: Int, reason: String) -> [Directive] {
         guard let probe = self.running.removeValue(forKey: id) else { return [] }
-        self.silent.append(NATSilence(witness: probe.witness, reason: reason))
+        self.silent.append(NATSilence(witness: probe.witness.name, reason: reason))
         guard let index = self.families.firstIndex(where: { $0.isIPv4 == probe.port.isIPv4 }) else { return [] }
         return self.askMore(in: index) + self.finishIfDone()
     }
@@ -152,7 +152,7 @@ public struct NATCheck: Sendable {
     public mutating func onTimer(now: MonotonicInstant) -> [Directive] {
         guard let deadline = self.deadline, now >= deadline, !self.isFinished else { return [] }
         for probe in self.running.values.sorted(by: { $0.id < $1.id }) {
-            self.silent.append(NATSilence(witness: probe.witness, reason: "no answer in time"))
+            self.silent.append(NATSilence(witness: probe.witness.name, reason: "no answer in time"))
         }
         self.running = [:]
         return self.finish()

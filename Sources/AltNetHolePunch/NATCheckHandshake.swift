@@ -39,8 +39,9 @@ public struct NATQuestion: Sendable {
         self.network = network
         self.nonce = nonce
         var sender = P2PAddressField.empty
-        if asksBack, let asking = P2PAddressField(
-            services: NATAnswer.serviceFlag, address: [UInt8](repeating: 0, count: 16), port: 0)
+        if asksBack,
+            let asking = P2PAddressField(
+                services: PunchOffer.serviceFlag, address: [UInt8](repeating: 0, count: 16), port: 0)
         {
             sender = asking
         }
@@ -95,7 +96,7 @@ public struct NATQuestion: Sendable {
             .write(P2PMessage.verack.encoded(for: self.network)),
             .told(
                 seen,
-                reachesBack: self.version.sender != .empty && version.services & NATAnswer.serviceFlag != 0),
+                reachesBack: self.version.sender != .empty && version.services & PunchOffer.serviceFlag != 0),
         ]
     }
 
@@ -108,8 +109,6 @@ public struct NATQuestion: Sendable {
 /// The side that answers: tells whoever connects where it sees them, and closes. The text of the proposal calls it
 /// check connections that are closed right after the version handshake.
 public struct NATAnswer: Sendable {
-    /// What tells that a node answers checks and connects back: the service flag of hole punching.
-    public static let serviceFlag: UInt64 = 1 << 27
     /// How long one check may take, from the connection to its end.
     public static let maximumDuration: Duration = .seconds(10)
 
@@ -138,7 +137,8 @@ public struct NATAnswer: Sendable {
         self.network = network
         self.remote = remote
         self.version = P2PVersion(
-            protocolVersion: P2PMessage.protocolVersion, services: Self.serviceFlag, time: time.seconds, nonce: nonce,
+            protocolVersion: P2PMessage.protocolVersion, services: PunchOffer.serviceFlag, time: time.seconds,
+            nonce: nonce,
             userAgent: Array(userAgent.utf8), startHeight: 0, relay: false,
             receiver: P2PAddressField(address: remote.address, port: remote.port) ?? .empty)
         self.decoder = P2PMessageDecoder(network: network, maximumPayloadLength: NATHandshake.maximumPayload)
@@ -173,7 +173,7 @@ public struct NATAnswer: Sendable {
                     + P2PMessage.verack.encoded(for: self.network))
         ]
         // Only the port that the asker's own connection came from: it has shown that it is there.
-        if asker.sender.services & Self.serviceFlag != 0, self.remote.port >= ExternalEndpoint.lowestPort {
+        if asker.sender.services & PunchOffer.serviceFlag != 0, self.remote.port >= ExternalEndpoint.lowestPort {
             var back = self.version
             back.nonce = asker.nonce
             directives.append(.reachBack(P2PMessage.version(back).encoded(for: self.network)))

@@ -9,8 +9,8 @@ struct NATJudgement {
         case tooFew
         /// More of them than may lie agree.
         case same(ExternalEndpoint, dissenters: [NATWitness])
-        /// No more than may lie agree.
-        case different
+        /// No more than may lie agree, and these are the ones that do.
+        case different(dissenters: [NATWitness])
         /// Neither: groups of witnesses agree among themselves, which only liars, or too many of them, do.
         case contradictory
     }
@@ -38,13 +38,15 @@ struct NATJudgement {
             finding.reason =
                 "the NAT treats one local port in another way than the next: it is not deterministic (RFC 4787, "
                 + "section 8)"
-        case (.different, .different), (.different, .tooFew):
+        case (.different(let dissenters), let other):
+            finding.dissenters = dissenters
             finding.mapping = .endpointDependent
             finding.reason =
                 finding.external.isEmpty
                 ? "even the outside address changes with the other end (RFC 4787, section 4.1)"
                 : "the outside port changes with the other end"
-            finding.confidence = Self.confidence(first.count, fitting: first.count, confirmed: ports[1] == .different)
+            finding.confidence = Self.confidence(
+                first.count, fitting: first.count - dissenters.count, confirmed: other != .tooFew)
         case (.same(let one, let dissenters), let other):
             finding.dissenters = dissenters
             finding.confidence = Self.confidence(
@@ -108,8 +110,8 @@ struct NATJudgement {
         if let (seen, number) = voices.max(by: { $0.value < $1.value }), number >= count - liars {
             return .same(seen, dissenters: observations.filter { $0.seen != seen }.map(\.witness))
         }
-        let agreeing = voices.values.filter { $0 > 1 }.reduce(0, +)
-        return agreeing <= liars ? .different : .contradictory
+        let agreeing = observations.filter { voices[$0.seen, default: 0] > 1 }.map(\.witness)
+        return agreeing.count <= liars ? .different(dissenters: agreeing) : .contradictory
     }
 
     /// The addresses that more witnesses report than may lie.

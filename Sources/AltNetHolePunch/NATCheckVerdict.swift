@@ -44,9 +44,15 @@ public struct NATObservation: Hashable, Sendable {
 
 /// A witness that told nothing.
 public struct NATSilence: Hashable, Sendable {
-    public let witness: NATWitness
+    /// The witness as it was written.
+    public let witness: String
     /// One sentence.
     public let reason: String
+
+    public init(witness: String, reason: String) {
+        self.witness = witness
+        self.reason = reason
+    }
 }
 
 /// What a check found for one family of addresses.

@@ -71,7 +71,7 @@ actor PunchCoordinator {
     /// Whether one more peer may connect to us.
     var hasSlot: Bool { self.slotsTaken + self.limits.coordinations < self.settings.offer }
 
-    private static var wallClock: WallClockTime { WallClockTime(seconds: Int64(time(nil))) }
+    static var wallClock: WallClockTime { WallClockTime(seconds: Int64(time(nil))) }
 
     private func configuration(_ role: PunchRole, offered: [UInt8]?) async -> Coordination.Configuration {
         // From the system's generator.

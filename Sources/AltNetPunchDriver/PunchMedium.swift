@@ -31,7 +31,7 @@ final class PunchMedium: StreamMedium {
     init(_ settings: PunchSettings, network: Network, directory: String, userAgent: String) {
         self.settings = settings
         self.sessions = PunchedSessions(network: network, userAgent: userAgent, use: settings.use)
-        self.place = NetworkPlace(settings, network: network)
+        self.place = NetworkPlace(settings, network: network, userAgent: userAgent)
         // As many as there are slots and calls.
         let (connections, continuation) = AsyncStream<PunchedConnection>.makeStream()
         self.connections = connections

@@ -106,7 +106,29 @@ public struct StreamNetwork: Sendable {
                 onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
             )
     ) async throws -> StreamListener {
-        let channel = try await ServerBootstrap(group: self.group)
+        StreamListener(
+            channel: try await self.bootstrap(makeReceiver).bind(host: local.host, port: Int(local.port)).get())
+    }
+
+    /// The same at a port that connections of ours share. Of several listeners at one port, any one may get a connection.
+    public func listen(
+        at port: ReusedPort,
+        makeReceiver:
+            @escaping @Sendable () -> (
+                onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
+            )
+    ) async throws -> StreamListener {
+        let socket = try OwnedSocket.sharing(port.endpoint)
+        return StreamListener(channel: try await self.bootstrap(makeReceiver).withBoundSocket(socket.release()).get())
+    }
+
+    private func bootstrap(
+        _ makeReceiver:
+            @escaping @Sendable () -> (
+                onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
+            )
+    ) -> ServerBootstrap {
+        ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: 64)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -119,8 +141,6 @@ public struct StreamNetwork: Sendable {
                         channel: channel, remote: remote, onEvent: receiver.onEvent, onActive: receiver.onConnection)
                 }
             }
-            .bind(host: local.host, port: Int(local.port)).get()
-        return StreamListener(channel: channel)
     }
 
     /// Turns a channel that stands into a connection.

@@ -166,6 +166,7 @@ struct NATCheckTests {
         world.liars = [0, 1, 2]
         let verdict = try #require(world.play(witnesses))
         #expect(verdict.confidence < honest.confidence)
+        #expect(verdict.confidence <= 0.6)
     }
 
     @Test("too few witnesses, or all of one network group, are no result, and the reason says so")

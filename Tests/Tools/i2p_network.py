@@ -50,7 +50,7 @@ ipv6 = false
 nat = false
 netid = {network}
 reservedrange = false
-floodfill = true
+floodfill = {floodfill}
 bandwidth = X
 share = 100
 
@@ -101,7 +101,7 @@ class Router:
         self.process = None
         (self.directory / "i2pd.conf").write_text(CONFIGURATION.format(
             directory=self.directory, level=options.log_level, host=self.host, port=20000 + index, network=NETWORK,
-            sam=self.sam, hops=max(options.hops, 1)))
+            floodfill="false" if index <= options.bridges else "true", sam=self.sam, hops=max(options.hops, 1)))
 
     def start(self):
         arguments = [PROGRAM, "--conf", str(self.directory / "i2pd.conf"), "--datadir", str(self.directory)]

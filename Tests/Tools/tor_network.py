@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A private Tor network: directory authorities, relays and clients, none of which knows of the public one.
 
-  tor_network.py [--clients COUNT]
+  tor_network.py [--clients COUNT] [--directory PATH]
 
 Runs it on loopback until standard input ends. When all clients are ready it prints one JSON object:
 {"clients": [{"socks": "127.0.0.1:PORT", "control": "127.0.0.1:PORT", "cookie": FILE}], "seconds": …}. Ready means that an
@@ -11,6 +11,7 @@ onion service of the first one answered through each of them. The exit status is
 In a lab of network namespaces, `TorNetwork` is told how to start a program and which addresses relays have.
 """
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -292,6 +293,7 @@ ExitRelay {1 if index < AUTHORITIES else 0}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=2)
+    parser.add_argument("--directory", help="where it keeps its files; otherwise in one that is removed at the end")
     arguments = parser.parse_args()
     if reason := missing():
         print(reason, file=sys.stderr)
@@ -299,7 +301,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # A test's own process may have blocked signals that its children inherit.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    with tempfile.TemporaryDirectory(prefix="altnet-tor-") as directory:
+    with contextlib.ExitStack() as stack:
+        directory = arguments.directory or stack.enter_context(tempfile.TemporaryDirectory(prefix="altnet-tor-"))
         network = TorNetwork(directory)
         try:
             for index in range(arguments.clients):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The whole way: an offer travels over clearnet links, Tor arranges, and two nodes behind NATs connect.
+"""The whole way: an offer travels over clearnet links, Tor or I2P arranges, and two nodes behind NATs connect.
 
 What crosses the network is captured and searched for anything that ties the endpoint to the node.
 """
@@ -7,17 +7,21 @@ import base64
 import os
 import socket
 import struct
+import subprocess
+import threading
 import time
 
 from bitcoin import MAGIC, BitcoinWitness, frame
 from captures import Stream, segments, streams
 from coordination import AGENT, HELLO, SERVICE_FLAG, Talk, hello
 from daemons import Bitcoind, Daemon, Failure, until
-from lab import Lab, Site
+from lab import HERE, Lab, Site
+from rendezvous import Forwarder
 from tor_network import TorClient, TorFailure, TorNetwork
 
-NETWORK_PORT, SOCKS_PORT, CONTROL_PORT = 8_333, 9_050, 9_051
-ONION_PORT = 8_333
+NETWORK_PORT, SOCKS_PORT, CONTROL_PORT, SAM_PORT = 8_333, 9_050, 9_051, 7_656
+I2P_TOOL = os.path.join(os.path.dirname(HERE), "i2p_network.py")
+I2P_SECONDS = 240
 PROOF = 32
 OFFER_SECONDS, LINK_SECONDS, SYNC_SECONDS = 60, 60, 60
 BLOCKS = 120
@@ -36,8 +40,34 @@ class Bench:
         self.tor: TorNetwork | None = None
         self.clients: dict[str, TorClient] = {}
         self.daemons: dict[str, Daemon] = {}
+        self.bridges: list[Forwarder] = []
+        self.i2p: subprocess.Popen | None = None
+
+    def start_i2p(self) -> float:
+        """Routers in a namespace of theirs, and a SAM bridge on the loopback of each host."""
+        began = time.monotonic()
+        self.i2p = subprocess.Popen(
+            ["/usr/bin/python3", I2P_TOOL, "--directory", f"{self.lab.directory}/i2p"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
+        ports = []
+        deadline = threading.Timer(I2P_SECONDS, self.i2p.kill)
+        deadline.start()
+        for line in self.i2p.stdout:
+            if line.startswith("SAM "):
+                ports.append(int(line.rsplit(":", 1)[1]))
+            elif line.startswith("READY"):
+                break
+        deadline.cancel()
+        if len(ports) < 2 or self.i2p.poll() is not None:
+            raise Failure("the private I2P network does not come up")
+        for site, port in zip([self.a, self.b], ports):
+            self.bridges.append(Forwarder(site.host, ("127.0.0.1", SAM_PORT), None, ("127.0.0.1", port)))
+        return time.monotonic() - began
 
     def start_tor(self) -> float:
+        """Relays in public, and a Tor on each host."""
+        if self.tor:
+            return 0.0
         directory = f"{self.lab.directory}/tor"
         os.makedirs(directory)
         self.tor = TorNetwork(
@@ -48,10 +78,11 @@ class Bench:
                 SOCKS_PORT, CONTROL_PORT, lambda address, timeout, site=site: connect(site, address, timeout))
         return self.tor.wait()
 
-    def punch(self, **more) -> dict:
-        return {"enabled": True, "coordination": ["tor"], "tor_control": f"127.0.0.1:{CONTROL_PORT}",
-                "socks": f"127.0.0.1:{SOCKS_PORT}", "witnesses": [witness.endpoint for witness in self.witnesses],
-                "map_ports": False, **more}
+    def punch(self, overlay: str = "tor", **more) -> dict:
+        ways = {"tor": {"tor_control": f"127.0.0.1:{CONTROL_PORT}", "socks": f"127.0.0.1:{SOCKS_PORT}"},
+                "i2p": {"sam": f"127.0.0.1:{SAM_PORT}"}}
+        return {"enabled": True, "coordination": [overlay], "map_ports": False,
+                "witnesses": [witness.endpoint for witness in self.witnesses], **ways[overlay], **more}
 
     def start(self, site: Site, drivers: dict, **settings) -> Daemon:
         daemon = Daemon(site, f"{site.name}-node{len(self.daemons)}", self.arguments.binaries, drivers, **settings)
@@ -67,6 +98,15 @@ class Bench:
         self.stop()
         if self.tor:
             self.tor.close()
+        for bridge in self.bridges:
+            bridge.close()
+        if self.i2p:
+            self.i2p.stdin.close()
+            try:
+                self.i2p.wait(20)
+            except subprocess.TimeoutExpired:
+                self.i2p.kill()
+                self.i2p.wait()
         for witness in self.witnesses:
             witness.close()
 
@@ -106,14 +146,15 @@ def messages(stream: Stream, magic: bytes) -> tuple[list[tuple[str, bytes]], byt
 
 def traces(key: bytes, onion: str) -> dict[str, bytes]:
     """Forms in which the endpoint could appear."""
-    return {"text": onion.removesuffix(".onion").encode(), "key": key, "hex": key.hex().encode(),
+    return {"text": onion.split(".")[0].encode(), "key": key, "hex": key.hex().encode(),
             "base64": base64.b64encode(key)[:-1], "reversed": key[::-1]}
 
 
 def leaks(found: list[Stream], endpoint: str, magic: bytes) -> tuple[list[str], int]:
     """Where the endpoint appears outside advertisements, and how often it appears in them."""
     onion = endpoint.split(":")[0]
-    key = base64.b32decode(onion.removesuffix(".onion").upper())[:32]
+    label = onion.split(".")[0].upper()
+    key = base64.b32decode(label + "=" * (-len(label) % 8))[:32]
     wanted, leaked, advertised = traces(key, onion), [], 0
     for stream in found:
         inside, rest = messages(stream, magic)
@@ -179,39 +220,55 @@ def unlinkable(bench: Bench, capture: str, endpoint: str, visits: list[tuple[dic
 # MARK: Checks
 
 
-def over_tor(bench: Bench) -> list[dict]:
+def connected(bench: Bench, overlay: str) -> tuple[dict, str, str, Daemon]:
     """An offer of A reaches B through a public node, and B connects; headers come over the link."""
-    capture = bench.lab.capture("tor")
-    public = bench.start(bench.public, {"bitcoin": {"listen": [f"0.0.0.0:{NETWORK_PORT}"]}})
+    capture = bench.lab.capture(overlay)
+    bench.start(bench.public, {"bitcoin": {"listen": [f"0.0.0.0:{NETWORK_PORT}"]}})
     peer = f"{bench.public.address}:{NETWORK_PORT}"
-    a = bench.start(bench.a, {"bitcoin": {"connect": [peer]}, "punch": bench.punch(offer=4)})
-    b = bench.start(bench.b, {"bitcoin": {"connect": [peer]}, "punch": bench.punch()})
+    a = bench.start(bench.a, {"bitcoin": {"connect": [peer]}, "punch": bench.punch(overlay, offer=4)})
+    b = bench.start(bench.b, {"bitcoin": {"connect": [peer]}, "punch": bench.punch(overlay)})
     began = time.monotonic()
     endpoint = until(lambda: offered(b), OFFER_SECONDS, "an offer at B")
     offer_seconds = time.monotonic() - began
-    visits = [visit(bench, endpoint) for _ in range(2)]
-    reports = []
     began = time.monotonic()
     result = b.altnet("punch", endpoint, "--json")
     seconds = time.monotonic() - began
     for node in [a, b]:
-        until(lambda node=node: punched_link(node), LINK_SECONDS, f"the punched link at {node.name}")
+        until(lambda node=node: punched_link(node), LINK_SECONDS,
+              f"the punched link at {node.name} ({result.stdout.strip()} {result.stderr.strip()})")
     attempts = {node.name: node.get("/v1/punch/attempts")["punches"][0] for node in [a, b]}
     a.altnet("regtest", "mine", "--count", "3")
     until(lambda: b.get("/v1/status")["chain"]["height"] == 3, LINK_SECONDS, "A's headers at B")
     between = segments_between(bench, capture)
-    reports.append({
-        "check": "punch over Tor", "offer_seconds": round(offer_seconds, 1), "seconds": round(seconds, 1),
+    report = {
+        "check": f"punch over {overlay}", "offer_seconds": round(offer_seconds, 1), "seconds": round(seconds, 1),
         "status": result.returncode, "errors": result.stderr.strip(),
         "outcomes": {name: (report["role"], report["outcome"], report.get("path")) for name, report in attempts.items()},
-        "packets_between_the_nats": len(between),
-        "ok": result.returncode == 0 and all(
-            report["outcome"] == "connected" and report["path"] == "punch" for report in attempts.values())
-        and len(between) > 3})
-    reports.append({"check": "unlinkable", **unlinkable(bench, capture, endpoint, visits)})
-    reports.append({"check": "public node lives", "ok": public.attached("bitcoin")})
+        "round_trips": attempts[b.name].get("roundTrips"), "packets_between_the_nats": len(between),
+        "ok": result.returncode == 0 and len(between) > 3 and all(
+            report["outcome"] == "connected" and report["path"] == "punch" for report in attempts.values())}
+    return report, capture, endpoint, a
+
+
+def over_tor(bench: Bench) -> list[dict]:
+    bench.start_tor()
+    report, capture, endpoint, _ = connected(bench, "tor")
+    visits = [visit(bench, endpoint) for _ in range(2)]
+    reports = [report, {"check": "unlinkable", **unlinkable(bench, capture, endpoint, visits)}]
     bench.lab.capture(None)
     return reports
+
+
+def over_i2p(bench: Bench) -> list[dict]:
+    if not os.access("/usr/sbin/i2pd", os.X_OK):
+        return [{"check": "punch over i2p", "ok": True, "skipped": "i2pd is not installed"}]
+    seconds = bench.start_i2p()
+    report, capture, endpoint, _ = connected(bench, "i2p")
+    leaked, advertised = leaks(streams(segments(capture)), endpoint, MAGIC["regtest"])
+    bench.lab.capture(None)
+    return [report | {"network_seconds": round(seconds, 1)}, {
+        "check": "unlinkable over i2p", "leaks": leaked, "advertised": advertised,
+        "ok": not leaked and advertised >= 1}]
 
 
 def node_to_node(bench: Bench) -> list[dict]:
@@ -219,6 +276,7 @@ def node_to_node(bench: Bench) -> list[dict]:
     program = os.environ.get("ALTNET_BITCOIND")
     if not program:
         return [{"check": "blocks between two nodes", "ok": True, "skipped": "ALTNET_BITCOIND names no bitcoind"}]
+    bench.start_tor()
     capture = bench.lab.capture("nodes")
     core_a = Bitcoind(bench.a, "core-a", program, "-bind=127.0.0.1:18444")
     core_b = Bitcoind(bench.b, "core-b", program, "-listen=0")
@@ -259,24 +317,26 @@ def segments_between(bench: Bench, capture: str) -> list:
     return [each for each in segments(capture) if {each.source[0], each.target[0]} == ends]
 
 
+CHECKS = [over_tor, node_to_node, over_i2p]
+
+
 def run(arguments) -> list[dict]:
     reports = []
     with Lab(arguments.seed) as lab:
         bench = Bench(lab, arguments)
         try:
-            reports.append({"check": "a private Tor network", "seconds": round(bench.start_tor(), 1), "ok": True})
-            for check in [over_tor, node_to_node]:
+            for check in CHECKS:
+                name = check.__name__.replace("_", " ")
+                if arguments.only and arguments.only not in name:
+                    continue
                 try:
                     reports += check(bench)
                 except (Failure, TorFailure, OSError) as error:
                     reports.append({
-                        "check": check.__name__.replace("_", " "), "ok": False,
-                        "error": f"{type(error).__name__}: {error}",
+                        "check": name, "ok": False, "error": f"{type(error).__name__}: {error}",
                         "logs": {daemon.name: daemon.logged() for daemon in bench.daemons.values()}})
                 finally:
                     bench.stop()
-        except TorFailure as error:
-            reports.append({"check": "a private Tor network", "ok": False, "error": str(error)})
         finally:
             bench.close()
     return reports

@@ -1,37 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""A public place where others reach a service that listens on the loopback of a host behind a NAT.
+"""Bytes are moved between a listener in one namespace and a port in another one.
 
-It stands for an overlay network, with a delay of its own: bytes are moved between a listener in one namespace and a
-port in another one.
+So a public place stands for an overlay network, with a delay of its own, and leads to what listens on the loopback of a
+host behind a NAT.
 """
 import asyncio
+import contextlib
 import random
 import socket
 import threading
 
 from lab import Site
+from namespaces import Namespace
 
 PIECE = 65_536
 
 
-class Rendezvous:
-    """Listens on `public`, and connects to 127.0.0.1:`target_port` of `hidden` for each connection."""
+class Forwarder:
+    """Listens at one place, and connects to the other one for each connection. No namespace: the run's own."""
 
-    def __init__(self, public: Site, port: int, hidden: Site, target_port: int, delay: float = 0.0,
-                 jitter: float = 0.0, seed: str = "0") -> None:
-        self.public, self.port, self.hidden, self.target_port = public, port, hidden, target_port
+    def __init__(self, listen: Namespace | None, address: tuple[str, int], target: Namespace | None,
+                 target_address: tuple[str, int], delay: float = 0.0, jitter: float = 0.0, seed: str = "0") -> None:
+        self.target, self.target_address = target, target_address
         self.delay, self.jitter, self.random = delay, jitter, random.Random(seed)
         self.accepted = 0
-        with public.host:
-            self.listener = socket.create_server(("0.0.0.0", port), backlog=256)
+        with listen or contextlib.nullcontext():
+            self.listener = socket.create_server(address, backlog=256)
         self.listener.setblocking(False)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-
-    @property
-    def endpoint(self) -> str:
-        return f"direct:{self.public.address}:{self.port}"
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -49,13 +47,13 @@ class Rendezvous:
             self._loop.create_task(self._connect(outside))
 
     async def _connect(self, outside: socket.socket) -> None:
-        with self.hidden.host:
+        with self.target or contextlib.nullcontext():
             inside = socket.socket()
         for endpoint in [inside, outside]:
             endpoint.setblocking(False)
             endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            await self._loop.sock_connect(inside, ("127.0.0.1", self.target_port))
+            await self._loop.sock_connect(inside, self.target_address)
             await asyncio.gather(self._move(inside, outside), self._move(outside, inside))
         except OSError:
             pass
@@ -94,3 +92,13 @@ class Rendezvous:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self.listener.close()
+
+
+class Rendezvous(Forwarder):
+    """A public port that leads to the loopback of a hidden host."""
+
+    def __init__(self, public: Site, port: int, hidden: Site, target_port: int, delay: float = 0.0,
+                 jitter: float = 0.0, seed: str = "0") -> None:
+        super().__init__(
+            public.host, ("0.0.0.0", port), hidden.host, ("127.0.0.1", target_port), delay, jitter, seed)
+        self.endpoint = f"direct:{public.address}:{port}"
