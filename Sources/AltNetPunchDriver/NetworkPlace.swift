@@ -81,7 +81,9 @@ actor NetworkPlace: MappingSource {
         view.addresses.ipv4 = self.verdict?.ipv4?.external.first?.address
         view.addresses.predictsPort =
             self.settings.predictsPort && view.mapping == .endpointIndependent(preservesPort: true)
-        if let ipv6 = self.own?.ipv6, ipv6.refusedHost(allowPrivate: self.settings.allowsPrivate) == nil {
+        if self.settings.usesIPv6, let ipv6 = self.own?.ipv6,
+            ipv6.refusedHost(allowPrivate: self.settings.allowsPrivate) == nil
+        {
             view.addresses.ipv6 = ipv6.address
             view.abilities.insert(.ipv6)
         }
