@@ -171,8 +171,14 @@ actor PunchService {
         }
         guard driver == self.driver else { return }
         self.punched[number] = description
-        guard let expected = self.expected.removeValue(forKey: description.remote) else { return }
-        await self.use(number, description, expected)
+        if let expected = self.expected.removeValue(forKey: description.remote) {
+            await self.use(number, description, expected)
+        } else if let endpoint = try? CoordinationEndpoint(description.target) {
+            // The configuration names it, and the driver keeps it open.
+            let standing = Standing(
+                endpoint: endpoint, group: ExternalEndpoint(description.remote)?.networkGroup)
+            await self.use(number, description, Expected(standing: standing, isAutomatic: false, until: .system))
+        }
     }
 
     /// Whether offers travel over a link: Bitcoin's own protocol carries them, and only those who see our address anyway
