@@ -140,7 +140,7 @@ let package = Package(
         // Shells: sockets and processes around the state machines.
         .target(
             name: "AltNetTransport",
-            dependencies: ["AltNetBase", nioCore, nioPosix]),
+            dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
         .target(
             name: "AltNetLibp2pHost",
             dependencies: [
@@ -282,7 +282,7 @@ let package = Package(
                 "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetHolePunch",
                 "AltNetLibp2pHost", "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
                 "AltNetPeerStore", "AltNetPunchDriver", "AltNetPunchReports", "AltNetReplay", "AltNetStore",
-                "AltNetWatchdog", "CTimex", argumentParser, logging, serviceLifecycle, unixSignals,
+                "AltNetTransport", "AltNetWatchdog", "CTimex", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
         // Executables: a few lines each.

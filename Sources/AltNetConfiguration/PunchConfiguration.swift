@@ -108,7 +108,7 @@ extension Settings {
         where places.contains(place) && settings[key] == nil {
             throw self.invalid(coordination, "has `\(place)`, which needs `\(key)`")
         }
-        for name in ["predict_port", "relay", "map_ports", "allow_private_addresses"] {
+        for name in ["predict_port", "relay", "map_ports", "ipv6", "allow_private_addresses"] {
             if let flag = self.flag(table.appending(name)) { settings[name] = .flag(flag) }
         }
         return settings
