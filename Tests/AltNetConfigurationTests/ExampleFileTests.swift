@@ -37,7 +37,7 @@ struct ExampleFileTests {
         let radio = configuration.drivers.removeLast()
         let punch = configuration.drivers.removeLast()
         #expect(punch.program == "altnet-punch")
-        #expect(punch.settings.count == 16)
+        #expect(punch.settings.count == 17)
         #expect(punch.settings["coordination"] == .texts(["tor"]))
         #expect(punch.settings["offer"] == .number(0))
         let plugin = configuration.drivers.removeLast()
