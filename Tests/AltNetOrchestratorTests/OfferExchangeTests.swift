@@ -38,7 +38,7 @@ struct OfferExchangeTests {
         }
 
         mutating func open(_ number: Int) {
-            self.exchange.opened(Self.link(number), now: self.now, using: &self.random)
+            self.exchange.opened(Self.link(number), origin: "group \(number)", now: self.now, using: &self.random)
         }
 
         mutating func hear(_ addresses: [NodeAddress], over number: Int) {
@@ -207,6 +207,22 @@ struct OfferExchangeTests {
         #expect(scene.exchange.clearnet(of: known.endpoint, now: scene.now) == nil)
     }
 
+    @Test func `Nobody fills the book by connecting again and again from one network`() throws {
+        var scene = Scene(links: 1)
+        for number in 1...250 {
+            let link = Scene.link(number)
+            scene.exchange.opened(link, origin: "attacker", now: scene.now, using: &scene.random)
+            let key = [UInt8(number)] + [UInt8](repeating: 1, count: 31)
+            let plain = try #require(PunchOffer(endpoint: .i2p(hash: key), clearnet: nil)).encodings(time: scene.time)
+            scene.exchange.heard(plain, over: link, now: scene.now, clock: scene.clock, using: &scene.random)
+            scene.exchange.closed(link)
+        }
+        #expect(scene.exchange.offers(now: scene.now).count == OfferExchange.maximumPerOrigin)
+        #expect(scene.exchange.counters["over-limit"] == 130)
+        scene.hear(try offer(30).encodings(time: scene.time), over: 0)
+        #expect(scene.exchange.offers(now: scene.now).count == OfferExchange.maximumPerOrigin + 1)
+    }
+
     @Test func `A driver cannot have ordinary addresses announced`() throws {
         var scene = Scene(links: 3)
         let ordinary = NodeAddress(lastSeen: 0, services: 1, networkID: 1, address: [8, 8, 8, 8], port: 8333)
@@ -245,8 +261,8 @@ struct OfferExchangeTests {
             for _ in 0..<6 {
                 let other = Int.random(in: 0..<count, using: &random)
                 guard other != node else { continue }
-                nodes[node].opened(link(other), now: .zero, using: &random)
-                nodes[other].opened(link(node), now: .zero, using: &random)
+                nodes[node].opened(link(other), origin: "\(other)", now: .zero, using: &random)
+                nodes[other].opened(link(node), origin: "\(node)", now: .zero, using: &random)
             }
         }
         let own = try offer(90)
