@@ -10,7 +10,7 @@ struct NATTests {
     /// Witnesses, and their addresses.
     private static func witnesses(honest: Int, lying: Int = 0) async throws -> (BackgroundProcess, [String]) {
         let tool = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("../Tools/nat_witness.py").standardizedFileURL.path
+            .appendingPathComponent("../Tools/lying_witnesses.py").standardizedFileURL.path
         let process = try BackgroundProcess("/usr/bin/env", ["python3", tool, "\(honest)", "\(lying)"])
         let addresses = try await Condition.value("the witnesses listen") {
             try? JSONDecoder().decode([String].self, from: Data(process.output.utf8))

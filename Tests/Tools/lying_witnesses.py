@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Bitcoin nodes that do no more than tell who connects where they see it, until standard input ends.
 
-  Tests/Tools/nat_witness.py HONEST LYING
+  Tests/Tools/lying_witnesses.py HONEST LYING
 
 Listens on 127.0.0.1, 127.0.0.2, …, HONEST of which tell the truth and LYING of which do not; prints one JSON list of
 their addresses, the honest ones first.
