@@ -242,10 +242,14 @@ struct LightningMedium: StreamMedium {
             await reception.take(payload, handle: handle, from: neighbour, links: links)
         }
         let book = self.book
-        await self.hub.deliverAddresses { await book.received($0, from: $1) }
+        let feed = links.peers.map { PeerFeed($0) }
+        await self.hub.deliverAddresses { body, node in
+            guard let address = await book.received(body, from: node) else { return }
+            await feed?.given(address, by: node)
+        }
         let outcome: Result<Void, any Error>
         do {
-            outcome = .success(try await self.work(links))
+            outcome = .success(try await self.work(links, feed))
         } catch {
             outcome = .failure(error)
         }
@@ -255,7 +259,7 @@ struct LightningMedium: StreamMedium {
         try outcome.get()
     }
 
-    private func work(_ links: LinkAcceptor<LightningLink>) async throws {
+    private func work(_ links: LinkAcceptor<LightningLink>, _ feed: PeerFeed?) async throws {
         let book = self.book
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { if let failure = await book.failed() { throw failure } }
@@ -263,7 +267,8 @@ struct LightningMedium: StreamMedium {
                 group.addTask { await record.run(listening: links.listening, peers) }
             }
             if let attachment = self.attachment {
-                group.addTask { try await self.attach(attachment, links) }
+                group.addTask { try await self.attach(attachment, links, feed) }
+                if let feed { group.addTask { await feed.run(attachment) } }
             } else {
                 let endpoints = AlternativeEndpoints(
                     self.options.alternatives, book: book, session: { self.privateSession(at: $0) })
@@ -275,7 +280,9 @@ struct LightningMedium: StreamMedium {
     }
 
     /// Works with the connections of an attached node until that goes away.
-    private func attach(_ attachment: any LightningAttachment, _ links: LinkAcceptor<LightningLink>) async throws {
+    private func attach(
+        _ attachment: any LightningAttachment, _ links: LinkAcceptor<LightningLink>, _ feed: PeerFeed?
+    ) async throws {
         let book = self.book
         var configuration = self.configuration
         // The node may be connected with a peer whose own driver is not there: then nobody says that a request is lost.
@@ -293,6 +300,7 @@ struct LightningMedium: StreamMedium {
             onPeer: { peer, channels in
                 await book.attached(peer, channels: channels)
                 await caller.peer(peer, isConnected: channels != nil)
+                await feed?.attached(peer, isConnected: channels != nil)
             })
         let outcome: Result<Void, any Error>
         do {

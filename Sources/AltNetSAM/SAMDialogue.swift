@@ -231,8 +231,9 @@ public struct SAMTunnels: Hashable, Sendable {
     /// Tunnels in each direction.
     public let quantity: Int
 
-    /// As many as I2P's own default: three hops; two tunnels each way, so that one may fail.
-    public static let standard = SAMTunnels(length: 3, quantity: 2)
+    /// Three hops, as I2P means it. Three tunnels each way: i2pd builds two at once, and publishes the destination for
+    /// certain only when a third one follows (seen with 2.45.1).
+    public static let standard = SAMTunnels(length: 3, quantity: 3)
 
     /// Values beyond I2P's own limits are brought within: 0 to 7 hops, 1 to 16 tunnels.
     public init(length: Int, quantity: Int) {

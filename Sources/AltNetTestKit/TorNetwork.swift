@@ -23,7 +23,7 @@ public final class TorNetwork: Sendable {
         .deletingLastPathComponent().path + "/Tests/Tools/tor_network.py"
 
     /// Whether there can be one: the tool needs Tor, its key generator and Python.
-    public static let isPossible = ["/usr/bin/tor-gencert", Self.python].allSatisfy {
+    public static let isPossible = ["/usr/bin/tor-gencert", TorNetwork.python].allSatisfy {
         FileManager.default.isExecutableFile(atPath: $0)
     }
     /// Why tests are skipped without it.

@@ -92,7 +92,7 @@ struct ExampleFileTests {
         "from", "sendmail", "alt_addr_peers", "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log",
         "tor_control", "tor_control_password_file", "capacity", "share_record", "keep_private_ranges",
         "keep_unknown_transports", "announce", "dial", "dht", "dht_protocol", "outbound", "relay_offers", "coordination",
-        "socks", "sam", "offer", "use", "witnesses", "minimum_witnesses", "predict_port", "relay", "map_ports",
+        "socks", "sam", "offer", "use", "witnesses", "minimum_witnesses", "predict_port", "relay", "map_ports", "ipv6",
         "answer_checks", "rotate_hours", "allow_private_addresses",
     ])
     func `Every option is in it`(key: String) {

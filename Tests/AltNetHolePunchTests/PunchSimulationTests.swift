@@ -113,7 +113,8 @@ struct PunchSimulationTests {
             }
             guard isPossible else { continue }
             #expect(connected >= 99, "\(initiator) to \(responder)")
-            #expect(inTime >= 98, "\(initiator) to \(responder)")
+            // One side alone connects to an open one: a lost segment of three costs the kernel's second.
+            #expect(inTime >= (initiator == .open || responder == .open ? 90 : 99), "\(initiator) to \(responder)")
         }
     }
 
