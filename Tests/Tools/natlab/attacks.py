@@ -5,11 +5,11 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bitcoin import MAGIC, BitcoinWitness, frame, receive
+from bitcoin import MAGIC, NODE_HOLEPUNCH, BitcoinPeer, BitcoinWitness, addrv2, frame, receive
 from captures import segments, syns
 from coordination import (ENDPOINTS, HELLO, INDEPENDENT, IPV4_ABILITY, PUNCH, RESULT, TIMED_OUT,
                           LyingResponder, Talk, endpoints, go, hello)
-from daemons import Daemon, Failure
+from daemons import Daemon, Failure, until
 from lab import Lab, Site
 from matrix import HIDDEN_PORT, punch_settings
 from rendezvous import Rendezvous
@@ -19,6 +19,9 @@ SYNS_PER_TARGET, SYNS_PER_ADDRESS = 8, 24
 BURST, SECONDS_PER_TOKEN, ATTEMPTS = 8, 15, 2
 COORDINATIONS, SECONDS_PER_ENDPOINT_TOKEN, WHOLE_SECONDS = 4, 30, 30
 FLOOD_PER_MINUTE = 10_000
+OFFERS_PER_LINK, LINKS_PER_OFFER, OFFER_SECONDS, OFFER_NETWORK = 16, 2, 600, 0xF0
+# An offer waits for at most 40 seconds before it goes on.
+RELAY_SECONDS = 45
 ENDPOINT_PORT, VICTIM_PORT = 7_000, 25_565
 
 
@@ -305,9 +308,56 @@ def lying_witness(bench: Bench) -> dict:
             and outcomes == ["connected"]}
 
 
+def offer(number: int, seen: float) -> tuple[int, int, int, bytes, int]:
+    """An offer of an onion service at an address in a network group of its own, in the second encoding."""
+    key, address = os.urandom(32), bytes([60 + number // 200, 1 + number % 200, 1, 1])
+    return int(seen), NODE_HOLEPUNCH, OFFER_NETWORK, b"\1\4" + key + b"\1" + address, 8_333
+
+
+def replayed_offers(bench: Bench) -> dict:
+    """A peer tells B a few offers again and again, old ones, ones of the future, and hundreds more."""
+    teller, *listeners = peers = [BitcoinPeer(bench.lab.site(f"peer{index}", "open", 0.01)) for index in range(4)]
+    try:
+        b = Daemon(bench.b, "b-offers", bench.arguments.binaries, {
+            "bitcoin": {"connect": [peer.endpoint for peer in peers]}, "punch": punch_settings(bench.witnesses)})
+        bench.daemons.append(b)
+        until(lambda: all(peer.connections for peer in peers), 20, "links to all peers")
+        # The daemon hears of the links a moment after the peers do.
+        until(lambda: b.get("/v1/punch")["offerLinks"] == len(peers), 20, "links for offers")
+        now = time.time()
+        fresh = [offer(number, now) for number in range(8)]
+        stale = [offer(100 + number, now - OFFER_SECONDS - 60) for number in range(5)]
+        future = [offer(200 + number, now + 3_600) for number in range(5)]
+        teller.send("addrv2", addrv2(fresh))
+        until(lambda: b.get("/v1/punch/offers")["offers"], 20, "offers at B")
+        for _ in range(50):
+            teller.send("addrv2", addrv2(fresh))
+        teller.send("addrv2", addrv2(stale + future))
+        for first in range(0, 500, 10):
+            teller.send("addrv2", addrv2([offer(300 + first + number, now) for number in range(10)]))
+        time.sleep(RELAY_SECONDS)
+        for listener in listeners:
+            listener.send("getaddr")
+        time.sleep(1)
+        known = b.get("/v1/punch/offers")["offers"]
+        heard = {listener.site.name: [entry[3] for entry in listener.heard] for listener in listeners}
+    finally:
+        for peer in peers:
+            peer.close()
+    entries = [entry for each in heard.values() for entry in each]
+    wrong = {entry[3] for entry in stale + future}
+    most = max((entries.count(entry) for entry in set(entries)), default=0)
+    twice = any(len(each) != len(set(each)) for each in heard.values())
+    return {"known": len(known), "relayed": len(entries), "links_per_offer": most, "twice_on_one_link": twice,
+            "back_to_the_teller": len(teller.heard), "links_alive": b.get("/v1/punch")["offerLinks"],
+            "ok": 1 <= len(known) <= OFFERS_PER_LINK and most <= LINKS_PER_OFFER and len(entries) >= 1 and not twice
+            and not wrong & set(entries) and not teller.heard}
+
+
 def run(arguments) -> list[dict]:
     checks = [(check, {}) for check in [
-        lying_initiator, forbidden_targets, lying_responder, clock_attack, garbage, idle, half_open, flood]]
+        lying_initiator, forbidden_targets, lying_responder, clock_attack, garbage, idle, half_open, flood,
+        replayed_offers]]
     checks.append((lying_witness, {"w1": lambda address: ("45.200.1.1", 40_000 + os.getpid() % 1_000)}))
     reports = []
     for check, liars in checks:
