@@ -20,6 +20,8 @@ KIND_NAMES = ["open", "firewall", "firewall-rst", "preserving", "preserving-rst"
 WITNESSES = 4
 # Three times as many SYNs as one plan may send go to one address within ten minutes.
 RUNS_PER_LIFE = 3
+# Each pair has two sites.
+PAIRS_PER_LAB = 100
 # Where the responder's coordination endpoint listens on its loopback, and the rendezvous in public.
 HIDDEN_PORT, PUBLIC_PORT = 7_001, 7_000
 
@@ -149,8 +151,7 @@ def measure(arguments) -> list[Cell]:
         chosen = [tuple(pair.split(":")) for pair in arguments.pairs.split(",")]
     cells: list[Cell] = []
     begun, lock = time.monotonic(), threading.Lock()
-    # A lab has room for so many sites, and each pair has two.
-    for first in range(0, len(chosen), 60):
+    for first in range(0, len(chosen), PAIRS_PER_LAB):
         with Lab(arguments.seed) as lab:
             half = arguments.delay / 2000
             witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", half), reaches_back=index < 2)
@@ -158,12 +159,13 @@ def measure(arguments) -> list[Cell]:
             hub = lab.site("hub", "open", half)
             pairs = [Pair(lab, f"p{index}", KINDS[one], KINDS[other], hub,
                           PUBLIC_PORT + index * RUNS_PER_LIFE, arguments)
-                     for index, (one, other) in enumerate(chosen[first:first + 60])]
+                     for index, (one, other) in enumerate(chosen[first:first + PAIRS_PER_LAB])]
 
             def work(pair: Pair) -> None:
                 cell = pair.cell
                 pair.measure(arguments.runs if cell.possible else min(arguments.runs, arguments.impossible), witnesses)
                 with lock:
+                    save(arguments, cells + [each.cell for each in pairs if each.cell.runs])
                     print(json.dumps({
                         "initiator": cell.initiator, "responder": cell.responder, "possible": cell.possible,
                         "runs": len(cell.runs), "connected": len(cell.successes),
@@ -186,6 +188,14 @@ def measure(arguments) -> list[Cell]:
     return cells
 
 
+def save(arguments, cells: list[Cell]) -> None:
+    """All that was measured so far."""
+    if arguments.output:
+        with open(arguments.output, "w") as file:
+            json.dump({"delay": arguments.delay, "loss": arguments.loss, "jitter": arguments.jitter,
+                       "overlay": arguments.overlay, "cells": [asdict(cell) for cell in cells]}, file)
+
+
 def count_syns(pairs: list[Pair], capture: str) -> None:
     found = [{each.source[0], each.target[0]} for each in segments(capture) if each.is_first_syn]
     for pair in pairs:
@@ -195,10 +205,7 @@ def count_syns(pairs: list[Pair], capture: str) -> None:
 
 def run(arguments) -> list[dict]:
     cells = measure(arguments)
-    if arguments.output:
-        with open(arguments.output, "w") as file:
-            json.dump({"delay": arguments.delay, "loss": arguments.loss, "jitter": arguments.jitter,
-                       "overlay": arguments.overlay, "cells": [asdict(cell) for cell in cells]}, file)
+    save(arguments, cells)
     reports = []
     for cell in cells:
         good = len(cell.successes)
