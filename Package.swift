@@ -140,7 +140,7 @@ let package = Package(
         // Shells: sockets and processes around the state machines.
         .target(
             name: "AltNetTransport",
-            dependencies: ["AltNetBase", nioCore, nioPosix]),
+            dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
         .target(
             name: "AltNetLibp2pHost",
             dependencies: [
@@ -261,8 +261,9 @@ let package = Package(
             resources: [
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),
                 .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dom.js"),
-                .embedInCode("Dashboard/live.js"), .embedInCode("Dashboard/timeline.js"),
-                .embedInCode("Dashboard/tree.js"), .embedInCode("Dashboard/views.js"),
+                .embedInCode("Dashboard/live.js"), .embedInCode("Dashboard/punch.js"),
+                .embedInCode("Dashboard/timeline.js"), .embedInCode("Dashboard/tree.js"),
+                .embedInCode("Dashboard/views.js"),
             ]),
         .target(
             name: "AltNetOrchestrator",
@@ -281,7 +282,7 @@ let package = Package(
                 "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetHolePunch",
                 "AltNetLibp2pHost", "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
                 "AltNetPeerStore", "AltNetPunchDriver", "AltNetPunchReports", "AltNetReplay", "AltNetStore",
-                "AltNetWatchdog", "CTimex", argumentParser, logging, serviceLifecycle, unixSignals,
+                "AltNetTransport", "AltNetWatchdog", "CTimex", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
         // Executables: a few lines each.
@@ -474,9 +475,9 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverProtocol", "AltNetHeaderSync",
                 "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
-                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", "AltNetWeb", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",

@@ -92,7 +92,7 @@ extension Settings {
             guard self.number(path) != nil else { continue }
             settings[name] = .number(try self.number(path, default: range.lowerBound, in: range))
         }
-        for name in ["predict_port", "relay", "map_ports", "allow_private_addresses"] {
+        for name in ["predict_port", "relay", "map_ports", "ipv6", "allow_private_addresses"] {
             if let flag = self.flag(table.appending(name)) { settings[name] = .flag(flag) }
         }
         return settings

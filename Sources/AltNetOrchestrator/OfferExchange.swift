@@ -196,6 +196,7 @@ struct OfferExchange: Sendable {
     mutating func onTimer(
         now: MonotonicInstant, clock: WallClockTime, using generator: inout some RandomNumberGenerator
     ) -> [Announcement] {
+        self.book.expire(now: now)
         if !self.own.isEmpty, self.nextRound.map({ $0 <= now }) ?? true {
             self.nextRound = now + Self.ownInterval + Self.random(below: Self.ownJitter, using: &generator)
             self.roundTime = UInt32(clamping: clock.seconds)
@@ -259,21 +260,36 @@ struct OfferExchange: Sendable {
 
     // MARK: - Questions
 
-    /// Offers of others that are known, newest first.
-    mutating func offers(now: MonotonicInstant) -> [OfferBook<Link>.Entry] { self.book.offers(now: now) }
-
-    /// What is known of an endpoint.
-    mutating func offer(_ endpoint: CoordinationEndpoint, now: MonotonicInstant) -> PunchOffer? {
-        self.offers(now: now).first { $0.offer.endpoint == endpoint }?.offer
+    /// Offers of others that are known, newest first: of each endpoint those that name a clearnet address, or the one
+    /// that names none.
+    func offers(now: MonotonicInstant) -> [OfferBook<Link>.Entry] {
+        var book = self.book
+        let entries = book.offers(now: now)
+        let located = Self.located(entries)
+        return entries.filter { $0.offer.clearnet != nil || !located.contains($0.offer.endpoint) }
     }
 
-    /// Somebody to call; never ourselves.
-    mutating func choose(
+    private static func located(_ entries: [OfferBook<Link>.Entry]) -> Set<CoordinationEndpoint> {
+        Set(entries.lazy.filter { $0.offer.clearnet != nil }.map(\.offer.endpoint))
+    }
+
+    /// The clearnet address that an endpoint is offered with; `nil` when none is named, or several are, of which at least
+    /// one is a lie.
+    func clearnet(of endpoint: CoordinationEndpoint, now: MonotonicInstant) -> [UInt8]? {
+        let named = Set(self.offers(now: now).lazy.filter { $0.offer.endpoint == endpoint }.map(\.offer.clearnet))
+        return named.count == 1 ? named.first ?? nil : nil
+    }
+
+    /// Somebody to call; never ourselves. An endpoint whose address is known counts in the group of the address, also
+    /// when that group is not wanted.
+    func choose(
         now: MonotonicInstant, using generator: inout some RandomNumberGenerator, where isWanted: (PunchOffer) -> Bool
     ) -> PunchOffer? {
-        let (own, former) = (self.ownEndpoints, self.former)
-        return self.book.choose(now: now, random: &generator) { offer in
-            !own.contains(offer.endpoint) && former[offer.endpoint] == nil && isWanted(offer)
+        var book = self.book
+        let located = Self.located(book.offers(now: now))
+        return book.choose(now: now, random: &generator) { offer in
+            (offer.clearnet != nil || !located.contains(offer.endpoint)) && !self.isOwn(offer.endpoint, now: now)
+                && isWanted(offer)
         }
     }
 

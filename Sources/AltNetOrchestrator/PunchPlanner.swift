@@ -79,6 +79,9 @@ struct PunchPlanner: Sendable {
         self.makeRoom()
     }
 
+    /// How many endpoints are remembered for having failed.
+    var failureCount: Int { self.failures.count }
+
     /// Our network changed: what failed before may work now.
     mutating func forgetFailures() {
         self.failures = [:]

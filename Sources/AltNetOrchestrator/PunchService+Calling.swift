@@ -39,7 +39,7 @@ extension PunchService {
             throw ControlRefusal(.conflict, "a connection to it is being made already")
         }
         return try await self.call(
-            endpoint, clearnet: clearnet ?? self.offer(endpoint)?.clearnet, isAutomatic: false)
+            endpoint, clearnet: clearnet ?? self.exchange.clearnet(of: endpoint, now: .system), isAutomatic: false)
     }
 
     /// Connects to somebody whom the planner let pass.

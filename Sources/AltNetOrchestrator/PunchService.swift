@@ -262,7 +262,6 @@ actor PunchService {
 
     func knownOffers() -> [OfferBook<OfferExchange.Link>.Entry] { self.exchange.offers(now: .system) }
 
-    func offer(_ endpoint: CoordinationEndpoint) -> PunchOffer? { self.exchange.offer(endpoint, now: .system) }
 }
 
 /// An answer that says nothing.

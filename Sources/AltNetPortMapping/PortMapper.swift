@@ -45,15 +45,26 @@ public actor PortMapper {
     private struct Held {
         var mapping: PortMapping
         let nonce: [UInt8]
-        let gateway: [UInt8]
+        var gateway: [UInt8]
         var service: UPnPService?
+        /// When the router forgets it; `nil` for never.
+        var end: MonotonicInstant?
         var renewal: Task<Void, Never>?
+
+        init(_ mapping: PortMapping, nonce: [UInt8], gateway: [UInt8], service: UPnPService?) {
+            self.mapping = mapping
+            self.nonce = nonce
+            self.gateway = gateway
+            self.service = service
+            self.end = mapping.lifetime.map { .now + $0 }
+        }
     }
 
     private let configuration: Configuration
     private let logger: Logger
     private var held: [UInt16: Held] = [:]
-    private var epoch = ServerEpoch()
+    private var pending: [UInt16: Task<Result<PortMapping, PortMappingError>, Never>] = [:]
+    private var epoch: (gateway: [UInt8], epoch: ServerEpoch)?
     /// What this router spoke last.
     private var spoken: (gateway: [UInt8], method: PortMappingMethod, service: UPnPService?)?
     private var silent: (gateway: [UInt8], until: MonotonicInstant)?
@@ -72,27 +83,46 @@ public actor PortMapper {
     /// - Throws: ``PortMappingError``.
     public func map(port: UInt16) async throws(PortMappingError) -> PortMapping {
         guard !self.isClosed else { throw .closed }
-        if let held = self.held[port] { return held.mapping }
-        guard self.held.count < Self.maximumMappings else { throw .tooMany(limit: Self.maximumMappings) }
-        let gateway = try self.gateway()
-        var random = SystemRandomNumberGenerator()
-        let nonce = (0..<PCPRequest.nonceSize).map { _ in UInt8.random(in: 0...255, using: &random) }
-        let (mapping, service) = try await self.ask(
-            port: port, nonce: nonce, gateway: gateway.address, suggested: nil)
-        guard !self.isClosed else {
-            await self.delete(Held(mapping: mapping, nonce: nonce, gateway: gateway.address, service: service))
-            throw .closed
+        if let mapping = self.mapping(of: port) { return mapping }
+        if let task = self.pending[port] { return try await task.value.get() }
+        guard Set(self.held.keys).union(self.pending.keys).union([port]).count <= Self.maximumMappings else {
+            throw .tooMany(limit: Self.maximumMappings)
         }
-        // Another call for the same port may have been quicker.
-        if let held = self.held[port] { return held.mapping }
-        self.held[port] = Held(mapping: mapping, nonce: nonce, gateway: gateway.address, service: service)
-        self.scheduleRenewal(of: port)
-        self.logger.info("port mapped", metadata: ["mapping": "\(mapping)"])
-        return mapping
+        let task = Task { await self.establish(port) }
+        self.pending[port] = task
+        let result = await task.value
+        self.pending[port] = nil
+        return try result.get()
     }
 
-    /// The mapping of a port as it stands after its last renewal; `nil` when there is none any more.
-    public func mapping(of port: UInt16) -> PortMapping? { self.held[port]?.mapping }
+    private func establish(_ port: UInt16) async -> Result<PortMapping, PortMappingError> {
+        do throws(PortMappingError) {
+            let gateway = try self.gateway()
+            // An expired one keeps its nonce: the router may know it still.
+            let nonce = self.held[port]?.nonce ?? (0..<PCPRequest.nonceSize).map { _ in UInt8.random(in: 0...255) }
+            let (mapping, service) = try await self.ask(
+                port: port, nonce: nonce, gateway: gateway.address, suggested: nil)
+            let held = Held(mapping, nonce: nonce, gateway: gateway.address, service: service)
+            guard !self.isClosed else {
+                await self.delete(held)
+                throw .closed
+            }
+            self.held[port]?.renewal?.cancel()
+            self.held[port] = held
+            self.scheduleRenewal(of: port)
+            self.logger.info("port mapped", metadata: ["mapping": "\(mapping)"])
+            return .success(mapping)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// The mapping of a port as it stands after its last renewal; `nil` when there is none, or none any more.
+    public func mapping(of port: UInt16) -> PortMapping? {
+        guard let held = self.held[port] else { return nil }
+        if let end = held.end, end < .now { return nil }
+        return held.mapping
+    }
 
     /// Deletes a mapping.
     public func unmap(port: UInt16) async {
@@ -122,7 +152,8 @@ public actor PortMapper {
     private func ask(
         port: UInt16, nonce: [UInt8], gateway: [UInt8], suggested: PortMapping?
     ) async throws(PortMappingError) -> (PortMapping, UPnPService?) {
-        if let silent = self.silent, silent.gateway == gateway, MonotonicInstant.now < silent.until {
+        // A renewal is worth a question: a router that restarts is silent for a minute.
+        if suggested == nil, let silent = self.silent, silent.gateway == gateway, MonotonicInstant.now < silent.until {
             throw .noAnswer
         }
         let client: [UInt8]
@@ -170,7 +201,10 @@ public actor PortMapper {
     ) async throws(PortMappingError) -> PortMapping {
         let grant = try await RouterRequests.portControl(request, method: method, gateway: gateway).get()
         try self.check(grant.externalAddress)
-        if self.epoch.observe(grant.epoch, by: grant.method, now: .now) { self.renewAll(but: request.internalPort) }
+        var epoch = self.epoch?.gateway == gateway ? self.epoch?.epoch ?? ServerEpoch() : ServerEpoch()
+        let isLost = epoch.observe(grant.epoch, by: grant.method, now: .now)
+        self.epoch = (gateway, epoch)
+        if isLost { self.renewAll(but: request.internalPort) }
         return PortMapping(
             method: grant.method, internalPort: request.internalPort, externalAddress: grant.externalAddress,
             externalPort: grant.externalPort, lifetime: .seconds(Int64(grant.lifetime)))
@@ -224,19 +258,18 @@ public actor PortMapper {
     private func renew(_ port: UInt16) async {
         guard let held = self.held[port] else { return }
         do throws(PortMappingError) {
+            // The network may be another one by now.
+            let gateway = (try? self.gateway().address) ?? held.gateway
             let (mapping, service) = try await self.ask(
-                port: port, nonce: held.nonce, gateway: held.gateway, suggested: held.mapping)
-            guard self.held[port]?.nonce == held.nonce else {
-                return await self.delete(
-                    Held(mapping: mapping, nonce: held.nonce, gateway: held.gateway, service: service))
-            }
+                port: port, nonce: held.nonce, gateway: gateway, suggested: held.mapping)
+            let renewed = Held(mapping, nonce: held.nonce, gateway: gateway, service: service)
+            guard self.held[port]?.nonce == held.nonce else { return await self.delete(renewed) }
             if mapping.externalPort != held.mapping.externalPort
                 || mapping.externalAddress != held.mapping.externalAddress
             {
                 self.logger.notice("port mapping moved", metadata: ["mapping": "\(mapping)"])
             }
-            self.held[port]?.mapping = mapping
-            self.held[port]?.service = service
+            self.held[port] = renewed
             self.scheduleRenewal(of: port)
         } catch {
             guard self.held[port]?.nonce == held.nonce, !Task.isCancelled else { return }

@@ -264,7 +264,8 @@ actor CoordinationEndpoints {
                     await self.isUp(generation, .i2p(hash: session.address.hash))
                     await self.accept(session, generation)
                 } catch {
-                    await self.failed("the coordination endpoint in I2P is down", "\(error); it is tried again in \(pause)")
+                    await self.failed(
+                        "the coordination endpoint in I2P is down", "\(error); it is tried again in \(pause)")
                 }
                 await self.isUp(generation, nil)
                 guard !Task.isCancelled else { return }

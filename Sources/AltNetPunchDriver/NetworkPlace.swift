@@ -81,7 +81,9 @@ actor NetworkPlace: MappingSource {
         view.addresses.ipv4 = self.verdict?.ipv4?.external.first?.address
         view.addresses.predictsPort =
             self.settings.predictsPort && view.mapping == .endpointIndependent(preservesPort: true)
-        if let ipv6 = self.own?.ipv6, ipv6.refusedHost(allowPrivate: self.settings.allowsPrivate) == nil {
+        if self.settings.usesIPv6, let ipv6 = self.own?.ipv6,
+            ipv6.refusedHost(allowPrivate: self.settings.allowsPrivate) == nil
+        {
             view.addresses.ipv6 = ipv6.address
             view.abilities.insert(.ipv6)
         }
@@ -99,18 +101,8 @@ actor NetworkPlace: MappingSource {
                 mapping: NATMapping.unknown.name, confidence: 0,
                 reason: missing > 0 ? "\(missing) more witnesses are needed" : "not checked yet")
         }
-        var report = NATReport(mapping: verdict.mapping.name, confidence: verdict.confidence, reason: verdict.reason)
-        if case .endpointIndependent(let preserves) = verdict.mapping { report.preservesPort = preserves }
-        report.filtering = verdict.main?.filtering
-        report.external = verdict.external.map(\.host)
-        report.network = self.checkedFrom?.description
-        report.checkedAt = self.checkedAt.map(PunchRecords.text)
-        report.evidence = verdict.evidence.map {
-            NATReport.Observation(
-                witness: $0.witness.name, group: $0.group, address: $0.seen.description, localPort: $0.local.port,
-                latencyMilliseconds: $0.latency.inSeconds * 1000, at: PunchRecords.text($0.at))
-        }
-        return report
+        return NATReport(
+            verdict, network: self.checkedFrom?.description, at: self.checkedAt ?? PunchCoordinator.wallClock)
     }
 
     // MARK: - Checking
@@ -163,12 +155,16 @@ actor NetworkPlace: MappingSource {
 
     private func look() async {
         let own = await OwnAddresses.read()
-        if own != self.own {
+        if self.own.map({ own.hasMoved(from: $0) }) ?? true {
             // Another network: what was found in the last one says nothing here.
             self.own = own
-            if self.checkedFrom != own { self.verdict = nil }
+            if let checkedFrom, own.hasMoved(from: checkedFrom) { self.verdict = nil }
             self.nextTry = .now
             self.nextRouterTry = .now
+        } else if own.network != nil {
+            // The same, and now its name is known.
+            self.own = own
+            if self.checkedFrom != nil { self.checkedFrom = own }
         }
         let now = MonotonicInstant.now
         if self.verdict?.ipv4?.mapping ?? .unknown == .unknown, now >= self.nextTry,
@@ -271,6 +267,7 @@ actor NetworkPlace: MappingSource {
 extension OwnAddresses: CustomStringConvertible {
     /// The local network by its addresses here, for people.
     var description: String {
-        [self.ipv4?.host, self.ipv6?.host].compactMap { $0 }.joined(separator: " and ")
+        let addresses = [self.ipv4?.host, self.ipv6?.host].compactMap { $0 }.joined(separator: " and ")
+        return self.network.map { "\($0), \(addresses)" } ?? addresses
     }
 }

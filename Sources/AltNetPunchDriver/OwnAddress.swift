@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetHolePunch
+internal import AltNetTransport
 internal import NIOCore
 internal import NIOPosix
 
@@ -10,10 +11,22 @@ struct OwnAddresses: Hashable, Sendable {
     let ipv4: ExternalEndpoint?
     /// The same over IPv6. The system prefers temporary addresses (RFC 8981), if it has some.
     let ipv6: ExternalEndpoint?
+    /// The local network's name: many networks give out the same addresses. `nil` while the gateway is not known.
+    let network: String?
+
+    /// Whether this is another network than `earlier`. A gateway whose hardware address the system has not learnt, or
+    /// has forgotten, makes none.
+    func hasMoved(from earlier: OwnAddresses) -> Bool {
+        guard self.ipv4 == earlier.ipv4, self.ipv6 == earlier.ipv6 else { return true }
+        guard let network = self.network, let before = earlier.network else { return false }
+        return network != before
+    }
 
     /// Asks the routing table.
     static func read() async -> OwnAddresses {
-        OwnAddresses(ipv4: await Self.towards(Self.far.ipv4), ipv6: await Self.towards(Self.far.ipv6))
+        OwnAddresses(
+            ipv4: await Self.towards(Self.far.ipv4), ipv6: await Self.towards(Self.far.ipv6),
+            network: LocalSurroundings.look().defaultNetwork)
     }
 
     /// Somewhere far away: one of the Internet's root servers. Nothing is ever sent there.

@@ -24,6 +24,7 @@ final class PunchMedium: StreamMedium {
     let coordinator: PunchCoordinator
     let endpoints: CoordinationEndpoints
     let place: NetworkPlace
+    private let answering: AnsweringService
     /// Connections that are to become links.
     let connections: AsyncStream<PunchedConnection>
     private let continuation: AsyncStream<PunchedConnection>.Continuation
@@ -32,6 +33,8 @@ final class PunchMedium: StreamMedium {
         self.settings = settings
         self.sessions = PunchedSessions(network: network, userAgent: userAgent, use: settings.use)
         self.place = NetworkPlace(settings, network: network, userAgent: userAgent)
+        self.answering = AnsweringService(
+            network: network, userAgent: userAgent, allowPrivate: settings.allowsPrivate)
         // As many as there are slots and calls.
         let (connections, continuation) = AsyncStream<PunchedConnection>.makeStream()
         self.connections = connections
@@ -73,6 +76,7 @@ final class PunchMedium: StreamMedium {
     func heightChanged(to height: UInt32) { self.sessions.heightChanged(to: height) }
 
     func run(_ links: LinkAcceptor<PunchedSession>) async throws {
+        let listener = try await self.answerChecks()
         await withDiscardingTaskGroup { group in
             group.addTask { await self.endpoints.run() }
             group.addTask { await self.place.run() }
@@ -82,6 +86,17 @@ final class PunchMedium: StreamMedium {
             group.cancelAll()
         }
         await self.coordinator.stop()
+        await listener?.close()
+    }
+
+    /// Listens for the NAT checks of others, where the settings say so.
+    private func answerChecks() async throws -> StreamListener? {
+        guard let address = self.settings.answersChecks else { return nil }
+        do {
+            return try await self.answering.listen(on: address)
+        } catch {
+            throw DriverSetupError("cannot answer checks at \(address): \(NetworkFailure.describe(error))")
+        }
     }
 
     private func carry(_ connection: PunchedConnection, _ links: LinkAcceptor<PunchedSession>) async {

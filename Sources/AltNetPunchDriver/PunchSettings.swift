@@ -47,6 +47,7 @@ struct PunchSettings: Sendable {
     /// Whether the connection may stay on the coordination endpoint when nothing else succeeds.
     var relays = true
     var mapsPorts = true
+    var usesIPv6 = true
     /// Where others may check their NAT.
     var answersChecks: HostAndPort?
     /// How long a coordination endpoint lives.
@@ -78,6 +79,7 @@ struct PunchSettings: Sendable {
         }
         self.relays = try settings.flag("relay") ?? true
         self.mapsPorts = try settings.flag("map_ports") ?? true
+        self.usesIPv6 = try settings.flag("ipv6") ?? true
         self.answersChecks = try Self.address("answer_checks", &settings, mayBeAnyPort: true)
         let hours = try settings.number("rotate_hours", in: 1...8760) ?? 24
         self.rotation = .seconds(hours * 3600)

@@ -68,6 +68,19 @@ public struct NATReport: Hashable, Sendable, Codable {
 
     /// `open`, `endpoint-independent`, `endpoint-dependent` or `unknown`; RFC 4787, section 4.1.
     public var mapping: String
+    /// A witness that told nothing.
+    public struct Silence: Hashable, Sendable, Codable {
+        /// `host:port`.
+        public var witness: String
+        /// One sentence.
+        public var reason: String
+
+        public init(witness: String, reason: String) {
+            self.witness = witness
+            self.reason = reason
+        }
+    }
+
     /// Whether the NAT keeps the local port's number; absent where that is not known or means nothing.
     public var preservesPort: Bool?
     /// What the NAT does with packets that nobody asked for, in RFC 4787's words (section 5); absent when not known.
@@ -83,6 +96,18 @@ public struct NATReport: Hashable, Sendable, Codable {
     public var checkedAt: String?
     /// Why it is what it is, or why there is no result: one sentence.
     public var reason: String
+    /// What was found for IPv6, where ``mapping`` is that of IPv4; absent without an IPv6 witness.
+    public var ipv6: String?
+    /// How many of the witnesses may lie without making a difference; absent before the first check.
+    public var toleratedLiars: Int?
+    /// Witnesses that contradict the others; absent where there are none.
+    public var dissenters: [String]?
+    /// Witnesses that told nothing; absent where there are none.
+    public var silent: [Silence]?
+    /// Whether a connection from outside has come in; absent before the first check.
+    public var isReachable: Bool?
+    /// Whether there is a second NAT behind the local router's, mostly the provider's; absent before the first check.
+    public var isBehindCarrierNAT: Bool?
 
     public init(mapping: String, confidence: Double, reason: String) {
         self.mapping = mapping

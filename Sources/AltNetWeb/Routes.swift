@@ -199,6 +199,7 @@ extension Route {
         Route(.get, "/dashboard.js", .open) { _, _ in Dashboard.script },
         Route(.get, "/dom.js", .open) { _, _ in Dashboard.dom },
         Route(.get, "/live.js", .open) { _, _ in Dashboard.live },
+        Route(.get, "/punch.js", .open) { _, _ in Dashboard.punch },
         Route(.get, "/timeline.js", .open) { _, _ in Dashboard.timeline },
         Route(.get, "/tree.js", .open) { _, _ in Dashboard.tree },
         Route(.get, "/views.js", .open) { _, _ in Dashboard.views },
@@ -233,6 +234,7 @@ enum Dashboard {
     // What the script imports.
     static let dom = Self.module(PackageResources.dom_js)
     static let live = Self.module(PackageResources.live_js)
+    static let punch = Self.module(PackageResources.punch_js)
     static let timeline = Self.module(PackageResources.timeline_js)
     static let tree = Self.module(PackageResources.tree_js)
     static let views = Self.module(PackageResources.views_js)

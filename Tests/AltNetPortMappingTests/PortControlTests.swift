@@ -33,6 +33,30 @@ enum PortControlBytes {
     static func at(_ milliseconds: Int64) -> MonotonicInstant { .zero + .milliseconds(milliseconds) }
 }
 
+/// Machines by reference, because `#expect` takes no calls that change a value.
+final class PortControlSubject {
+    private var exchange: PortControlExchange
+
+    init(_ request: PCPRequest, method: PortMappingMethod = .pcp) {
+        self.exchange = PortControlExchange(request, method: method)
+    }
+
+    func start(now: MonotonicInstant) -> [PortControlExchange.Directive] { self.exchange.start(now: now) }
+    func onTimer(now: MonotonicInstant) -> [PortControlExchange.Directive] { self.exchange.onTimer(now: now) }
+
+    func onDatagram(_ bytes: [UInt8], now: MonotonicInstant) -> [PortControlExchange.Directive] {
+        self.exchange.onDatagram(bytes, now: now)
+    }
+}
+
+final class EpochSubject {
+    private var epoch = ServerEpoch()
+
+    func observe(_ count: UInt32, by method: PortMappingMethod, now: MonotonicInstant) -> Bool {
+        self.epoch.observe(count, by: method, now: now)
+    }
+}
+
 @Suite("PCP and NAT-PMP messages")
 struct PortControlMessageTests {
     @Test("a MAP request has the layout of RFC 6887, figures 2 and 9")
@@ -108,7 +132,7 @@ struct PortControlMessageTests {
             var bytes = random.bytes(Int.random(in: 0...80, using: &random))
             if !bytes.isEmpty, Bool.random(using: &random) { bytes[0] = 2 }
             if bytes.count > 1, Bool.random(using: &random) { bytes[1] = 0x81 }
-            var exchange = PortControlExchange(PortControlBytes.request)
+            let exchange = PortControlSubject(PortControlBytes.request)
             _ = exchange.start(now: .zero)
             for directive in exchange.onDatagram(bytes, now: .zero) {
                 if case .finished(.success) = directive { Issue.record("granted by noise") }
@@ -121,15 +145,15 @@ struct PortControlMessageTests {
 struct PortControlExchangeTests {
     typealias Directive = PortControlExchange.Directive
 
-    private func started(_ method: PortMappingMethod = .pcp) -> PortControlExchange {
-        var exchange = PortControlExchange(PortControlBytes.request, method: method)
+    private func started(_ method: PortMappingMethod = .pcp) -> PortControlSubject {
+        let exchange = PortControlSubject(PortControlBytes.request, method: method)
         _ = exchange.start(now: .zero)
         return exchange
     }
 
     @Test("a grant of PCP is taken once")
     func pcp() {
-        var exchange = PortControlExchange(PortControlBytes.request)
+        let exchange = PortControlSubject(PortControlBytes.request)
         #expect(
             exchange.start(now: .zero)
                 == [.send(PortControlBytes.request.encoded()), .setTimer(PortControlBytes.at(3_000))])
@@ -150,7 +174,7 @@ struct PortControlExchangeTests {
             // NAT-PMP that grants what was not asked of it.
             [0, 130, 0, 0, 0, 0, 0, 9, 0x20, 0x8d, 0x9c, 0x40, 0, 0, 0x0e, 0x10],
         ]
-        var exchange = self.started()
+        let exchange = self.started()
         for bytes in wrong { #expect(exchange.onDatagram(bytes, now: .zero).isEmpty, "\(bytes)") }
         // And the right one still counts.
         #expect(exchange.onDatagram(PortControlBytes.pcp(), now: .zero).count == 1)
@@ -166,7 +190,7 @@ struct PortControlExchangeTests {
             PortControlBytes.pcp(address: [UInt8](repeating: 0, count: 16)),
         ])
     func worthless(_ bytes: [UInt8]) {
-        var exchange = self.started()
+        let exchange = self.started()
         guard case .finished(.failure(.malformed(.pcp, _))) = exchange.onDatagram(bytes, now: .zero).first else {
             Issue.record("not refused")
             return
@@ -175,7 +199,7 @@ struct PortControlExchangeTests {
 
     @Test("a refusal ends the request with the router's reason", arguments: 2...13 as ClosedRange<UInt8>)
     func refusals(_ result: UInt8) {
-        var exchange = self.started()
+        let exchange = self.started()
         #expect(
             exchange.onDatagram(PortControlBytes.pcp(result: result), now: .zero)
                 == [.finished(.failure(.refused(.pcp, PCPResponse.name(of: result))))])
@@ -187,7 +211,7 @@ struct PortControlExchangeTests {
             [0, 128, 0, 1, 0, 0, 0, 9], [0, 129, 0, 1], Array(PortControlBytes.pcp(version: 1, result: 1).prefix(24)),
         ] as [[UInt8]])
     func fallsBack(_ answer: [UInt8]) {
-        var exchange = self.started()
+        let exchange = self.started()
         #expect(
             exchange.onDatagram(answer, now: .zero) == [.send([0, 0]), .setTimer(PortControlBytes.at(250))])
         let asked = exchange.onDatagram([0, 128, 0, 0, 0, 0, 1, 0, 8, 8, 4, 4], now: .zero)
@@ -214,7 +238,7 @@ struct PortControlExchangeTests {
         for (method, pauses) in [
             (PortMappingMethod.pcp, [3_000, 6_000]), (.natPMP, [250, 500, 1_000, 2_000, 4_000]),
         ] as [(PortMappingMethod, [Int64])] {
-            var exchange = PortControlExchange(PortControlBytes.request, method: method)
+            let exchange = PortControlSubject(PortControlBytes.request, method: method)
             var now = MonotonicInstant.zero
             var directives = exchange.start(now: now)
             for pause in pauses {
@@ -230,7 +254,7 @@ struct PortControlExchangeTests {
     func deletion() {
         var request = PortControlBytes.request
         request.lifetime = 0
-        var exchange = PortControlExchange(request)
+        let exchange = PortControlSubject(request)
         _ = exchange.start(now: .zero)
         let directives = exchange.onDatagram(
             PortControlBytes.pcp(lifetime: [0, 0, 0, 0], externalPort: [0, 0]), now: .zero)
@@ -247,7 +271,7 @@ struct ServerEpochTests {
     @Test("a router that counts on has not lost its state; one that starts anew, or runs far off, has")
     func pcp() {
         func lost(_ epoch: UInt32, after seconds: Int64, from first: UInt32 = 10_000) -> Bool {
-            var server = ServerEpoch()
+            let server = EpochSubject()
             #expect(!server.observe(first, by: .pcp, now: .zero))
             return server.observe(epoch, by: .pcp, now: .zero + .seconds(seconds))
         }
@@ -260,7 +284,7 @@ struct ServerEpochTests {
 
     @Test("for NAT-PMP only a count that falls behind counts")
     func natPMP() {
-        var server = ServerEpoch()
+        let server = EpochSubject()
         #expect(!server.observe(1_000, by: .natPMP, now: .zero))
         #expect(!server.observe(1_086, by: .natPMP, now: .zero + .seconds(100)))
         #expect(server.observe(1_100, by: .natPMP, now: .zero + .seconds(200)))

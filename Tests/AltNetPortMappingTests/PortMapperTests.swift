@@ -98,10 +98,8 @@ struct PortMapperTests {
         await mapper.close()
         for behaviour in ["stranger", "garbage"] {
             let other = try await FakeRouter.start(behaviour)
-            let result = Task { try await other.mapper([.pcp]).map(port: 18_333) }
-            try await Condition.wait("it was asked") { other.requests.count >= 1 }
-            result.cancel()
-            await #expect(throws: PortMappingError.self) { try await result.value }
+            await #expect(throws: PortMappingError.noAnswer) { try await other.mapper([.pcp]).map(port: 18_333) }
+            #expect(other.requests.count == PortControlExchange.maximumSends)
         }
     }
 
@@ -150,12 +148,25 @@ struct PortMapperTests {
         let router = try await FakeRouter.start("restart")
         let mapper = router.mapper()
         _ = try await mapper.map(port: 18_333)
-        // The count of seconds stands still here; a second later that is a router that has forgotten.
-        try await Condition.wait("time passes on the router's clock") {
-            try await mapper.map(port: 18_334).externalPort == 18_334 && router.requests.count >= 2
-        }
+        _ = try await mapper.map(port: 18_334)
+        try await Condition.wait("the first port is asked for again") { router.requests.count >= 3 }
+        let first = try #require(router.requests.first)
+        // With its nonce, and with the port and the address that it had as suggestions.
+        let third = router.requests[2]
+        #expect(third[24..<44] == first[24..<44] && Array(third.suffix(4)) == [44, 7, 0, 2])
         await mapper.close()
-        #expect(router.requests.count >= 4)
+        #expect(router.requests.count == 5)
+    }
+
+    @Test("two calls for one port at once are one request")
+    func concurrent() async throws {
+        let router = try await FakeRouter.start("pcp")
+        let mapper = router.mapper()
+        async let first = mapper.map(port: 18_333)
+        async let second = mapper.map(port: 18_333)
+        let mappings = try await [first, second]
+        #expect(mappings[0] == mappings[1] && router.requests.count == 1)
+        await mapper.close()
     }
 }
 

@@ -63,6 +63,29 @@ enum Router {
         otherPorts: [40_001, 40_002, 40_003])
 }
 
+/// The machine by reference, because `#expect` takes no calls that change a value.
+final class UPnPSubject {
+    private var exchange: UPnPExchange
+
+    init(_ exchange: UPnPExchange) { self.exchange = exchange }
+
+    convenience init(_ request: UPnPExchange.Request, service: UPnPService? = nil) {
+        self.init(UPnPExchange(request, service: service))
+    }
+
+    func copy() -> UPnPSubject { UPnPSubject(self.exchange) }
+    func start(now: MonotonicInstant) -> [UPnPExchange.Directive] { self.exchange.start(now: now) }
+    func onTimer(now: MonotonicInstant) -> [UPnPExchange.Directive] { self.exchange.onTimer(now: now) }
+
+    func onDatagram(_ bytes: [UInt8], now: MonotonicInstant) -> [UPnPExchange.Directive] {
+        self.exchange.onDatagram(bytes, now: now)
+    }
+
+    func onReply(_ reply: Result<HTTPReply, PortMappingError>, now: MonotonicInstant) -> [UPnPExchange.Directive] {
+        self.exchange.onReply(reply, now: now)
+    }
+}
+
 @Suite("HTTPReply")
 struct HTTPReplyTests {
     private func read(_ text: String, pieces: Int = 7) throws -> HTTPReply {
@@ -236,9 +259,9 @@ struct UPnPExchangeTests {
 
     /// An exchange that knows the service and the address, and has asked for the mapping.
     private func asking(_ type: String, _ request: UPnPExchange.Request = Router.request) throws -> (
-        UPnPExchange, [Directive]
+        UPnPSubject, [Directive]
     ) {
-        var exchange = UPnPExchange(request)
+        let exchange = UPnPSubject(request)
         _ = exchange.start(now: .zero)
         _ = exchange.onDatagram(Router.found(), now: .zero)
         _ = exchange.onReply(
@@ -249,7 +272,7 @@ struct UPnPExchangeTests {
 
     @Test("searches, reads the description, asks for the address and maps the port")
     func maps() throws {
-        var exchange = UPnPExchange(Router.request)
+        let exchange = UPnPSubject(Router.request)
         let start = exchange.start(now: .zero)
         #expect(start == [.search(SSDP.searches), .setTimer(.zero + .seconds(1))])
         let search = try #require(SSDP.searches.last.map { String(decoding: $0, as: UTF8.self) })
@@ -291,9 +314,9 @@ struct UPnPExchangeTests {
 
     @Test("version 2 may choose another port; one that is 2 in name only is asked as version 1")
     func version2() throws {
-        var (exchange, add) = try self.asking(UPnPService.types[0])
+        let (exchange, add) = try self.asking(UPnPService.types[0])
         #expect(self.text(add.first).contains("#AddAnyPortMapping\""))
-        var other = exchange
+        let other = exchange.copy()
         let done = exchange.onReply(
             .success(Router.answer("AddAnyPortMapping", "<NewReservedPort>40123</NewReservedPort>")), now: .zero)
         guard case .finished(.success(let grant)) = done.first else {
@@ -307,7 +330,8 @@ struct UPnPExchangeTests {
 
     @Test("a port that is taken is replaced as often as is stated, a router without leases is asked for none")
     func conflicts() throws {
-        var (exchange, add) = try self.asking(UPnPService.types[1])
+        let (exchange, first) = try self.asking(UPnPService.types[1])
+        var add = first
         var ports: [Substring] = []
         for _ in 0..<4 {
             ports += self.text(add.first).split(separator: "<NewExternalPort>").dropFirst().map { $0.prefix(5) }
@@ -315,7 +339,7 @@ struct UPnPExchangeTests {
         }
         #expect(ports == ["8333<", "40001", "40002", "40003"])
         #expect(add == [.finished(.failure(.refused(.upnp, "error 718 (no)")))])
-        var (permanent, _) = try self.asking(UPnPService.types[1])
+        let (permanent, _) = try self.asking(UPnPService.types[1])
         let again = permanent.onReply(.success(Router.error("725")), now: .zero)
         #expect(self.text(again.first).contains("<NewLeaseDuration>0<"))
         #expect(
@@ -325,16 +349,16 @@ struct UPnPExchangeTests {
 
     @Test("an answer to the search that leads elsewhere is refused by name, unless a right one comes")
     func elsewhere() throws {
-        var exchange = UPnPExchange(Router.request)
+        let exchange = UPnPSubject(Router.request)
         _ = exchange.start(now: .zero)
         let evil = "http://evil.example/x.xml"
         #expect(exchange.onDatagram(Router.found(location: evil), now: .zero).isEmpty)
-        var patient = exchange
+        let patient = exchange.copy()
         #expect(patient.onDatagram(Router.found(), now: .zero).count == 2)
         var directives: [Directive] = []
         for _ in 0..<UPnPExchange.maximumSearches { directives = exchange.onTimer(now: .zero) }
         #expect(directives == [.finished(.failure(.elsewhere(UntrustedText(evil))))])
-        var silent = UPnPExchange(Router.request)
+        let silent = UPnPSubject(Router.request)
         directives = silent.start(now: .zero)
         for number in 1...UPnPExchange.maximumSearches {
             #expect(directives == [.search(SSDP.searches), .setTimer(.zero + .seconds(number))])
@@ -351,7 +375,7 @@ struct UPnPExchangeTests {
             Array("HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n\r\n".utf8),
         ])
     func foreign(_ datagram: [UInt8]) {
-        var exchange = UPnPExchange(Router.request)
+        let exchange = UPnPSubject(Router.request)
         _ = exchange.start(now: .zero)
         #expect(exchange.onDatagram(datagram, now: .zero).isEmpty)
     }
@@ -366,7 +390,7 @@ struct UPnPExchangeTests {
             "<!DOCTYPE a [<!ENTITY b 'c'>]>" + Router.description(),
         ])
     func badDescriptions(_ description: String) {
-        var exchange = UPnPExchange(Router.request)
+        let exchange = UPnPSubject(Router.request)
         _ = exchange.start(now: .zero)
         _ = exchange.onDatagram(Router.found(), now: .zero)
         let directives = exchange.onReply(
@@ -381,7 +405,7 @@ struct UPnPExchangeTests {
         "external addresses and ports that are none are refused",
         arguments: ["", "0.0.0.0", "127.0.0.1", "224.0.0.1", "example.com", "8.8.4.4.8", "::1", "8.8.4.04"])
     func badAddresses(_ address: String) throws {
-        var exchange = UPnPExchange(
+        let exchange = UPnPSubject(
             Router.request, service: UPnPService(type: UPnPService.types[1], control: try Router.url()))
         #expect(exchange.start(now: .zero).count == 2)
         let directives = exchange.onReply(
@@ -392,9 +416,9 @@ struct UPnPExchangeTests {
             Issue.record("not refused")
             return
         }
-        var (any, _) = try self.asking(UPnPService.types[0])
+        let (any, _) = try self.asking(UPnPService.types[0])
         for port in ["0", "65536", "x", ""] {
-            var copy = any
+            let copy = any.copy()
             guard
                 case .finished(.failure) = copy.onReply(
                     .success(Router.answer("AddAnyPortMapping", "<NewReservedPort>\(port)</NewReservedPort>")),
@@ -410,24 +434,24 @@ struct UPnPExchangeTests {
 
     @Test("the router's refusals and failures end the request with their reason")
     func failures() throws {
-        var (refused, _) = try self.asking(UPnPService.types[1])
+        let (refused, _) = try self.asking(UPnPService.types[1])
         #expect(
             refused.onReply(.success(Router.error("606")), now: .zero)
                 == [.finished(.failure(.refused(.upnp, "error 606 (no)")))])
-        var (broken, _) = try self.asking(UPnPService.types[1])
+        let (broken, _) = try self.asking(UPnPService.types[1])
         #expect(
             broken.onReply(.success(HTTPReply(status: 503, fields: [:], body: Array("busy".utf8))), now: .zero)
                 == [.finished(.failure(.refused(.upnp, "HTTP status 503")))])
-        var (other, _) = try self.asking(UPnPService.types[1])
+        let (other, _) = try self.asking(UPnPService.types[1])
         guard
             case .finished(.failure(.malformed)) = other.onReply(.success(Router.addressAnswer), now: .zero).first
         else {
             Issue.record("another action's answer was taken")
             return
         }
-        var (silent, _) = try self.asking(UPnPService.types[1])
+        let (silent, _) = try self.asking(UPnPService.types[1])
         #expect(silent.onTimer(now: .zero) == [.finished(.failure(.noAnswer))])
-        var (gone, _) = try self.asking(UPnPService.types[1])
+        let (gone, _) = try self.asking(UPnPService.types[1])
         #expect(
             gone.onReply(.failure(.unreachable("x")), now: .zero) == [.finished(.failure(.unreachable("x")))])
     }

@@ -62,7 +62,8 @@ struct CoordinationEndpointTests {
     func tor() async throws {
         let directory = TemporaryDirectory.make()
         let socket = "\(directory)/control"
-        let tor = try TorProcess.start(in: directory, ["--ControlPort", "unix:\(socket)", "--CookieAuthentication", "1"])
+        let tor = try TorProcess.start(
+            in: directory, ["--ControlPort", "unix:\(socket)", "--CookieAuthentication", "1"])
         defer { tor.kill() }
         let settings = try Self.settings([
             "coordination": .texts(["tor"]), "tor_control": .text("unix:\(socket)"),

@@ -7,7 +7,7 @@ hexadecimal. Ends with its standard input.
 
 usage: fake_router.py ADDRESS BEHAVIOUR [EXTERNAL_ADDRESS]
 BEHAVIOUR: pcp, nat-pmp, silent, wrong-nonce-first, refuse, short-lifetime, moves (another port at each request),
-           stranger (the answer comes from another address), restart (the epoch starts anew at each request), garbage
+           stranger (the answer comes from another address), restart (the epoch starts anew after the first request), garbage
 """
 import os
 import socket
@@ -34,7 +34,7 @@ def answer_pcp(request):
         lifetime = 1
     if behaviour == "moves":
         outside = struct.pack(">H", 40000 + requests)
-    epoch = 5 if behaviour == "restart" else int(time.monotonic() - started) + 1000
+    epoch = (10000 if requests == 1 else 5) if behaviour == "restart" else int(time.monotonic() - started) + 1000
     head = struct.pack(">BBBBII12x", 2, 0x81, 0, result, lifetime, epoch)
     return head + nonce + bytes([transport, 0, 0, 0]) + inside + outside + bytes(10) + b"\xff\xff" + external
 

@@ -22,7 +22,7 @@ ENDPOINT_PORT, VICTIM_PORT = 7_000, 25_565
 
 
 class Bench:
-    """A node A with an endpoint, a node B that connects well, an attacker and somebody who has nothing to do with it."""
+    """A node A with an endpoint, a node B that behaves, an attacker, and somebody who has nothing to do with it."""
 
     def __init__(self, lab: Lab, arguments, **liars) -> None:
         self.lab, self.arguments = lab, arguments
@@ -33,7 +33,7 @@ class Bench:
         self.hub, self.attacker = lab.site("hub", "open", delay), lab.site("attacker", "open", delay)
         self.victim = lab.site("victim", "firewall", delay)
         self.a, self.b = lab.site("a", "preserving", delay), lab.site("b", "mapped", delay)
-        self.rendezvous = Rendezvous(self.hub, ENDPOINT_PORT, self.a, HIDDEN_PORT)
+        self.rendezvous = Rendezvous(self.hub, [ENDPOINT_PORT], self.a, HIDDEN_PORT)
         self.daemons: list[Daemon] = []
 
     @property
@@ -197,7 +197,7 @@ def flood(bench: Bench) -> dict:
 
 
 def idle(bench: Bench) -> dict:
-    """Connections that say nothing, that stop in the middle, and that send a byte at a time; B gets through meanwhile."""
+    """Connections that say nothing, that stop in the middle, that send a byte at a time; B gets through meanwhile."""
     bench.start_a()
     b = bench.start(bench.b)
     held: list[socket.socket] = []

@@ -11,7 +11,10 @@ from lab import Site
 
 MAGIC = {"regtest": bytes.fromhex("fabfb5da"), "main": bytes.fromhex("f9beb4d9")}
 PROTOCOL_VERSION = 70_016
-NODE_NETWORK, NODE_WITNESS = 1, 8
+NODE_NETWORK, NODE_WITNESS, NODE_HOLEPUNCH = 1, 8, 1 << 27
+AGENT = b"/witness:1/"
+# How long a connection back to who asked for one may take.
+BACK_SECONDS = 1.0
 MAXIMUM_PAYLOAD = 1 << 20
 # How long a witness keeps a connection that says nothing.
 PATIENCE = 20.0
@@ -46,22 +49,25 @@ def network_address(services: int, address: str, port: int) -> bytes:
     return struct.pack("<Q", services) + packed + struct.pack(">H", port)
 
 
-def version(receiver: tuple[str, int], services: int = NODE_NETWORK | NODE_WITNESS, agent: str = "/witness:1/",
-            height: int = 0, timestamp: int = 0) -> bytes:
+def version(receiver: tuple[str, int], services: int = NODE_NETWORK | NODE_WITNESS,
+            nonce: bytes | None = None) -> bytes:
     """The payload of a version message to a peer whose address we see as `receiver`."""
-    return (struct.pack("<iQq", PROTOCOL_VERSION, services, timestamp) + network_address(0, *receiver[:2])
-            + network_address(services, "0.0.0.0", 0) + os.urandom(8) + bytes([len(agent)]) + agent.encode()
-            + struct.pack("<i?", height, False))
+    return (struct.pack("<iQq", PROTOCOL_VERSION, services, 0) + network_address(0, *receiver[:2])
+            + network_address(services, "0.0.0.0", 0) + (nonce or os.urandom(8)) + bytes([len(AGENT)]) + AGENT
+            + struct.pack("<i?", 0, False))
 
 
 class BitcoinWitness:
     """Answers version handshakes, and says which address it sees, as every Bitcoin node does.
 
-    `seen` changes what it says, for witnesses that lie.
+    `seen` changes what it says, for witnesses that lie. `reaches_back`: it also connects to who asks for that, as nodes
+    do that answer NAT checks.
     """
 
-    def __init__(self, site: Site, network: str = "regtest", port: int = 8333, seen=lambda address: address) -> None:
+    def __init__(self, site: Site, network: str = "regtest", port: int = 8333, seen=lambda address: address,
+                 reaches_back: bool = False) -> None:
         self.site, self.magic, self.port, self._seen = site, MAGIC[network], port, seen
+        self.reaches_back = reaches_back
         self.connections: list[tuple[str, int]] = []
         with site.host:
             self.listener = socket.create_server(("0.0.0.0", port), backlog=256)
@@ -87,11 +93,28 @@ class BitcoinWitness:
                 while True:
                     command, payload = receive(connection, self.magic)
                     if command == "version":
-                        answer = version(self._seen(address))
+                        is_asked = self.reaches_back and struct.unpack_from("<Q", payload, 46)[0] & NODE_HOLEPUNCH
+                        services = NODE_HOLEPUNCH if is_asked else NODE_NETWORK | NODE_WITNESS
+                        answer = version(self._seen(address), services)
                         connection.sendall(frame(self.magic, "version", answer) + frame(self.magic, "verack"))
+                        if is_asked:
+                            self._reach(address, payload[72:80])
                     elif command == "ping":
                         connection.sendall(frame(self.magic, "pong", payload))
             except (OSError, UnicodeDecodeError):
+                pass
+
+    def _reach(self, address: tuple[str, int], nonce: bytes) -> None:
+        """One SYN to who asked, from another port than that of the question."""
+        with self.site.host:
+            connection = socket.socket()
+        with connection:
+            connection.settimeout(BACK_SECONDS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
+            try:
+                connection.connect(address)
+                connection.sendall(frame(self.magic, "version", version(address, NODE_HOLEPUNCH, nonce)))
+            except OSError:
                 pass
 
     def close(self) -> None:

@@ -33,7 +33,8 @@ class Bench:
     def __init__(self, lab: Lab, arguments) -> None:
         self.lab, self.arguments = lab, arguments
         half = dict(delay=0.02, loss=0.002, jitter=0.005)
-        self.witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", **half)) for index in range(4)]
+        self.witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", **half), reaches_back=index < 2)
+                          for index in range(4)]
         self.public = lab.site("public", "open", **half)
         self.a, self.b = lab.site("a", "preserving-rst", **half), lab.site("b", "mapped", **half)
         self.relays = lab.site("tor", "open", delay=0.005)
@@ -61,7 +62,7 @@ class Bench:
         if len(ports) < 2 or self.i2p.poll() is not None:
             raise Failure("the private I2P network does not come up")
         for site, port in zip([self.a, self.b], ports):
-            self.bridges.append(Forwarder(site.host, ("127.0.0.1", SAM_PORT), None, ("127.0.0.1", port)))
+            self.bridges.append(Forwarder(site.host, [("127.0.0.1", SAM_PORT)], None, ("127.0.0.1", port)))
         return time.monotonic() - began
 
     def start_tor(self) -> float:
@@ -121,7 +122,8 @@ def offered(daemon: Daemon) -> str | None:
 
 
 def punched_link(daemon: Daemon) -> dict | None:
-    return next((link for link in daemon.get("/v1/links") if link["driver"] == "punch" and link["state"] == "open"), None)
+    links = daemon.get("/v1/links")
+    return next((link for link in links if link["driver"] == "punch" and link["state"] == "open"), None)
 
 
 # MARK: What the capture says
@@ -243,7 +245,7 @@ def connected(bench: Bench, overlay: str) -> tuple[dict, str, str, Daemon]:
     report = {
         "check": f"punch over {overlay}", "offer_seconds": round(offer_seconds, 1), "seconds": round(seconds, 1),
         "status": result.returncode, "errors": result.stderr.strip(),
-        "outcomes": {name: (report["role"], report["outcome"], report.get("path")) for name, report in attempts.items()},
+        "outcomes": {name: (each["role"], each["outcome"], each.get("path")) for name, each in attempts.items()},
         "round_trips": attempts[b.name].get("roundTrips"), "packets_between_the_nats": len(between),
         "ok": result.returncode == 0 and len(between) > 3 and all(
             report["outcome"] == "connected" and report["path"] == "punch" for report in attempts.values())}

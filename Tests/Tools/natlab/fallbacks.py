@@ -3,7 +3,7 @@
 import os
 
 from bitcoin import BitcoinWitness
-from daemons import Daemon, Failure, until
+from daemons import Daemon, Failure, tail, until
 from lab import Lab
 from matrix import HIDDEN_PORT, PUBLIC_PORT, punch_settings
 from rendezvous import Rendezvous
@@ -15,10 +15,11 @@ def connect(arguments, initiator: dict, responder: dict, relay: bool = False, ma
     """What the initiator reports of one punch between two such hosts; both must have a link."""
     with Lab(arguments.seed) as lab:
         half = dict(delay=0.015)
-        witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", ipv6=True, **half)) for index in range(4)]
+        witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", ipv6=True, **half), reaches_back=index < 2)
+                     for index in range(4)]
         hub = lab.site("hub", "open", **half)
         b, a = lab.site("b", **initiator, **half), lab.site("a", **responder, **half)
-        rendezvous = Rendezvous(hub, PUBLIC_PORT, a, HIDDEN_PORT)
+        rendezvous = Rendezvous(hub, [PUBLIC_PORT], a, HIDDEN_PORT)
         daemons = []
         try:
             settings = punch_settings(witnesses) | {"relay": relay, "map_ports": map_ports}
@@ -29,6 +30,10 @@ def connect(arguments, initiator: dict, responder: dict, relay: bool = False, ma
             daemons.append(asking)
             for daemon in daemons:
                 daemon.check_nat()
+            for site, daemon in [(a, answering), (b, asking)]:
+                if site.maps_ports:
+                    until(lambda daemon=daemon: any("the router maps ports" in line for line in daemon.logged()), 30,
+                          f"the router's mapping for {daemon.name}")
             report = asking.operate("punch", {"endpoint": rendezvous.endpoint})
             if report["outcome"] == "connected":
                 for daemon in daemons:
@@ -36,7 +41,8 @@ def connect(arguments, initiator: dict, responder: dict, relay: bool = False, ma
                           f"a link at {daemon.name}")
             return report
         except Failure as error:
-            return {"outcome": str(error), "logs": [daemon.logged() for daemon in daemons]}
+            logs = [daemon.logged() for daemon in daemons]
+            return {"outcome": str(error), "logs": logs + [tail(site.log("miniupnpd")) for site in [a, b]]}
         finally:
             for daemon in daemons:
                 daemon.stop()

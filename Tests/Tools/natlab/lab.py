@@ -79,7 +79,7 @@ class Site:
             file.write(f"""ext_ifname=wan0
 ext_ip={self.address}
 listening_ip={inside}/30
-enable_pcp_pmp=yes
+enable_natpmp=yes
 enable_upnp=yes
 secure_mode=yes
 system_uptime=yes
@@ -99,8 +99,10 @@ allow 1024-65535 0.0.0.0/0 1024-65535
             self.edge.ip(f"route replace default dev wan0 src {address}")
         for index, (router, layer) in enumerate(zip(self.routers, self.kind.layers)):
             is_edge = router is self.edge
-            external = address if is_edge else self._subnet(index + 1)[0]
-            router.nft(rules(layer, external, self.kind.unsolicited if is_edge else "drop", self.maps_ports and is_edge))
+            if is_edge:
+                router.nft(rules(layer, address, self.kind.unsolicited, self.maps_ports))
+            else:
+                router.nft(rules(layer, self._subnet(index + 1)[0], "drop"))
 
     def log(self, name: str) -> str:
         return f"{self.lab.directory}/{self.name}-{name}.log"

@@ -17,6 +17,8 @@ from rendezvous import Rendezvous
 KIND_NAMES = ["open", "firewall", "firewall-rst", "preserving", "preserving-rst", "mapped", "mapped-rst", "double",
               "dependent", "dependent-rst"]
 WITNESSES = 4
+# Three times as many SYNs as one plan may send go to one address within ten minutes.
+RUNS_PER_LIFE = 3
 # Where the responder's coordination endpoint listens on its loopback, and the rendezvous in public.
 HIDDEN_PORT, PUBLIC_PORT = 7_001, 7_000
 
@@ -34,6 +36,8 @@ class Run:
     round_trips: float | None = None
     own_nat: str = ""
     peer_nat: str = ""
+    # What both daemons logged, when it should have connected.
+    logs: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -49,6 +53,10 @@ class Cell:
     def successes(self) -> list[Run]:
         return [run for run in self.runs if run.connected]
 
+    @property
+    def failures(self) -> list[str]:
+        return sorted({f"{run.outcome}: {run.reason}" for run in self.runs if not run.connected})[:5]
+
 
 def punch_settings(witnesses: list[BitcoinWitness], **more) -> dict:
     return {"enabled": True, "witnesses": [witness.endpoint for witness in witnesses], "relay": False,
@@ -56,7 +64,7 @@ def punch_settings(witnesses: list[BitcoinWitness], **more) -> dict:
 
 
 class Pair:
-    """Two hosts, and a rendezvous for each run."""
+    """Two hosts, and a rendezvous between them."""
 
     def __init__(self, lab: Lab, name: str, initiator: Kind, responder: Kind, hub: Site, port: int, arguments) -> None:
         half = dict(delay=arguments.delay / 2000, loss=1 - (1 - arguments.loss / 100) ** 0.5,
@@ -65,44 +73,67 @@ class Pair:
         self.initiator = lab.site(f"{name}b", initiator.name, **half)
         self.responder = lab.site(f"{name}a", responder.name, **half)
         self.rendezvous = Rendezvous(
-            hub, port, self.responder, HIDDEN_PORT, arguments.overlay / 1000, arguments.overlay / 4000, name)
+            hub, list(range(port, port + RUNS_PER_LIFE)), self.responder, HIDDEN_PORT, arguments.overlay / 1000,
+            arguments.overlay / 4000, name)
         self.cell = Cell(initiator.name, responder.name, connects(initiator, responder))
+        self.lives = 0
 
-    def run(self, number: int, witnesses: list[BitcoinWitness]) -> Run:
-        """Both daemons are new each time, so that no limit per hour or memory of the last attempt has a say."""
-        for site in [self.initiator, self.responder]:
-            site.use_address(site.addresses[number % len(site.addresses)])
-        daemons = []
+    def measure(self, runs: int, witnesses: list[BitcoinWitness]) -> None:
+        while len(self.cell.runs) < runs:
+            self.live(min(RUNS_PER_LIFE, runs - len(self.cell.runs)), witnesses)
+
+    def live(self, runs: int, witnesses: list[BitcoinWitness]) -> None:
+        """Some runs with new daemons, so that no limit for ten minutes has a say."""
+        self.lives += 1
+        self.move()
+        daemons: list[Daemon] = []
+        settings = [
+            (self.responder, punch_settings(
+                witnesses, offer=RUNS_PER_LIFE, coordination=[f"direct:127.0.0.1:{HIDDEN_PORT}"])),
+            (self.initiator, punch_settings(witnesses))]
+
+        def start(site: Site, punch: dict) -> Daemon:
+            daemon = Daemon(site, f"{site.name}{self.lives}", self.arguments.binaries, {"punch": punch},
+                            level=self.arguments.log_level)
+            daemons.append(daemon)
+            daemon.check_nat()
+            return daemon
+
         try:
-            settings = [
-                (self.responder, punch_settings(
-                    witnesses, offer=4, coordination=[f"direct:127.0.0.1:{HIDDEN_PORT}"])),
-                (self.initiator, punch_settings(witnesses))]
-
-            def start(site: Site, punch: dict) -> Daemon:
-                daemon = Daemon(site, f"{site.name}{number}", self.arguments.binaries, {"punch": punch},
-                                level=self.arguments.log_level)
-                daemons.append(daemon)
-                daemon.check_nat()
-                return daemon
-
             with ThreadPoolExecutor(2) as pool:
-                answering, asking = (future.result() for future in [pool.submit(start, *each) for each in settings])
-            report = asking.operate("punch", {"endpoint": self.rendezvous.endpoint})
-            return Run(
-                report["outcome"] == "connected", report["outcome"], report.get("path"), report.get("reason"),
-                report["attempts"], report["milliseconds"], report.get("roundTrips"), report["ownNAT"],
-                report["peerNAT"])
+                _, asking = (future.result() for future in [pool.submit(start, *each) for each in settings])
+            for number in range(runs):
+                self.cell.runs.append(self.punch(asking, number, daemons))
         except (Failure, OSError) as error:
-            return Run(False, "error", reason=str(error))
+            self.cell.runs.append(Run(False, "error", reason=str(error), logs=logs(daemons)))
         finally:
             for daemon in daemons:
                 daemon.stop()
             if self.arguments.verbose:
-                for daemon in daemons:
-                    print(f"-- {daemon.name}", *tail(daemon.log, 60), sep="\n", file=sys.stderr)
+                print(*logs(daemons), sep="\n", file=sys.stderr)
             for daemon in daemons:
                 daemon.forget()
+
+    def move(self) -> None:
+        """Other external addresses, rules set anew."""
+        for site in [self.initiator, self.responder]:
+            number = site.addresses.index(site.address) + 1
+            site.use_address(site.addresses[number % len(site.addresses)])
+
+    def punch(self, asking: Daemon, number: int, daemons: list[Daemon]) -> Run:
+        try:
+            report = asking.operate("punch", {"endpoint": self.rendezvous.endpoints[number]})
+        except Failure as error:
+            return Run(False, "error", reason=str(error), logs=logs(daemons))
+        connected = report["outcome"] == "connected"
+        return Run(
+            connected, report["outcome"], report.get("path"), report.get("reason"), report["attempts"],
+            report["milliseconds"], report.get("roundTrips"), report["ownNAT"], report["peerNAT"],
+            [] if connected or not self.cell.possible else logs(daemons))
+
+
+def logs(daemons: list[Daemon]) -> list[str]:
+    return [line for daemon in daemons for line in [f"-- {daemon.name}", *tail(daemon.log, 60)]]
 
 
 def measure(arguments) -> list[Cell]:
@@ -119,21 +150,21 @@ def measure(arguments) -> list[Cell]:
     for first in range(0, len(chosen), 60):
         with Lab(arguments.seed) as lab:
             half = arguments.delay / 2000
-            witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", half)) for index in range(WITNESSES)]
+            witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", half), reaches_back=index < 2)
+                         for index in range(WITNESSES)]
             hub = lab.site("hub", "open", half)
-            pairs = [Pair(lab, f"p{index}", KINDS[one], KINDS[other], hub, PUBLIC_PORT + index, arguments)
+            pairs = [Pair(lab, f"p{index}", KINDS[one], KINDS[other], hub,
+                          PUBLIC_PORT + index * RUNS_PER_LIFE, arguments)
                      for index, (one, other) in enumerate(chosen[first:first + 60])]
 
             def work(pair: Pair) -> None:
-                for number in range(arguments.runs if pair.cell.possible else min(arguments.runs, arguments.impossible)):
-                    pair.cell.runs.append(pair.run(number, witnesses))
+                cell = pair.cell
+                pair.measure(arguments.runs if cell.possible else min(arguments.runs, arguments.impossible), witnesses)
                 with lock:
-                    cell = pair.cell
                     print(json.dumps({
                         "initiator": cell.initiator, "responder": cell.responder, "possible": cell.possible,
                         "runs": len(cell.runs), "connected": len(cell.successes),
-                        "others": sorted({f"{run.outcome}: {run.reason}" for run in cell.runs if not run.connected})[:5],
-                        "seconds": round(time.monotonic() - begun)}), flush=True)
+                        "others": cell.failures, "seconds": round(time.monotonic() - begun)}), flush=True)
 
             with ThreadPoolExecutor(arguments.parallel) as pool:
                 list(pool.map(work, pairs))
@@ -161,7 +192,7 @@ def run(arguments) -> list[dict]:
         reports.append({
             "check": f"punch {cell.initiator} {cell.responder}", "possible": cell.possible, "runs": len(cell.runs),
             "connected": good, "at_first_attempt": first, "paths": sorted({run.path for run in cell.successes}),
-            "median_milliseconds": round(statistics.median(run.milliseconds for run in cell.successes)) if good else None,
-            "others": sorted({f"{run.outcome}: {run.reason}" for run in cell.runs if not run.connected})[:5],
+            "median_milliseconds": round(statistics.median([run.milliseconds for run in cell.successes] or [0])),
+            "others": cell.failures,
             "ok": enough})
     return reports

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Network namespaces of one run, in a shell that nobody else sees.
 
-A run has its own mount, process and network namespaces, and everything it makes lives in them: names cannot collide with
-those of another run, and the kernel removes all of it when the first process of the run ends, whatever ended it.
+A run has its own mount, process and network namespaces, and everything it makes lives in them: names cannot collide
+with those of another run, and the kernel removes all of it when the first process of the run ends, whatever ended it.
 """
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "network namespaces need root"
     for program in PROGRAMS:
-        if not any(os.access(f"{directory}/{program}", os.X_OK) for directory in ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]):
+        if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin"):
             return f"{program} is not installed; scripts/setup --tests installs it"
     if not os.path.exists("/dev/net/tun"):
         return "this kernel has no /dev/net/tun"
@@ -42,8 +43,7 @@ def enter() -> None:
     """
     if INSIDE in sys.argv:
         sys.argv.remove(INSIDE)
-        for directory in [ROOT]:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOT_SIZE},mode=0755", "tmpfs", directory], check=True)
+        run("mount", "-t", "tmpfs", "-o", f"size={ROOT_SIZE},mode=0755", "tmpfs", ROOT)
         os.makedirs(f"{ROOT}/netns", exist_ok=True)
         os.makedirs(f"{ROOT}/lab", exist_ok=True)
         tempfile.tempdir = f"{ROOT}/lab"
@@ -106,7 +106,8 @@ class Namespace:
                 with open(f"/proc/sys/net/{name.replace('__', '/')}", "w") as file:
                     file.write(str(value))
 
-    def start(self, *command: str, log: str, environment: dict | None = None, directory: str | None = None) -> subprocess.Popen:
+    def start(self, *command: str, log: str, environment: dict | None = None,
+              directory: str | None = None) -> subprocess.Popen:
         """A program in here, which writes into a file."""
         with self, open(log, "ab") as output:
             return subprocess.Popen(

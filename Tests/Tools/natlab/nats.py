@@ -36,7 +36,8 @@ class Kind:
 KINDS = {kind.name: kind for kind in [
     Kind("open", "open", unsolicited="accept", text="a public address and no firewall"),
     Kind("firewall", "open", text="a public address behind a stateful firewall that drops"),
-    Kind("firewall-rst", "open", unsolicited="reset", text="a public address behind a stateful firewall that answers RST"),
+    Kind("firewall-rst", "open", unsolicited="reset",
+         text="a public address behind a stateful firewall that answers RST"),
     Kind("preserving", "endpoint-independent", layers=("preserving",), text="a NAT that keeps the port and drops"),
     Kind("preserving-rst", "endpoint-independent", unsolicited="reset", layers=("preserving",),
          text="a NAT that keeps the port and answers RST"),

@@ -19,30 +19,32 @@ PIECE = 65_536
 class Forwarder:
     """Listens at one place, and connects to the other one for each connection. No namespace: the run's own."""
 
-    def __init__(self, listen: Namespace | None, address: tuple[str, int], target: Namespace | None,
+    def __init__(self, listen: Namespace | None, addresses: list[tuple[str, int]], target: Namespace | None,
                  target_address: tuple[str, int], delay: float = 0.0, jitter: float = 0.0, seed: str = "0") -> None:
         self.target, self.target_address = target, target_address
         self.delay, self.jitter, self.random = delay, jitter, random.Random(seed)
         self.accepted = 0
         with listen or contextlib.nullcontext():
-            self.listener = socket.create_server(address, backlog=256)
-        self.listener.setblocking(False)
+            self.listeners = [socket.create_server(address, backlog=256) for address in addresses]
+        for listener in self.listeners:
+            listener.setblocking(False)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.create_task(self._serve())
+        for listener in self.listeners:
+            self._loop.create_task(self._serve(listener))
         self._loop.run_forever()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
-    async def _serve(self) -> None:
+    async def _serve(self, listener: socket.socket) -> None:
         while True:
-            outside, _ = await self._loop.sock_accept(self.listener)
+            outside, _ = await self._loop.sock_accept(listener)
             self.accepted += 1
             self._loop.create_task(self._connect(outside))
 
@@ -91,14 +93,20 @@ class Forwarder:
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
-        self.listener.close()
+        for listener in self.listeners:
+            listener.close()
 
 
 class Rendezvous(Forwarder):
-    """A public port that leads to the loopback of a hidden host."""
+    """Public ports that all lead to the same port on the loopback of a hidden host."""
 
-    def __init__(self, public: Site, port: int, hidden: Site, target_port: int, delay: float = 0.0,
+    def __init__(self, public: Site, ports: list[int], hidden: Site, target_port: int, delay: float = 0.0,
                  jitter: float = 0.0, seed: str = "0") -> None:
         super().__init__(
-            public.host, ("0.0.0.0", port), hidden.host, ("127.0.0.1", target_port), delay, jitter, seed)
-        self.endpoint = f"direct:{public.address}:{port}"
+            public.host, [("0.0.0.0", port) for port in ports], hidden.host, ("127.0.0.1", target_port), delay, jitter,
+            seed)
+        self.endpoints = [f"direct:{public.address}:{port}" for port in ports]
+
+    @property
+    def endpoint(self) -> str:
+        return self.endpoints[0]
