@@ -62,7 +62,7 @@ struct ExampleFileTests {
                 "listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate", "lnd",
                 "lnd_certificate", "lnd_macaroon", "alt_addr_peers",
                 "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log", "tor_control",
-                "tor_control_password_file",
+                "tor_control_password_file", "announce", "announce_bitcoin", "announce_bitcoin_services", "dial",
             ] {
                 configuration.drivers[index].settings[key] = nil
             }
