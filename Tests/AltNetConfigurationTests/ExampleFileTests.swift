@@ -91,8 +91,8 @@ struct ExampleFileTests {
         "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",
         "from", "sendmail", "alt_addr_peers", "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log",
         "tor_control", "tor_control_password_file", "capacity", "share_record", "keep_private_ranges",
-        "keep_unknown_transports", "announce", "dial", "dht", "dht_protocol", "outbound", "relay_offers",
-        "coordination",
+        "keep_unknown_transports", "announce", "dial", "dht", "dht_protocol", "loopback_is_foreign",
+        "announce_bitcoin", "announce_bitcoin_services", "outbound", "relay_offers", "coordination",
         "socks", "sam", "offer", "use", "witnesses", "minimum_witnesses", "predict_port", "relay", "map_ports", "ipv6",
         "answer_checks", "rotate_hours", "allow_private_addresses",
     ])
