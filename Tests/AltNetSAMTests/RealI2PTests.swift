@@ -76,7 +76,8 @@ struct RealI2PTests {
         try await Condition.wait("all bytes are there", within: .seconds(60)) {
             atAlice.bytes.count >= fromBob.count && atBob.bytes.count >= fromAlice.count
         }
-        #expect(atAlice.bytes == fromBob && atBob.bytes == fromAlice)
+        let isSame = atAlice.bytes == fromBob && atBob.bytes == fromAlice
+        #expect(isSame)
         toBob.close()
         try await Condition.wait("Bob learns that it is over", within: .seconds(60)) { atBob.end != nil }
 
