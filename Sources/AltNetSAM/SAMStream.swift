@@ -145,16 +145,10 @@ final class SAMSocket: Sendable {
             let result: Result<(send: [[UInt8]], isStream: Bool), SAMError> = self.state.withLock { state in
                 do throws(SAMError) {
                     var send: [[UInt8]] = []
-                    var isStream = false
                     for step in try state.dialogue.receive(bytes) {
-                        if case .send(let bytes) = step {
-                            send.append(bytes)
-                        } else {
-                            if case .stream = step { isStream = true }
-                            state.steps.append(step)
-                        }
+                        if case .send(let bytes) = step { send.append(bytes) } else { state.steps.append(step) }
                     }
-                    return .success((send, isStream))
+                    return .success((send, state.dialogue.isStream))
                 } catch {
                     return .failure(error)
                 }
@@ -167,7 +161,7 @@ final class SAMSocket: Sendable {
             case .success(let (send, isStream)):
                 for bytes in send { connection?.enqueue(bytes) {} }
                 self.wake()
-                // A stream is read when its user asks.
+                // A stream is read when its user asks; what one read brings is all that is kept until then.
                 if !isStream { connection?.readMore() }
             }
         }
