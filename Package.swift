@@ -26,7 +26,6 @@ let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let nioHTTPTypesHTTP1 = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let nioSOCKS = Target.Dependency.product(name: "NIOSOCKS", package: "swift-nio-extras")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -132,7 +131,7 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetKeys", "AltNetLightning", grdb,
             ]),
 
-        .target(name: "AltNetPeerStore", dependencies: ["AltNetBase", "AltNetPeerRecords", grdb]),
+        .target(name: "AltNetPeerStore", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetPeerRecords", grdb]),
 
         .target(
             name: "AltNetReplay",
@@ -141,7 +140,7 @@ let package = Package(
         // Shells: sockets and processes around the state machines.
         .target(
             name: "AltNetTransport",
-            dependencies: ["AltNetBase", nioCore, nioPosix, nioSOCKS]),
+            dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
         .target(
             name: "AltNetLibp2pHost",
             dependencies: [
@@ -152,10 +151,10 @@ let package = Package(
             name: "AltNetTorControl",
             dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
         .target(
-            name: "AltNetSAM", dependencies: ["AltNetBase", "AltNetTransport", crypto, logging, nioCore, nioPosix]),
+            name: "AltNetSAM", dependencies: ["AltNetBase", "AltNetTransport", crypto]),
         .target(
             name: "AltNetPortMapping",
-            dependencies: ["AltNetBase", "AltNetTransport", crypto, logging, nioCore, nioPosix]),
+            dependencies: ["AltNetBase", "AltNetTransport", logging, nioCore, nioPosix]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CBitcoinKernel"),
         .target(
@@ -172,6 +171,9 @@ let package = Package(
                 "AltNetBase", asyncHTTPClient, crypto, grdb, logging, nioCore, nioHTTP1, subprocess, systemPackage,
             ]),
 
+        // What the operations of a hole punching driver take and answer: values for both ends.
+        .target(name: "AltNetPunchReports"),
+
         // Driver kit: the protocol between orchestrator and drivers, and both of its ends.
         .target(
             name: "AltNetDriverProtocol",
@@ -181,7 +183,7 @@ let package = Package(
         .target(
             name: "AltNetDriverKit",
             dependencies: [
-                "AltNetBase", "AltNetDriverProtocol", asyncAlgorithms, grpcCore, grpcTransport, logging,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetPeerRecords", asyncAlgorithms, grpcCore, grpcTransport, logging,
             ]),
         .target(
             name: "AltNetStreamDriver",
@@ -212,10 +214,10 @@ let package = Package(
         .target(
             name: "AltNetLightningDriver",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetKeys", "AltNetLND", "AltNetLightning", "AltNetLightningAttachment",
-                "AltNetLightningRelay", "AltNetLightningSession", "AltNetLightningStore", "AltNetObjects",
-                "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetDialing",
+                "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys", "AltNetLND", "AltNetLightning",
+                "AltNetLightningAttachment", "AltNetLightningRelay", "AltNetLightningSession", "AltNetLightningStore",
+                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging,
             ]),
 
         .target(
@@ -228,8 +230,8 @@ let package = Package(
         .target(
             name: "AltNetPunchDriver",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetControl", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetSAM",
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchReports", "AltNetSAM",
                 "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", crypto, logging, nioCore, nioPosix,
             ]),
 
@@ -249,26 +251,27 @@ let package = Package(
             ]),
         .target(
             name: "AltNetControl",
-            dependencies: ["AltNetBase", asyncHTTPClient, nioCore, nioHTTP1]),
+            dependencies: ["AltNetBase", "AltNetPunchReports", asyncHTTPClient, nioCore, nioHTTP1]),
         .target(
             name: "AltNetWeb",
             dependencies: [
-                "AltNetBase", "AltNetControl", crypto, httpTypes, hummingbird, hummingbirdCore, logging, nioCore,
-                nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, serviceLifecycle,
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", crypto, httpTypes, hummingbird, hummingbirdCore,
+                logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, serviceLifecycle,
             ],
             resources: [
                 .embedInCode("Dashboard/index.html"), .embedInCode("Dashboard/dashboard.js"),
                 .embedInCode("Dashboard/dashboard.css"), .embedInCode("Dashboard/dom.js"),
-                .embedInCode("Dashboard/live.js"), .embedInCode("Dashboard/timeline.js"),
-                .embedInCode("Dashboard/tree.js"), .embedInCode("Dashboard/views.js"),
+                .embedInCode("Dashboard/live.js"), .embedInCode("Dashboard/punch.js"),
+                .embedInCode("Dashboard/timeline.js"), .embedInCode("Dashboard/tree.js"),
+                .embedInCode("Dashboard/views.js"),
             ]),
         .target(
             name: "AltNetOrchestrator",
             dependencies: [
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetNode",
-                "AltNetHolePunch", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetReplay",
-                "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetPunchReports",
+                "AltNetReplay", "AltNetStore", "AltNetTransport", "AltNetWatchdog", "AltNetWeb",
                 httpTypes, hummingbird, logging, nioCore, nioPosix, serviceLifecycle,
             ]),
         .systemLibrary(name: "CTimex"),
@@ -278,8 +281,8 @@ let package = Package(
                 "AltNetAlerts", "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl",
                 "AltNetDialing", "AltNetDriverKit", "AltNetHeaderChain", "AltNetHeaderSync", "AltNetHolePunch",
                 "AltNetLibp2pHost", "AltNetLightning", "AltNetNode", "AltNetOrchestrator", "AltNetPeerRecords",
-                "AltNetPeerStore", "AltNetPunchDriver", "AltNetReplay", "AltNetStore", "AltNetWatchdog", "CTimex",
-                argumentParser, logging, serviceLifecycle, unixSignals,
+                "AltNetPeerStore", "AltNetPunchDriver", "AltNetPunchReports", "AltNetReplay", "AltNetStore",
+                "AltNetTransport", "AltNetWatchdog", "CTimex", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
 
         // Executables: a few lines each.
@@ -337,7 +340,8 @@ let package = Package(
         .testTarget(
             name: "AltNetPeerStoreTests",
             dependencies: [
-                "AltNetBase", "AltNetPeerRecords", "AltNetPeerStore", "AltNetTestKit", "peer-store-writer", grdb,
+                "AltNetBase", "AltNetBitcoin", "AltNetKeys", "AltNetLightning", "AltNetPeerRecords", "AltNetPeerStore",
+                "AltNetTestKit", "peer-store-writer", grdb,
             ]),
         .executableTarget(
             name: "peer-store-writer", dependencies: ["AltNetBase", "AltNetPeerRecords", "AltNetPeerStore"],
@@ -354,8 +358,8 @@ let package = Package(
                 logging,
             ]),
         .testTarget(
-            name: "AltNetLibp2pDriverTests",
-            dependencies: ["AltNetDriverProtocol", "AltNetLibp2pDriver", "AltNetPeerRecords", "AltNetTestKit"]),
+            name: "AltNetDriverKitTests",
+            dependencies: ["AltNetDriverKit", "AltNetDriverProtocol", "AltNetPeerRecords", "AltNetTestKit"]),
         .testTarget(
             name: "Libp2pTests",
             dependencies: [
@@ -405,10 +409,10 @@ let package = Package(
         .testTarget(
             name: "AltNetLightningDriverTests",
             dependencies: [
-                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDriverKit", "AltNetDriverProtocol",
-                "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment", "AltNetLightningDriver",
-                "AltNetLightningRelay", "AltNetLightningStore", "AltNetObjects", "AltNetOnion", "AltNetStreamDriver",
-                "AltNetTestKit", "AltNetTransport", logging,
+                "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetDialing", "AltNetDriverKit",
+                "AltNetDriverProtocol", "AltNetKeys", "AltNetLightning", "AltNetLightningAttachment",
+                "AltNetLightningDriver", "AltNetLightningRelay", "AltNetLightningStore", "AltNetObjects", "AltNetOnion",
+                "AltNetPeerRecords", "AltNetStreamDriver", "AltNetTestKit", "AltNetTransport", logging,
             ]),
         .testTarget(
             name: "AltNetLightningStoreTests",
@@ -424,17 +428,17 @@ let package = Package(
             dependencies: ["AltNetBase", "AltNetTestKit", "AltNetTransport", nioCore, nioPosix]),
         .testTarget(
             name: "AltNetSAMTests",
-            dependencies: ["AltNetBase", "AltNetSAM", "AltNetTestKit", "AltNetTransport", logging, nioCore, nioPosix]),
+            dependencies: ["AltNetBase", "AltNetSAM", "AltNetTestKit", "AltNetTransport"]),
         .testTarget(
             name: "AltNetPortMappingTests",
             dependencies: [
-                "AltNetBase", "AltNetPortMapping", "AltNetTestKit", "AltNetTransport", logging, nioCore, nioPosix,
+                "AltNetBase", "AltNetPortMapping", "AltNetTestKit", "AltNetTransport", logging,
             ]),
         .testTarget(
             name: "AltNetPunchDriverTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetControl", "AltNetDriverKit",
-                "AltNetDriverProtocol", "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchDriver",
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
+                "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchDriver", "AltNetPunchReports",
                 "AltNetSAM", "AltNetStreamDriver", "AltNetTestKit", "AltNetTorControl", "AltNetTransport", crypto,
                 logging, nioCore, nioPosix,
             ]),
@@ -455,7 +459,7 @@ let package = Package(
             name: "AltNetCommandsTests",
             dependencies: [
                 "AltNetBase", "AltNetCommands", "AltNetControl", "AltNetLibp2pHost", "AltNetPeerRecords",
-                argumentParser, logging,
+                "AltNetPunchReports", argumentParser, logging,
             ]),
         .testTarget(
             name: "AltNetConfigurationTests",
@@ -471,8 +475,9 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetDriverProtocol", "AltNetHeaderSync",
-                "AltNetObjects", "AltNetOrchestrator", "AltNetPeerRecords", "AltNetReplay", "AltNetWatchdog", logging,
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverProtocol", "AltNetHeaderSync",
+                "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", "AltNetWeb", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",
@@ -483,8 +488,8 @@ let package = Package(
         .testTarget(
             name: "AltNetWebTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "AltNetWeb", httpTypes, logging, nioCore, nioEmbedded,
-                nioHTTPTypes, nioPosix,
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "AltNetWeb", httpTypes, logging,
+                nioCore, nioEmbedded, nioHTTPTypes, nioPosix,
             ]),
         .testTarget(
             name: "MessageChainTests",
@@ -495,7 +500,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "AltNetBase", "AltNetControl", "AltNetTestKit", "altnet", "altnet-bitcoin", "altnet-libp2p",
+                "AltNetBase", "AltNetControl", "AltNetPunchReports", "AltNetTestKit", "altnet", "altnet-bitcoin",
+                "altnet-libp2p",
                 "altnet-lightning", "altnet-punch", "altnetd", "echo-plugin",
             ]),
         .testTarget(

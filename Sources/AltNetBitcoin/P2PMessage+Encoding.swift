@@ -83,6 +83,9 @@ extension P2PMessage {
         }
     }
 
+    /// Whether an address can be told in `addr`; `addrv2` carries all.
+    public static func fitsAddr(_ address: NodeAddress) -> Bool { Self.legacyField(of: address) != nil }
+
     /// The 16 bytes of an address in `addr`, or `nil` when it does not fit there.
     private static func legacyField(of address: NodeAddress) -> [UInt8]? {
         guard let medium = address.medium, address.address.count == medium.addressLength else { return nil }

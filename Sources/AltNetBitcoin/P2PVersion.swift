@@ -13,6 +13,11 @@ public struct P2PVersion: Hashable, Sendable {
     public var services: UInt64
     /// The sender's clock in seconds since 1970.
     public var time: Int64
+    /// `addr_recv`: where the sender sees its reader, which is how a reader behind a NAT learns its outside address.
+    /// Unchecked.
+    public var receiver: P2PAddressField
+    /// `addr_from`: where the sender says that it is. Nobody uses it, and Bitcoin Core leaves it empty since 0.21.
+    public var sender: P2PAddressField
     /// A random number by which a node recognises its own connections; 0 when absent.
     public var nonce: UInt64
     /// BIP 14: what the sender calls itself; unchecked bytes, to be shown through `UntrustedText` only.
@@ -22,7 +27,7 @@ public struct P2PVersion: Hashable, Sendable {
     /// BIP 37: whether the sender wants to be told of transactions.
     public var relay: Bool
 
-    /// A message from its fields; both addresses are left empty on the wire.
+    /// A message from its fields.
     public init(
         protocolVersion: Int32,
         services: UInt64,
@@ -30,7 +35,9 @@ public struct P2PVersion: Hashable, Sendable {
         nonce: UInt64,
         userAgent: [UInt8],
         startHeight: Int32,
-        relay: Bool
+        relay: Bool,
+        receiver: P2PAddressField = .empty,
+        sender: P2PAddressField = .empty
     ) {
         self.protocolVersion = protocolVersion
         self.services = services
@@ -39,10 +46,9 @@ public struct P2PVersion: Hashable, Sendable {
         self.userAgent = userAgent
         self.startHeight = startHeight
         self.relay = relay
+        self.receiver = receiver
+        self.sender = sender
     }
-
-    /// Service bits, address and port of one side: a relic that nobody needs and that would tell our own address.
-    private static let addressLength = 26
 
     /// Reads what there is. As in Bitcoin Core, everything after the receiver's address may be missing (an old
     /// client is to be refused for its version, not for a short message) and bytes after the last field are ignored
@@ -51,13 +57,14 @@ public struct P2PVersion: Hashable, Sendable {
         self.protocolVersion = try reader.integer()
         self.services = try reader.integer()
         self.time = try reader.integer()
-        _ = try reader.bytes(Self.addressLength)
+        self.receiver = try P2PAddressField(reader: &reader)
+        self.sender = .empty
         self.nonce = 0
         self.userAgent = []
         self.startHeight = 0
         self.relay = true
         if !reader.isAtEnd {
-            _ = try reader.bytes(Self.addressLength)
+            self.sender = try P2PAddressField(reader: &reader)
             self.nonce = try reader.integer()
         }
         if !reader.isAtEnd {
@@ -67,12 +74,13 @@ public struct P2PVersion: Hashable, Sendable {
         if !reader.isAtEnd { self.relay = try reader.integer(UInt8.self) != 0 }
     }
 
-    /// Appends the payload. Both addresses are left empty: we do not tell where we are or whom we believe to talk to.
+    /// Appends the payload.
     func append(to bytes: inout [UInt8]) {
         bytes.appendLittleEndian(self.protocolVersion)
         bytes.appendLittleEndian(self.services)
         bytes.appendLittleEndian(self.time)
-        bytes.append(contentsOf: repeatElement(0, count: Self.addressLength * 2))
+        self.receiver.append(to: &bytes)
+        self.sender.append(to: &bytes)
         bytes.appendLittleEndian(self.nonce)
         let agent = self.userAgent.prefix(Self.maximumUserAgentLength)
         bytes.appendCompactSize(UInt64(agent.count))

@@ -50,7 +50,17 @@ final class BitcoinMedium: StreamMedium {
     }
 
     func inboundSession() -> BitcoinPeerSession {
-        self.session(.inbound)
+        self.inboundSession(from: nil)
+    }
+
+    /// Tells the other side its address where Bitcoin Core does: when it can be reached from everywhere. What comes from
+    /// this machine or the local network may be a proxy of somebody else's.
+    func inboundSession(from remote: HostAndPort?) -> BitcoinPeerSession {
+        guard let remote, NetworkGroup.of(remote.host) != "local",
+            let address = IPAddressText.ipv4(remote.host) ?? IPAddressText.ipv6(remote.host),
+            let receiver = P2PAddressField(address: address, port: remote.port)
+        else { return self.session(.inbound) }
+        return self.session(.inbound, receiver: receiver)
     }
 
     func listeningText(_ address: HostAndPort) -> String { address.description }
@@ -63,7 +73,9 @@ final class BitcoinMedium: StreamMedium {
         self.state.withLock { $0.height = height }
     }
 
-    private func session(_ direction: BitcoinPeerSession.Direction) -> BitcoinPeerSession {
+    private func session(
+        _ direction: BitcoinPeerSession.Direction, receiver: P2PAddressField = .empty
+    ) -> BitcoinPeerSession {
         let nonce = UInt64.random(in: 1...UInt64.max)
         let (height, nonces) = self.state.withLock { state in
             defer { state.nonces.insert(nonce) }
@@ -74,7 +86,8 @@ final class BitcoinMedium: StreamMedium {
             configuration: BitcoinPeerSession.Configuration(
                 network: self.network, direction: direction, nonce: nonce,
                 wallClock: WallClockTime(seconds: Int64(time(nil))), seed: UInt64.random(in: 0...UInt64.max),
-                userAgent: self.userAgent, ownNonces: nonces, startHeight: height, serves: [.headers]))
+                userAgent: self.userAgent, ownNonces: nonces, startHeight: height, receiver: receiver,
+                serves: [.headers]))
     }
 }
 

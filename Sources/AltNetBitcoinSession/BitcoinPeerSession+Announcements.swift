@@ -33,8 +33,10 @@ extension BitcoinPeerSession {
             }
             self.server.hasAnnounced = true
         case .addresses(let addresses):
-            guard !addresses.isEmpty else { return }
-            let some = Array(addresses.prefix(P2PMessage.maximumAddresses))
+            // Without BIP 155 only some networks can be told of, and an empty message tells nothing.
+            let tellable = self.server.peerWantsAddressV2 ? addresses : addresses.filter(P2PMessage.fitsAddr)
+            guard !tellable.isEmpty else { return }
+            let some = Array(tellable.prefix(P2PMessage.maximumAddresses))
             self.write(self.server.peerWantsAddressV2 ? .addrv2(some) : .addr(some))
         case .transaction:
             // Relay to strangers needs a broadcast that does not betray the sender: another driver's work.

@@ -36,6 +36,9 @@ extension BitcoinPeerSession {
         /// What we say the time is. Bitcoin Core warns its operator when its outbound peers' clocks differ from its
         /// own.
         public var wallClock: WallClockTime
+        /// Where we see the other side, as our `version` tells it. Empty unless told. Bitcoin Core tells it of every
+        /// address that can be reached from everywhere; those behind a NAT learn from it how the NAT maps them.
+        public var receiver: P2PAddressField
         /// What we answer when asked: headers and blocks; other kinds make no difference here.
         public var serves: Set<ObjectKind>
         /// Where the random numbers in `ping` start from; unpredictable to the other side.
@@ -54,6 +57,7 @@ extension BitcoinPeerSession {
             services: UInt64 = 0,
             ownNonces: Set<UInt64> = [],
             startHeight: UInt32 = 0,
+            receiver: P2PAddressField = .empty,
             serves: Set<ObjectKind> = [.headers],
             timeouts: Timeouts = Timeouts()
         ) {
@@ -65,6 +69,7 @@ extension BitcoinPeerSession {
             self.ownNonces = ownNonces
             self.startHeight = startHeight
             self.wallClock = wallClock
+            self.receiver = receiver
             self.serves = serves
             self.seed = seed
             self.timeouts = timeouts

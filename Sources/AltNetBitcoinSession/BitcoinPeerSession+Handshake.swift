@@ -101,7 +101,8 @@ extension BitcoinPeerSession {
             userAgent: Array(self.configuration.userAgent.utf8),
             startHeight: Int32(clamping: self.configuration.startHeight),
             // We want no transactions. A node that honours it also counts us among the cheap connections.
-            relay: false
+            relay: false,
+            receiver: self.configuration.receiver
         )
     }
 }

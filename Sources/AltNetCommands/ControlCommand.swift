@@ -20,7 +20,8 @@ public struct ControlCommand: AsyncParsableCommand {
             StatusCommand.self, NodeCommand.self, LinksCommand.self, TipsCommand.self, IncidentsCommand.self,
             AlertsCommand.self, SplicesCommand.self,
             DriversCommand.self, DashboardCommand.self, TopCommand.self, DriverCommand.self, LinkCommand.self,
-            MessageCommand.self, AlternativeAddressCommand.self, PeersCommand.self, DHTCommand.self,
+            MessageCommand.self, AlternativeAddressCommand.self, PeersCommand.self, PunchCommand.self, NATCommand.self,
+            DHTCommand.self,
             RecordCommand.self,
             HeadersCommand.self, RegtestCommand.self, ReplayCommand.self, DoctorCommand.self,
         ])

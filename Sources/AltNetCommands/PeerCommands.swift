@@ -210,12 +210,16 @@ enum PeerText {
 
     static func list(_ report: PeerListReport) -> String {
         let table = TextTable.of(
-            ["PEER", "RECORD", "ADDRESSES", "BEST"],
+            ["PEER", "RECORD", "ADDRESSES", "NODE RECORD", "NODE ADDRESSES", "BEST"],
             report.peers.map { peer in
-                let best = peer.addresses.first.map { UntrustedText($0.address.utf8, maximumLength: 80).description }
+                let nodes = peer.node?.addresses ?? []
+                let best = (peer.addresses.first ?? nodes.first).map {
+                    UntrustedText($0.address.utf8, maximumLength: 80).description
+                }
                 return [
                     UntrustedText(peer.id).description, peer.sequence.map { UntrustedText($0).description } ?? "none",
-                    "\(peer.addresses.count)", best ?? "",
+                    "\(peer.addresses.count)", peer.node?.sequence.map { UntrustedText($0).description } ?? "none",
+                    "\(nodes.count)", best ?? "",
                 ]
             }, empty: "no peers")
         let damaged = self.damaged(report).map { "\n\($0)" }.joined()
@@ -232,19 +236,33 @@ enum PeerText {
     }
 
     static func details(_ report: PeerReport) -> String {
-        let record = report.sequence.map { "signed record, sequence number \(UntrustedText($0))" } ?? "no signed record"
-        return "\(UntrustedText(report.id)): \(record)\n"
-            + TextTable.of(
-                ["ADDRESS", "SOURCES", "LAST SEEN", "EXPIRES", "LAST SUCCESS", "FAILURES", "NETWORK"],
-                report.addresses.map { address in
-                    [
-                        UntrustedText(address.address.utf8, maximumLength: 1_100).description,
-                        address.sources.map { UntrustedText($0).description }.joined(separator: "+"),
-                        "\(address.lastSeen)", address.expires.map { "\($0)" } ?? "never",
-                        Self.success(address), "\(address.failures)",
-                        address.network.map { UntrustedText($0).description } ?? "",
-                    ]
-                }, empty: "no addresses")
+        let peer =
+            "\(UntrustedText(report.id)): \(self.record(report.sequence))\n"
+            + self.table(report.addresses, empty: "no addresses")
+        guard let node = report.node else { return peer }
+        let key = node.lightningNode.map { " of Lightning node \(UntrustedText($0))" } ?? ""
+        return peer + "\nnodes: \(self.record(node.sequence))\(key)\n"
+            + self.table(node.addresses, empty: "no addresses")
+    }
+
+    private static func record(_ sequence: String?) -> String {
+        sequence.map { "signed record, sequence number \(UntrustedText($0))" } ?? "no signed record"
+    }
+
+    private static func table(_ addresses: [PeerAddressReport], empty: String) -> String {
+        let hasUses = addresses.contains { $0.use != nil }
+        return TextTable.of(
+            (hasUses ? ["USE"] : [])
+                + ["ADDRESS", "SOURCES", "LAST SEEN", "EXPIRES", "LAST SUCCESS", "FAILURES", "NETWORK"],
+            addresses.map { address in
+                (hasUses ? [UntrustedText(address.use ?? "").description] : []) + [
+                    UntrustedText(address.address.utf8, maximumLength: 1_100).description,
+                    address.sources.map { UntrustedText($0).description }.joined(separator: "+"),
+                    "\(address.lastSeen)", address.expires.map { "\($0)" } ?? "never",
+                    Self.success(address), "\(address.failures)",
+                    address.network.map { UntrustedText($0).description } ?? "",
+                ]
+            }, empty: empty)
     }
 
     private static func success(_ address: PeerAddressReport) -> String {

@@ -13,6 +13,7 @@ struct PeersExport: AsyncParsableCommand {
         abstract: "Writes all peers down, a line of JSON for each.",
         discussion: """
             `altnet peers import` reads what this writes. Records carry their own proof; the rest is hearsay. \
+            Addresses that partners gave to you alone are left out. \
             Ends with status 1 when the store holds damaged peers, which are left out.
             """)
 
@@ -42,7 +43,9 @@ struct PeersExport: AsyncParsableCommand {
                 output.discard()
                 throw Failure.exit(error.description)
             }
-            for peer in page.peers { try output.write([UInt8](try encoder.encode(peer)) + [UInt8(ascii: "\n")]) }
+            for peer in page.peers {
+                try output.write([UInt8](try encoder.encode(Self.withoutConfidences(peer))) + [UInt8(ascii: "\n")])
+            }
             count += page.peers.count
             damaged += PeerText.damaged(page)
             // The next page begins behind the last peer of this one, so this cannot go round in circles.
@@ -54,6 +57,17 @@ struct PeersExport: AsyncParsableCommand {
         if let first = damaged.first {
             throw Failure.exit("\(damaged.count) peers were left out, the first because \(first)")
         }
+    }
+
+    /// Without addresses that partners gave to us alone: files are handed on.
+    static func withoutConfidences(_ peer: PeerReport) -> PeerReport {
+        var peer = peer
+        func isOpen(_ address: PeerAddressReport) -> Bool {
+            !address.sources.contains("alt-addr") || address.sources.contains("certified")
+        }
+        peer.addresses = peer.addresses.filter(isOpen)
+        if let addresses = peer.node?.addresses.filter(isOpen) { peer.node?.addresses = addresses }
+        return peer
     }
 }
 
@@ -107,12 +121,14 @@ struct PeersImport: AsyncParsableCommand {
     ///   certifies.
     static func additions(of peer: PeerReport, isOwn: Bool, now: Date, leftOut: inout Int) -> [PeerAddition] {
         var additions: [PeerAddition] = []
-        if let record = peer.record { additions.append(PeerAddition(peer: peer.id, record: record)) }
-        for address in peer.addresses {
+        for record in [peer.record, peer.node?.record].compactMap({ $0 }) {
+            additions.append(PeerAddition(peer: peer.id, record: record))
+        }
+        for address in peer.addresses + (peer.node?.addresses ?? []) {
             // The record says again what it certifies, and being connected is nothing that can be taken over.
             var sources = address.sources.filter { $0 != "certified" && $0 != "connection" }
             guard !sources.isEmpty else {
-                if peer.record == nil { leftOut += 1 }
+                if (address.use == nil ? peer.record : peer.node?.record) == nil { leftOut += 1 }
                 continue
             }
             if !isOwn { sources = sources.map { $0 == "user" ? "link" : $0 } }
@@ -128,7 +144,7 @@ struct PeersImport: AsyncParsableCommand {
             additions.append(
                 PeerAddition(
                     peer: peer.id, addresses: [address.address], sources: Array(Set(sources)).sorted(),
-                    lifetimeSeconds: lifetime, network: address.network))
+                    lifetimeSeconds: lifetime, network: address.network, use: address.use))
         }
         return additions
     }

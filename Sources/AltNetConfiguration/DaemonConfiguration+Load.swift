@@ -89,6 +89,7 @@ extension DaemonConfiguration {
             http: try settings.http(network),
             splice: try settings.splice(ports: schema.ports),
             peers: try settings.peers(),
+            punch: try settings.punch(),
             alerts: try settings.alerts(schema.alerts),
             drivers: []
         )

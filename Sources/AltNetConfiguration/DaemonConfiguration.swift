@@ -32,6 +32,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
     public var splice: Splice
     /// The store of peers.
     public var peers: Peers
+    /// Hole punching.
+    public var punch: Punch
     /// Who is told of incidents, in the order of their names.
     public var alerts: [Alert]
     /// The drivers, in the order of their names; those that are not enabled too.
@@ -52,6 +54,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
         http: HTTP? = nil,
         splice: Splice = Splice(),
         peers: Peers = Peers(),
+        punch: Punch = Punch(),
         alerts: [Alert] = [],
         drivers: [Driver]? = nil
     ) {
@@ -67,6 +70,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
         self.http = http ?? HTTP(network: network)
         self.splice = splice
         self.peers = peers
+        self.punch = punch
         self.alerts = alerts
         self.drivers = drivers ?? Driver.defaults(network: network)
     }

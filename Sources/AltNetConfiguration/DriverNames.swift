@@ -5,7 +5,7 @@ internal import Configuration
 /// Which drivers there are, and where they come from: needed before it is known which keys a configuration may have.
 enum DriverNames {
     /// The drivers that need no program to be named.
-    static let builtIn = ["bitcoin", "libp2p", "lightning"]
+    static let builtIn = ["bitcoin", "libp2p", "lightning", "punch"]
     /// Those that run when the configuration names none.
     static let byDefault = ["bitcoin", "lightning"]
     /// Each driver is a process; more than these are a mistake.

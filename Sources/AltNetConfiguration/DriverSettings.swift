@@ -32,6 +32,7 @@ extension Settings {
             case .bitcoin: try self.bitcoinSettings(table, ownNode: name == "bitcoin" ? ownNode : nil)
             case .lightning: try self.lightningSettings(table)
             case .libp2p: try self.libp2pSettings(table)
+            case .punch: try self.punchSettings(table)
             case .other: self.freeSettings(table.appending("settings"), schema)
             }
         return DaemonConfiguration.Driver(
@@ -106,8 +107,8 @@ extension Settings {
         _ table: SettingPath
     ) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
         var settings = try self.streamSettings(table) {
-            Self.isLightningPeer($0) || Self.isLightningRoute($0)
-                ? nil : "pubkey@host:port, directed:pubkey/pubkey or onion:pubkey/pubkey"
+            Self.isLightningPeer($0) || Self.isLightningKey($0) || Self.isLightningRoute($0)
+                ? nil : "pubkey@host:port, pubkey, directed:pubkey/pubkey or onion:pubkey/pubkey"
         }
         if let file = try self.filePath(table.appending("key_file")) { settings["key_file"] = .text(file) }
         if let messages = self.flag(table.appending("messages")) { settings["messages"] = .flag(messages) }
@@ -119,11 +120,32 @@ extension Settings {
         for key in ["lnd_certificate", "lnd_macaroon"] {
             if let file = try self.filePath(table.appending(key)) { settings[key] = .text(file) }
         }
+        for name in ["announce", "announce_bitcoin"] {
+            // The driver says what is wrong with a single one.
+            if let texts = self.texts(table.appending(name)), !texts.isEmpty { settings[name] = .texts(texts) }
+        }
+        let services = table.appending("announce_bitcoin_services")
+        if self.number(services) != nil {
+            settings["announce_bitcoin_services"] = .number(try self.number(services, default: 0, in: 0...Int.max))
+        }
+        if let stages = try self.dialStages(table) { settings["dial"] = .texts(stages) }
         let rate = table.appending("message_rate")
         if self.number(rate) != nil {
             settings["message_rate"] = .number(try self.number(rate, default: 1, in: 1...1000))
         }
         return try settings.merging(self.alternativeSettings(table)) { $1 }
+    }
+
+    /// The stages of a driver's dial policy, if it has one of its own.
+    private func dialStages(_ table: SettingPath) throws(ConfigurationError) -> [String]? {
+        let dial = table.appending("dial")
+        guard let stages = self.texts(dial), !stages.isEmpty else { return nil }
+        do throws(DialPolicyError) {
+            _ = try DialPolicy(setting: stages)
+        } catch {
+            throw self.invalid(dial, error.description)
+        }
+        return stages
     }
 
     private func libp2pSettings(
@@ -152,15 +174,7 @@ extension Settings {
             settings["proxy"] = .text(address)
         }
         if let file = try self.filePath(table.appending("key_file")) { settings["key_file"] = .text(file) }
-        let dial = table.appending("dial")
-        if let stages = self.texts(dial), !stages.isEmpty {
-            do throws(DialPolicyError) {
-                _ = try DialPolicy(setting: stages)
-            } catch {
-                throw self.invalid(dial, error.description)
-            }
-            settings["dial"] = .texts(stages)
-        }
+        if let stages = try self.dialStages(table) { settings["dial"] = .texts(stages) }
         let dht = table.appending("dht")
         if let mode = self.text(dht) {
             let modes = ["client", "server", "off"]
@@ -252,24 +266,27 @@ extension Settings {
         return settings
     }
 
-    private func notOfForm(_ form: String, _ path: SettingPath, _ text: String) -> ConfigurationError {
+    func notOfForm(_ form: String, _ path: SettingPath, _ text: String) -> ConfigurationError {
         self.invalid(path, "must have the form \(form), unlike \(Readable.quoted(text))")
     }
 
     /// Whether a text is a node's public key in hexadecimal, an `@` and an address.
     private static func isLightningPeer(_ text: String) -> Bool {
         let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, let key = Hex.decode(parts[0]) else { return false }
-        return key.count == 33 && (key[0] == 2 || key[0] == 3) && HostAndPort.isValid(String(parts[1]))
+        return parts.count == 2 && Self.isLightningKey(parts[0]) && HostAndPort.isValid(String(parts[1]))
+    }
+
+    /// Whether a text can be a node's public key in hexadecimal.
+    private static func isLightningKey(_ text: some StringProtocol) -> Bool {
+        guard let key = Hex.decode(text) else { return false }
+        return key.count == 33 && (key[0] == 2 || key[0] == 3)
     }
 
     /// Whether a text names nodes in a row, for messages that they pass on; the driver checks the keys.
     private static func isLightningRoute(_ text: String) -> Bool {
         guard let prefix = ["directed:", "onion:"].first(where: text.hasPrefix) else { return false }
-        return text.dropFirst(prefix.count).split(separator: "/", omittingEmptySubsequences: false).allSatisfy {
-            guard let key = Hex.decode($0) else { return false }
-            return key.count == 33 && (key[0] == 2 || key[0] == 3)
-        }
+        return text.dropFirst(prefix.count).split(separator: "/", omittingEmptySubsequences: false).allSatisfy(
+            Self.isLightningKey)
     }
 
     // MARK: - The drivers of others

@@ -79,7 +79,7 @@ enum DriverOrigin: Hashable, Sendable {
 
 /// Which settings a driver's program takes.
 enum DriverProgram: Hashable, Sendable {
-    case bitcoin, lightning, libp2p, other
+    case bitcoin, lightning, libp2p, punch, other
 
     /// Judges a program by its file name.
     init(program: String) {
@@ -87,6 +87,7 @@ enum DriverProgram: Hashable, Sendable {
         case "altnet-bitcoin": self = .bitcoin
         case "altnet-lightning": self = .lightning
         case "altnet-libp2p": self = .libp2p
+        case "altnet-punch": self = .punch
         default: self = .other
         }
     }
@@ -99,7 +100,8 @@ enum DriverProgram: Hashable, Sendable {
             [
                 "connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "key_file": .text,
                 "messages": .flag, "message_rate": .number, "lnd": .text, "lnd_certificate": .text,
-                "lnd_macaroon": .text,
+                "lnd_macaroon": .text, "announce": .texts, "announce_bitcoin": .texts,
+                "announce_bitcoin_services": .number, "dial": .texts,
                 "alt_addr_peers": .texts, "alt_listen": .texts,
                 "alt_announce": .texts, "alt_addr_private": .flag, "alt_addr_log": .flag, "tor_control": .text,
                 "tor_control_password_file": .text,
@@ -108,6 +110,13 @@ enum DriverProgram: Hashable, Sendable {
             [
                 "connect": .texts, "listen": .texts, "announce": .texts, "proxy": .text, "key_file": .text,
                 "dial": .texts, "dht": .text, "dht_protocol": .text,
+            ]
+        case .punch:
+            [
+                "coordination": .texts, "tor_control": .text, "tor_control_password_file": .text, "socks": .text,
+                "sam": .text, "witnesses": .texts, "minimum_witnesses": .number, "predict_port": .flag,
+                "offer": .number, "use": .text, "relay": .flag, "map_ports": .flag, "ipv6": .flag, "answer_checks": .text,
+                "rotate_hours": .number, "allow_private_addresses": .flag,
             ]
         case .other: [:]
         }
@@ -165,6 +174,7 @@ struct Schema: Sendable {
                 "keep_unknown_transports": .flag,
             ]
         )
+        self.add(SettingPath("punch"), ["outbound": .number, "relay_offers": .flag])
         self.add(SettingPath("splice"), ["accept": .text])
         self.add(Self.splicedPorts, [:])
         for name in ports {

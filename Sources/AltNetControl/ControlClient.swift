@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+public import AltNetPunchReports
 internal import AsyncHTTPClient
 internal import FoundationEssentials
 internal import NIOCore
@@ -111,6 +112,43 @@ public struct ControlClient: Sendable {
     public func forgetPeer(_ id: String, address: String?) async throws(ControlError) {
         let query = address.map { "?address=\(Self.escaped($0))" } ?? ""
         _ = try await self.send(.DELETE, "/v1/peers/\(Self.escaped(id))\(query)")
+    }
+
+    /// What is known of our NAT.
+    public func nat() async throws(ControlError) -> NATReport {
+        try Self.decode(try await self.send(.GET, "/v1/nat", timeout: Self.operationTimeout))
+    }
+
+    /// Checks our NAT now.
+    public func checkNAT() async throws(ControlError) -> NATReport {
+        try Self.decode(try await self.send(.POST, "/v1/nat", timeout: Self.operationTimeout))
+    }
+
+    public func punchOverview() async throws(ControlError) -> PunchOverviewReport { try await self.get("/v1/punch") }
+
+    public func punchOffers() async throws(ControlError) -> PunchOfferListReport {
+        try await self.get("/v1/punch/offers")
+    }
+
+    /// The last attempts, newest first.
+    public func punches() async throws(ControlError) -> PunchReports {
+        try Self.decode(try await self.send(.GET, "/v1/punch/attempts", timeout: Self.operationTimeout))
+    }
+
+    public func punchStats() async throws(ControlError) -> PunchStatsReport {
+        try Self.decode(try await self.send(.GET, "/v1/punch/stats", timeout: Self.operationTimeout))
+    }
+
+    /// Connects to a peer behind a NAT, and waits for what it came to, two minutes at most.
+    public func punch(_ request: PunchRequest) async throws(ControlError) -> PunchReport {
+        try Self.decode(
+            try await self.send(
+                .POST, "/v1/punch", body: try Self.encode(request), timeout: Self.operationTimeout))
+    }
+
+    /// Makes new keys for our coordination endpoints.
+    public func rotatePunchKeys() async throws(ControlError) -> PunchEndpoints {
+        try Self.decode(try await self.send(.POST, "/v1/punch/keys", timeout: Self.operationTimeout))
     }
 
     public func attach(_ request: AttachRequest) async throws(ControlError) -> DriverReport {

@@ -9,9 +9,33 @@ public struct PeerReport: Hashable, Sendable, Codable {
     /// The newest signed record, sealed, in hexadecimal digits.
     public var record: String?
     public var addresses: [PeerAddressReport]
+    /// Its Bitcoin and Lightning nodes; absent: nothing is known of them.
+    public var node: PeerNodeReport?
 
-    public init(id: String, sequence: String?, record: String?, addresses: [PeerAddressReport]) {
+    public init(
+        id: String, sequence: String?, record: String?, addresses: [PeerAddressReport], node: PeerNodeReport? = nil
+    ) {
         self.id = id
+        self.sequence = sequence
+        self.record = record
+        self.addresses = addresses
+        self.node = node
+    }
+}
+
+/// What is known of the Bitcoin and Lightning nodes of a peer.
+public struct PeerNodeReport: Hashable, Sendable, Codable {
+    /// The public key of the Lightning node, in hexadecimal digits; absent: the peer's key is none that such a node has.
+    public var lightningNode: String?
+    /// The sequence number of the newest record of them, as in ``PeerReport``.
+    public var sequence: String?
+    /// That record, sealed, in hexadecimal digits.
+    public var record: String?
+    /// Each with its `use`.
+    public var addresses: [PeerAddressReport]
+
+    public init(lightningNode: String?, sequence: String?, record: String?, addresses: [PeerAddressReport]) {
+        self.lightningNode = lightningNode
         self.sequence = sequence
         self.record = record
         self.addresses = addresses
@@ -36,6 +60,8 @@ public struct PeerAddressReport: Hashable, Sendable, Codable {
     public var failures: Int
     /// The network on which it means this peer; absent: everywhere.
     public var network: String?
+    /// What is spoken there, `lightning` or `bitcoin`; absent: libp2p.
+    public var use: String?
 
     public init(address: String, sources: [String], firstSeen: Timestamp, lastSeen: Timestamp, failures: Int) {
         self.address = address
@@ -79,10 +105,12 @@ public struct PeerAddition: Hashable, Sendable, Codable {
     public var record: String?
     /// The network on which addresses of private ranges mean this peer.
     public var network: String?
+    /// What is spoken at the addresses, `lightning` or `bitcoin`; absent: libp2p.
+    public var use: String?
 
     public init(
         peer: String?, addresses: [String] = [], sources: [String]? = nil, lifetimeSeconds: Int? = nil,
-        record: String? = nil, network: String? = nil
+        record: String? = nil, network: String? = nil, use: String? = nil
     ) {
         self.peer = peer
         self.addresses = addresses
@@ -90,6 +118,7 @@ public struct PeerAddition: Hashable, Sendable, Codable {
         self.lifetimeSeconds = lifetimeSeconds
         self.record = record
         self.network = network
+        self.use = use
     }
 }
 

@@ -2,7 +2,7 @@
 
 public import AltNetBitcoin
 public import AltNetKeys
-internal import AltNetLightning
+public import AltNetLightning
 public import AltNetLightningAttachment
 internal import Logging
 
@@ -72,6 +72,10 @@ public final class CoreLightningAttachment: LightningAttachment {
 
     public func connect(to peer: NodeID, host: String, port: UInt16) async throws(AttachmentError) {
         _ = try await self.connection.call(NodeCalls.connect(peer, host: host, port: port), peer: peer)
+    }
+
+    public func announcedAddresses(of node: NodeID) async throws(AttachmentError) -> [LightningAddress] {
+        try await self.connection.call(NodeCalls.nodes(node)).addresses(of: node)
     }
 
     // MARK: - What the node told

@@ -99,6 +99,40 @@ enum NodeCalls {
         }
     }
 
+    /// What the gossip that lightningd has heard says of nodes.
+    struct Nodes: Decodable, Sendable {
+        struct Node: Decodable, Sendable {
+            let id: NodeText
+            let addresses: [Address]?
+
+            private enum CodingKeys: String, CodingKey {
+                case id = "nodeid"
+                case addresses
+            }
+        }
+        struct Address: Decodable, Sendable {
+            let type: String
+            let address: String?
+            let port: UInt16?
+
+            /// Nil for kinds that this version does not know, and for what is none.
+            var lightningAddress: LightningAddress? {
+                guard let address = self.address, let port = self.port else { return nil }
+                return switch self.type {
+                case "ipv4", "torv3", "dns": try? LightningAddress(text: "\(address):\(port)")
+                case "ipv6": try? LightningAddress(text: "[\(address)]:\(port)")
+                default: nil
+                }
+            }
+        }
+        let nodes: [Node]
+
+        func addresses(of node: NodeID) -> [LightningAddress] {
+            let addresses = self.nodes.first { $0.id.node == node }?.addresses ?? []
+            return Array(addresses.lazy.compactMap(\.lightningAddress).prefix(AnnouncedAddresses.maximum))
+        }
+    }
+
     struct MessageParameters: Encodable, Sendable {
         let node: NodeText
         let message: HexBytes
@@ -141,6 +175,12 @@ enum NodeCalls {
         NodeCall(
             method: "listpeerchannels", parameters: PeerParameters(id: peer.map { NodeText($0) }),
             filter: .init(list: "channels", members: ["peer_id", "state", "channel_id"]))
+    }
+
+    static func nodes(_ node: NodeID) -> NodeCall<PeerParameters, Nodes> {
+        NodeCall(
+            method: "listnodes", parameters: PeerParameters(id: NodeText(node)),
+            filter: .init(list: "nodes", members: ["nodeid", "addresses"]))
     }
 
     static func send(_ message: [UInt8], to peer: NodeID) -> NodeCall<MessageParameters, Anything> {

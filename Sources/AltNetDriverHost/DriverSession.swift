@@ -228,6 +228,10 @@ extension DriverCommand {
             peers.reduce(128) { sum, peer in
                 peer.addresses.reduce(sum + (peer.record?.envelope.count ?? 0)) { $0 + 96 + $1.address.bytes.count }
             }
+        case .peerAnswer(_, .nodes(let peers)):
+            peers.compactMap(\.node).reduce(128) { sum, node in
+                node.addresses.reduce(sum + (node.record?.envelope.count ?? 0)) { $0 + 96 + $1.address.bytes.count }
+            }
         case .peerAnswer(_, .handouts(let handouts)):
             handouts.reduce(128) { sum, handout in
                 handout.addresses.reduce(sum + (handout.envelope?.count ?? 0)) { $0 + 8 + $1.bytes.count }
@@ -242,7 +246,7 @@ extension PeerNews {
     fileprivate var weight: Int {
         switch self {
         case .record(let envelope, _, _, _, _): 128 + envelope.count
-        case .addresses(_, let addresses, _, _, _, _): addresses.reduce(128) { $0 + 16 + $1.bytes.count }
+        case .addresses(_, let addresses, _, _, _, _, _): addresses.reduce(128) { $0 + 16 + $1.bytes.count }
         case .connected, .failed: 128
         }
     }

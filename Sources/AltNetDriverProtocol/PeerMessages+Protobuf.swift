@@ -34,16 +34,17 @@ extension PeerNews {
                 try PeerID(checked: news.peer),
                 try news.addresses.checkedMap { bytes throws(DriverProtocolError) in try Multiaddress(checked: bytes) },
                 source: try Self.source(news.source), lifetime: .seconds(Int64(news.lifetimeSeconds)),
-                learnedOn: try LocalNetwork.checked(news.learnedOn), toldBy: try NewsOrigin.checked(news.toldBy))
+                learnedOn: try LocalNetwork.checked(news.learnedOn), toldBy: try NewsOrigin.checked(news.toldBy),
+                use: try AddressUse(checked: news.use))
         case .connected(let news):
             self = .connected(
                 try PeerID(checked: news.peer), try Multiaddress(checked: news.address),
                 latency: .microseconds(Int64(clamping: min(news.latencyMicroseconds, 3_600_000_000))),
-                on: try LocalNetwork.checked(news.network))
+                on: try LocalNetwork.checked(news.network), use: try AddressUse(checked: news.use))
         case .failed(let news):
             self = .failed(
                 try PeerID(checked: news.peer), try Multiaddress(checked: news.address),
-                on: try LocalNetwork.checked(news.network))
+                on: try LocalNetwork.checked(news.network), use: try AddressUse(checked: news.use))
         case nil: throw DriverProtocolError("news about peers of a kind that this version does not know")
         }
     }
@@ -67,7 +68,7 @@ extension PeerNews {
                     $0.learnedOn = learnedOn?.name ?? ""
                     $0.toldBy = toldBy?.networkGroup ?? ""
                 }
-            case .addresses(let peer, let addresses, let source, let lifetime, let learnedOn, let toldBy):
+            case .addresses(let peer, let addresses, let source, let lifetime, let learnedOn, let toldBy, let use):
                 $0.addresses = .with {
                     $0.peer = Data(peer.bytes)
                     $0.addresses = addresses.map { Data($0.bytes) }
@@ -76,19 +77,22 @@ extension PeerNews {
                         max(0, min(lifetime.components.seconds, Int64(PeerMessageRules.maximumLifetime))))
                     $0.learnedOn = learnedOn?.name ?? ""
                     $0.toldBy = toldBy?.networkGroup ?? ""
+                    $0.use = use.rawValue
                 }
-            case .connected(let peer, let address, let latency, let network):
+            case .connected(let peer, let address, let latency, let network, let use):
                 $0.connected = .with {
                     $0.peer = Data(peer.bytes)
                     $0.address = Data(address.bytes)
                     $0.latencyMicroseconds = UInt64(max(0, latency.wholeNanoseconds / 1_000))
                     $0.network = network?.name ?? ""
+                    $0.use = use.rawValue
                 }
-            case .failed(let peer, let address, let network):
+            case .failed(let peer, let address, let network, let use):
                 $0.failed = .with {
                     $0.peer = Data(peer.bytes)
                     $0.address = Data(address.bytes)
                     $0.network = network?.name ?? ""
+                    $0.use = use.rawValue
                 }
             }
         }
@@ -129,17 +133,24 @@ extension PeerQuestion {
             throw DriverProtocolError("a question about \(message.peers.count) peers")
         }
         let peers = try message.peers.checkedMap { bytes throws(DriverProtocolError) in try PeerID(checked: bytes) }
-        self =
-            message.handout ? .handout(peers, to: try LocalNetwork.checked(message.audience)) : .known(peers)
+        switch (message.handout, message.nodes) {
+        case (true, true): throw DriverProtocolError("a question about nodes that is a handout")
+        case (true, false): self = .handout(peers, to: try LocalNetwork.checked(message.audience))
+        case (false, true): self = .nodes(peers)
+        case (false, false): self = .known(peers)
+        }
     }
 
     func protobuf(_ id: UInt64) -> Altnet_Driver_V1_PeerQuestion {
         .with {
             $0.id = id
             $0.peers = self.peers.map { Data($0.bytes) }
-            if case .handout(_, let audience) = self {
+            switch self {
+            case .known: break
+            case .handout(_, let audience):
                 $0.handout = true
                 $0.audience = audience?.name ?? ""
+            case .nodes: $0.nodes = true
             }
         }
     }
@@ -161,6 +172,9 @@ extension PeerAnswer {
                             try Multiaddress(checked: address.address)
                         })
                 })
+        } else if message.nodes {
+            self = .nodes(
+                try message.peers.checkedMap { peer throws(DriverProtocolError) in try KnownPeer(nodeOf: peer) })
         } else {
             self = .known(
                 try message.peers.checkedMap { peer throws(DriverProtocolError) in try KnownPeer(peer) })
@@ -172,6 +186,9 @@ extension PeerAnswer {
             $0.id = id
             switch self {
             case .known(let peers): $0.peers = peers.map(\.protobuf)
+            case .nodes(let peers):
+                $0.nodes = true
+                $0.peers = peers.map(\.nodeProtobuf)
             case .handouts(let handouts):
                 $0.handout = true
                 $0.peers = handouts.map { handout in
@@ -201,11 +218,33 @@ extension KnownPeer {
             })
     }
 
+    /// Of its nodes alone.
+    init(nodeOf message: Altnet_Driver_V1_KnownPeer) throws(DriverProtocolError) {
+        var record: CertifiedNodeAddressRecord?
+        if !message.envelope.isEmpty {
+            record = try? CertifiedNodeAddressRecord(verifiedBefore: [UInt8](message.envelope))
+        }
+        let addresses = try message.addresses.checkedMap { address throws(DriverProtocolError) in
+            try KnownAddress(address)
+        }
+        self.init(
+            id: try PeerID(checked: message.id), record: nil, addresses: [],
+            node: KnownNode(record: record, addresses: addresses))
+    }
+
     var protobuf: Altnet_Driver_V1_KnownPeer {
         .with {
             $0.id = Data(self.id.bytes)
             $0.envelope = Data(self.record?.envelope ?? [])
             $0.addresses = self.addresses.map(\.protobuf)
+        }
+    }
+
+    var nodeProtobuf: Altnet_Driver_V1_KnownPeer {
+        .with {
+            $0.id = Data(self.id.bytes)
+            $0.envelope = Data(self.node?.record?.envelope ?? [])
+            $0.addresses = self.node?.addresses.map(\.protobuf) ?? []
         }
     }
 }
@@ -221,7 +260,8 @@ extension KnownAddress {
             lastFailure: message.hasLastFailure ? WallClockTime(milliseconds: message.lastFailure) : nil,
             latency: message.hasLatencyMicroseconds
                 ? .microseconds(Int64(clamping: message.latencyMicroseconds)) : nil,
-            failures: Int(message.failures), network: try LocalNetwork.checked(message.network))
+            failures: Int(message.failures), network: try LocalNetwork.checked(message.network),
+            use: try AddressUse(checked: message.use))
     }
 
     var protobuf: Altnet_Driver_V1_KnownAddress {
@@ -238,6 +278,7 @@ extension KnownAddress {
             }
             $0.failures = UInt32(clamping: self.failures)
             $0.network = self.network?.name ?? ""
+            $0.use = self.use.rawValue
         }
     }
 }
@@ -259,6 +300,15 @@ extension Multiaddress {
         } catch {
             throw DriverProtocolError(error.description)
         }
+    }
+}
+
+extension AddressUse {
+    init(checked number: UInt32) throws(DriverProtocolError) {
+        guard let use = AddressUse(rawValue: number) else {
+            throw DriverProtocolError("an address for a use that this version does not know, \(number)")
+        }
+        self = use
     }
 }
 

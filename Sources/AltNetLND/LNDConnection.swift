@@ -2,6 +2,7 @@
 
 internal import AltNetBase
 internal import AltNetKeys
+internal import AltNetLightning
 internal import AltNetLightningAttachment
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
@@ -83,6 +84,22 @@ final class LNDConnection: Sendable {
             try await self.lightning.listChannels(.init(), metadata: metadata, options: options)
         }
         return try LNDReading.peers(peers, channels)
+    }
+
+    /// What a node announced of itself; none when LND has heard nothing of it.
+    func addresses(of node: NodeID) async throws(LNDFailure) -> [LightningAddress] {
+        let request = Lnrpc_NodeInfoRequest.with { $0.pubKey = node.description }
+        do {
+            let answer = try await self.call { metadata, options in
+                try await self.lightning.getNodeInfo(request, metadata: metadata, options: options)
+            }
+            return Array(
+                answer.node.addresses.lazy.filter { $0.network == "tcp" }
+                    .compactMap { try? LightningAddress(text: $0.addr) }.prefix(AnnouncedAddresses.maximum))
+        } catch .peerNotConnected {
+            // NOT_FOUND, which means that of other calls.
+            return []
+        }
     }
 
     func send(type: UInt16, _ body: ArraySlice<UInt8>, to peer: NodeID) async throws(LNDFailure) {

@@ -3,7 +3,7 @@
 internal import AltNetBase
 public import AltNetBitcoin
 public import AltNetKeys
-internal import AltNetLightning
+public import AltNetLightning
 public import AltNetLightningAttachment
 internal import Synchronization
 
@@ -193,6 +193,19 @@ public final class LNDNode: LightningAttachment {
             throw .peerUnreachable(peer)
         } catch {
             throw error.attachmentError(settings: self.settings, timeout: self.timing.call, about: peer)
+        }
+    }
+
+    public func announcedAddresses(of node: NodeID) async throws(AttachmentError) -> [LightningAddress] {
+        do {
+            return try await self.call { (connection) async throws(LNDFailure) in
+                try await connection.addresses(of: node)
+            }
+        } catch .credentials {
+            // The macaroon need not allow it: nothing else depends on it.
+            return []
+        } catch {
+            throw error.attachmentError(settings: self.settings, timeout: self.timing.call, about: node)
         }
     }
 

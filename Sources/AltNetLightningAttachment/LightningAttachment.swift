@@ -2,6 +2,7 @@
 
 public import AltNetBitcoin
 public import AltNetKeys
+public import AltNetLightning
 
 /// The operator's own Lightning node, whose connections we use: its peers, and messages to and from them.
 ///
@@ -33,6 +34,16 @@ public protocol LightningAttachment: Sendable {
 
     /// Connects the node to a peer; needs ``AttachmentAbility/connecting``. Being connected already is success.
     func connect(to peer: NodeID, host: String, port: UInt16) async throws(AttachmentError)
+
+    /// The addresses that a node announced of itself (BOLT 7's `node_announcement`), as far as the attached node has heard:
+    /// at most ``AnnouncedAddresses/maximum``. None when it has heard nothing, or does not tell.
+    func announcedAddresses(of node: NodeID) async throws(AttachmentError) -> [LightningAddress]
+}
+
+/// Bounds of what a node announced.
+public enum AnnouncedAddresses {
+    /// The most addresses of one node that are taken over: those of a node that is known otherwise are few.
+    public static let maximum = 16
 }
 
 /// What an attached node can do beyond custom messages of odd types.

@@ -92,12 +92,16 @@ final class AlternativeAddressBook: Sendable {
     }
 
     /// A peer sent a message of type 209; `body` is what follows the type.
-    func received(_ body: [UInt8], from peer: NodeID) async {
+    ///
+    /// - Returns: the address that the peer gave us, if it is a new one and was taken.
+    func received(_ body: [UInt8], from peer: NodeID) async -> LightningAddress? {
         await self.onQueue { state in
             let now = self.clock.now()
             let (reception, directives) = state.machine.onMessage(body: body, from: peer, now: now)
             self.log(reception, of: peer, now, &state)
             self.carryOut(directives, &state)
+            guard state.failure == nil, case .stored = reception else { return nil }
+            return state.machine.received.first { $0.peer == peer }?.address
         }
     }
 

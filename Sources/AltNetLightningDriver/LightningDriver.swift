@@ -3,6 +3,7 @@
 internal import AltNetBase
 internal import AltNetBitcoin
 internal import AltNetCoreLightning
+internal import AltNetDialing
 internal import AltNetDriverKit
 internal import AltNetDriverProtocol
 internal import AltNetLND
@@ -28,10 +29,14 @@ public enum LightningDriver {
             var options = try Self.options(start, &settings, stream)
             guard let lnd = try Self.lnd(&settings) else {
                 let keyFile = try settings.text("key_file") ?? "\(start.dataDirectory)/node.key"
+                let announcement = try NodeAnnouncement(&settings, isProxied: stream.proxy != nil)
+                options.dialPolicy = try Self.dialPolicy(&settings)
                 try settings.finish()
                 // Who listens shows an address, whatever goes out through a proxy.
                 options.isProxied = stream.proxy != nil && stream.listen.isEmpty
                 let key = try NodeKeyFile.load(keyFile)
+                options.ownRecord = try OwnNodeRecord(
+                    key, network: options.network, announcement: announcement, directory: start.dataDirectory)
                 return try StreamDriver(LightningMedium(key: key, options: options), settings: stream)
             }
             try settings.finish()
@@ -51,7 +56,10 @@ public enum LightningDriver {
             network: network, serves: start.serves ?? [.headers], alternatives: try AlternativeSettings(&settings),
             addressStore: try Self.addressStore(start.dataDirectory))
         for target in stream.connect {
-            if case .peer(let node, _) = try LightningTarget(target) { options.configured.insert(node) }
+            switch try LightningTarget(target) {
+            case .peer(let node, _), .known(let node): options.configured.insert(node)
+            case .far: break
+            }
         }
         options.ownAddresses = OwnHosts.read().addresses(of: stream.listen)
         options.messages = try settings.flag("messages") ?? true
@@ -60,6 +68,16 @@ public enum LightningDriver {
             options.limits.burst = 4 * rate
         }
         return options
+    }
+
+    private static func dialPolicy(_ settings: inout DriverSettings) throws(DriverSetupError) -> DialPolicy {
+        let stages = try settings.texts("dial")
+        guard !stages.isEmpty else { return .standard }
+        do throws(DialPolicyError) {
+            return try DialPolicy(setting: stages)
+        } catch {
+            throw DriverSetupError("dial: \(error)")
+        }
     }
 
     private static func addressStore(_ directory: String) throws(DriverSetupError) -> AlternativeAddressStore {

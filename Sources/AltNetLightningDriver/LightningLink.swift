@@ -16,10 +16,10 @@ struct LightningLink: LinkSession {
     /// All those who ask us that way. Who they are, nobody here knows.
     private var askers: FarServerSession?
 
-    /// The attempt that this is, when the peer was dialled at its alternative address.
-    private(set) var dial: AlternativeDial?
+    /// The attempt that this is, when the peer was dialled at an address of which somebody wants to know how it went.
+    private(set) var dial: (any DialAttempt)?
 
-    init(_ peer: LightningSession, dial: AlternativeDial? = nil) {
+    init(_ peer: LightningSession, dial: (any DialAttempt)? = nil) {
         self.peer = peer
         self.dial = dial
     }

@@ -3,6 +3,7 @@
 internal import AltNetAlternativeAddresses
 internal import AltNetBase
 internal import AltNetBitcoin
+internal import AltNetDialing
 internal import AltNetDriverProtocol
 internal import AltNetKeys
 internal import AltNetLightning
@@ -37,6 +38,10 @@ struct LightningMedium: StreamMedium {
         /// The addresses at which we listen for everyone.
         var ownAddresses: Set<LightningAddress> = []
         var attachedPauses = AttachedPauses()
+        /// In which order a node of which only the key is given is dialled.
+        var dialPolicy = DialPolicy.standard
+        /// Where we say that our nodes are; nil when we say nothing, as on an attached node, whose key we do not have.
+        var ownRecord: OwnNodeRecord?
     }
 
     /// How long the first node of a route is waited for before the attempt counts as failed: as long as a handshake may
@@ -93,7 +98,8 @@ struct LightningMedium: StreamMedium {
             announces: [.tips, .transactions, .addresses, .peerRecords], direction: .both,
             latency: options.isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
             exposure: exposure, streams: streams,
-            operations: AlternativeAddressOperations.names + (options.messages ? MessageOperations.names : []))
+            operations: AlternativeAddressOperations.names + (options.messages ? MessageOperations.names : []),
+            peers: true)
         let hub = MessageHub(key: key, attachment: attachment, limits: options.limits)
         self.hub = hub
         self.reception = Reception(hub: hub) {
@@ -122,7 +128,7 @@ struct LightningMedium: StreamMedium {
     func parse(_ target: String) throws(DriverSetupError) -> LightningTarget {
         let parsed = try LightningTarget(target)
         switch parsed {
-        case .peer:
+        case .peer, .known:
             guard self.attachment == nil else {
                 throw DriverSetupError("an attached node connects to its peers itself: \(UntrustedText(target))")
             }
@@ -140,22 +146,30 @@ struct LightningMedium: StreamMedium {
 
     func dial(_ target: LightningTarget, _ dialer: LinkDialer) async throws -> DialedLink<LightningLink> {
         switch target {
-        case .peer(let node, let remote): try await self.call(node, remote, dialer)
+        case .peer(let node, let remote):
+            try await self.call(node, dialer) { (try await dialer.connect(to: remote), nil) }
+        case .known(let node):
+            try await self.call(node, dialer) {
+                try await KnownNodeDialer(
+                    policy: self.options.dialPolicy, takesPrivate: self.options.alternatives.takesPrivate
+                ).connect(to: node, dialer)
+            }
         case .far(let route): try await self.reach(route, dialer)
         }
     }
 
     /// A connection of our own, at the peer's alternative address where it has one.
     private func call(
-        _ node: NodeID, _ remote: HostAndPort, _ dialer: LinkDialer
+        _ node: NodeID, _ dialer: LinkDialer,
+        original: () async throws -> (connection: StreamConnection, dial: (any DialAttempt)?)
     ) async throws -> DialedLink<LightningLink> {
         let alternatives = AlternativeDialer(book: self.book, takesPrivate: self.options.alternatives.takesPrivate)
-        let (connection, dial) = try await alternatives.connect(to: node, original: remote, dialer)
+        let (connection, dial, isAlternative) = try await alternatives.connect(to: node, dialer, original: original)
         let session = LightningSession(
             initiatorTo: node, ephemeral: NodeKeyFile.random(), configuration: self.configuration)
         return DialedLink(
             connection, LightningLink(session, dial: dial),
-            remote: dial.map { _ in "alternative address of \(node)" })
+            remote: isAlternative ? "alternative address of \(node)" : nil)
     }
 
     /// A link to a far node: its connection is made of messages that the hub sends.
@@ -228,10 +242,14 @@ struct LightningMedium: StreamMedium {
             await reception.take(payload, handle: handle, from: neighbour, links: links)
         }
         let book = self.book
-        await self.hub.deliverAddresses { await book.received($0, from: $1) }
+        let feed = links.peers.map { PeerFeed($0) }
+        await self.hub.deliverAddresses { body, node in
+            guard let address = await book.received(body, from: node) else { return }
+            await feed?.given(address, by: node)
+        }
         let outcome: Result<Void, any Error>
         do {
-            outcome = .success(try await self.work(links))
+            outcome = .success(try await self.work(links, feed))
         } catch {
             outcome = .failure(error)
         }
@@ -241,12 +259,16 @@ struct LightningMedium: StreamMedium {
         try outcome.get()
     }
 
-    private func work(_ links: LinkAcceptor<LightningLink>) async throws {
+    private func work(_ links: LinkAcceptor<LightningLink>, _ feed: PeerFeed?) async throws {
         let book = self.book
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { if let failure = await book.failed() { throw failure } }
+            if let record = self.options.ownRecord, let peers = links.peers {
+                group.addTask { await record.run(listening: links.listening, peers) }
+            }
             if let attachment = self.attachment {
-                group.addTask { try await self.attach(attachment, links) }
+                group.addTask { try await self.attach(attachment, links, feed) }
+                if let feed { group.addTask { await feed.run(attachment) } }
             } else {
                 let endpoints = AlternativeEndpoints(
                     self.options.alternatives, book: book, session: { self.privateSession(at: $0) })
@@ -258,7 +280,9 @@ struct LightningMedium: StreamMedium {
     }
 
     /// Works with the connections of an attached node until that goes away.
-    private func attach(_ attachment: any LightningAttachment, _ links: LinkAcceptor<LightningLink>) async throws {
+    private func attach(
+        _ attachment: any LightningAttachment, _ links: LinkAcceptor<LightningLink>, _ feed: PeerFeed?
+    ) async throws {
         let book = self.book
         var configuration = self.configuration
         // The node may be connected with a peer whose own driver is not there: then nobody says that a request is lost.
@@ -276,6 +300,7 @@ struct LightningMedium: StreamMedium {
             onPeer: { peer, channels in
                 await book.attached(peer, channels: channels)
                 await caller.peer(peer, isConnected: channels != nil)
+                await feed?.attached(peer, isConnected: channels != nil)
             })
         let outcome: Result<Void, any Error>
         do {

@@ -24,6 +24,8 @@ struct Route: Hashable, Sendable {
 enum LightningTarget: Hashable, Sendable {
     /// `pubkey@host:port`: a connection of our own.
     case peer(NodeID, HostAndPort)
+    /// `pubkey`: a connection of our own, at an address that the peer store knows.
+    case known(NodeID)
     /// `directed:pubkey/pubkey` or `onion:pubkey/pubkey`: a far node, over the connections that are there.
     case far(Route)
 
@@ -37,12 +39,16 @@ enum LightningTarget: Hashable, Sendable {
             self = .far(Route(carrier: carrier, nodes: try Self.nodes(text.dropFirst(prefix.count))))
             return
         }
+        if let node = NodeID(hex: text) {
+            self = .known(node)
+            return
+        }
         let parts = text.split(separator: "@", omittingEmptySubsequences: false)
         guard parts.count == 2, let node = NodeID(hex: parts[0]),
             let remote = HostAndPort(String(parts[1]), defaultPort: Self.defaultPort)
         else {
             throw DriverSetupError(
-                "\(UntrustedText(text)) is neither pubkey@host:port nor directed:pubkey/pubkey… nor onion:pubkey/pubkey…"
+                "\(UntrustedText(text)) is neither pubkey@host:port nor pubkey nor directed:pubkey/pubkey… nor onion:pubkey/pubkey…"
             )
         }
         self = .peer(node, remote)

@@ -11,6 +11,9 @@ public import AltNetBase
 /// The caller MUST carry out the directives of one call in order and before the next call, and MUST NOT call again
 /// after ``LinkDirective/disconnect(_:)``.
 public protocol LinkSession: Sendable {
+    /// Whether the session takes bytes now. While it does not, nothing more is read, so that the other side waits; at
+    /// most what was read already still comes. Asked after every input.
+    var takesBytes: Bool { get }
     /// The connection stands.
     mutating func onConnected(now: MonotonicInstant) -> [LinkDirective]
     /// The other side sent bytes, cut anywhere.
@@ -32,6 +35,9 @@ public protocol LinkSession: Sendable {
 }
 
 extension LinkSession {
+    /// A protocol whose messages are bounded has room for the next one.
+    public var takesBytes: Bool { true }
+
     /// A protocol that carries objects and nothing else has no messages of its own.
     public mutating func onMessage(_ message: [UInt8], now: MonotonicInstant) -> [LinkDirective] { [] }
 

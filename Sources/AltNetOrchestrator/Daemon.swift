@@ -40,6 +40,7 @@ public struct Daemon: Service, CustomStringConvertible {
     let orchestrator: Orchestrator
     let splicer: Splicer
     let peers: PeerService
+    let punching: PunchService
     let alerts: AlertDispatcher
     let host: DriverHost
     private let fatal: AsyncStream<StoreError>
@@ -71,7 +72,9 @@ public struct Daemon: Service, CustomStringConvertible {
         let alerts = try Self.openAlerts(configuration, in: self.directory, events: events, logger: logger)
         self.alerts = alerts
         do {
-            self.peers = try PeerService(configuration.peers, directory: self.directory.path, logger: logger)
+            self.peers = try PeerService(
+                configuration.peers, chain: configuration.network.chainHash, directory: self.directory.path,
+                logger: logger)
         } catch {
             throw Failure(error.description)
         }
@@ -114,12 +117,16 @@ public struct Daemon: Service, CustomStringConvertible {
                         network: configuration.network, logger: logger) : nil,
                 seed: UInt64.random(in: 0...UInt64.max)),
             logger: logger, onFatal: { continuation.yield($0) })
+        self.punching = PunchService(
+            configuration.punch, allowPrivate: configuration.punchesPrivately, splicer: splicer, node: node,
+            nodePeers: { [orchestrator] in await orchestrator.nodeOutboundPeers }, logger: logger)
         self.host = DriverHost(
             socketPath: configuration.driversSocket, network: configuration.network.rawValue,
             // Blocks are the node's.
             serves: node == nil ? [.headers, .peerRecords] : [.headers, .blocks, .peerRecords],
             software: "altnetd \(AltNetVersion.current)",
-            delegate: SpliceRouter(orchestrator: self.orchestrator, splicer: self.splicer, peers: self.peers),
+            delegate: SpliceRouter(
+                orchestrator: self.orchestrator, splicer: self.splicer, peers: self.peers, punching: self.punching),
             logger: logger)
     }
 
@@ -130,6 +137,7 @@ public struct Daemon: Service, CustomStringConvertible {
         await self.orchestrator.setHost(self.host)
         await self.splicer.start(host: self.host)
         await self.peers.setHost(self.host)
+        await self.punching.setHost(self.host)
         let delivery = Task { await self.alerts.run() }
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -145,6 +153,7 @@ public struct Daemon: Service, CustomStringConvertible {
                     for await _ in AsyncStream<Never>(Never.self, { _ in }) {}
                 }
                 group.addTask { await self.peers.run() }
+                group.addTask { await self.punching.run() }
                 group.addTask {
                     for await error in self.fatal { throw error }
                 }
@@ -293,6 +302,13 @@ public struct Daemon: Service, CustomStringConvertible {
         var logger = logger
         logger.logLevel = max(logger.logLevel, .warning)
         return logger
+    }
+}
+
+extension DaemonConfiguration {
+    /// Whether a driver of hole punching connects to addresses of private networks: in labs and tests.
+    var punchesPrivately: Bool {
+        self.drivers.contains { $0.isEnabled && $0.settings["allow_private_addresses"] == .flag(true) }
     }
 }
 

@@ -68,7 +68,7 @@ extension DaemonOperations {
     private static func subject(of addition: PeerAddition) -> String? {
         if let peer = addition.peer { return peer }
         return addition.record.flatMap { Hex.decode($0) }.flatMap {
-            try? CertifiedPeerRecord(verifiedBefore: $0).record.peer.description
+            SealedRecord(unverified: $0)?.subject.description
         }
     }
 
@@ -101,7 +101,14 @@ extension DaemonOperations {
             let lifetime = addition.lifetimeSeconds.map { Duration.seconds(Int64($0)) } ?? Self.defaultLifetime
             var addresses: [Multiaddress] = []
             for text in addition.addresses { addresses.append(try Self.multiaddress(text)) }
-            news.append(.addresses(peer, addresses, source: sources, lifetime: lifetime, learnedOn: network))
+            var use = AddressUse.libp2p
+            if let name = addition.use {
+                guard let named = AddressUse(name: name) else {
+                    throw ControlRefusal(.badRequest, "\(UntrustedText(name)) is nothing that addresses are for")
+                }
+                use = named
+            }
+            news.append(.addresses(peer, addresses, source: sources, lifetime: lifetime, learnedOn: network, use: use))
         }
         guard !news.isEmpty else { throw ControlRefusal(.badRequest, "there is neither a record nor an address") }
         return news
@@ -155,7 +162,16 @@ extension PeerReport {
     init(_ peer: KnownPeer) {
         self.init(
             id: peer.id.description, sequence: peer.record.map { "\($0.record.sequence)" },
-            record: peer.record.map { Hex.encode($0.envelope) }, addresses: peer.addresses.map(PeerAddressReport.init))
+            record: peer.record.map { Hex.encode($0.envelope) }, addresses: peer.addresses.map(PeerAddressReport.init),
+            node: peer.node.map { PeerNodeReport($0, of: peer.id) })
+    }
+}
+
+extension PeerNodeReport {
+    init(_ node: KnownNode, of peer: PeerID) {
+        self.init(
+            lightningNode: peer.lightningNode.map { "\($0)" }, sequence: node.record.map { "\($0.record.sequence)" },
+            record: node.record.map { Hex.encode($0.envelope) }, addresses: node.addresses.map(PeerAddressReport.init))
     }
 }
 
@@ -169,5 +185,6 @@ extension PeerAddressReport {
         self.lastFailure = known.lastFailure.map(Timestamp.init)
         self.latencyMilliseconds = known.latency.map { $0.inSeconds * 1_000 }
         self.network = known.network?.name
+        self.use = known.use == .libp2p ? nil : known.use.name
     }
 }

@@ -146,15 +146,7 @@ struct DaemonOperations: ControlOperations {
         do throws(OperationError) {
             return try await self.daemon.host.perform(operation, question, by: driver)
         } catch {
-            let reason: ControlRefusal.Reason =
-                switch error {
-                case .notAnObject: .badRequest
-                case .notOffered: .notFound
-                case .notAttached, .failed: .conflict
-                case .tooLarge: .contentTooLarge
-                case .tooMany, .timedOut, .lost: .unavailable
-                }
-            throw ControlRefusal(reason, error.description)
+            throw ControlRefusal(error)
         }
     }
 

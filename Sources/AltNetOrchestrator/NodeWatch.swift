@@ -37,6 +37,9 @@ extension Orchestrator {
         }
     }
 
+    /// The addresses of the nodes that the node connected to.
+    var nodeOutboundPeers: [String] { (self.node.state?.peers ?? []).filter { !$0.isInbound }.map(\.address) }
+
     private func onNode(_ state: NodeState) async {
         let before = self.node.state
         self.node.state = state

@@ -203,8 +203,7 @@ public actor Orchestrator: DriverHostDelegate {
         case .announcement(let number, .transaction(let bytes)):
             guard let link = self.driverStates[driver]?.links[number] else { return }
             self.take(transaction: bytes, over: link)
-        // Bitcoin's addresses name no key, so that no peer's entry could hold them.
-        case .announcement(_, .addresses): break
+        case .announcement(_, .addresses): break  // Those that are of use are hole punching's.
         case .announcement(_, .peerRecord), .peerNews, .peerQuestion: break  // The peer service's.
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetBitcoin
 internal import AltNetConfiguration
 internal import AltNetDriverHost
 internal import AltNetDriverProtocol
@@ -21,6 +22,8 @@ actor PeerService {
     /// How often a link may ask for records: eight times at once, and a new time every second. Nobody needs all that we
     /// know at once, and whoever wants it takes some time for it.
     private static let requests = (burst: 8, perSecond: 1)
+    /// The most ids of our own that are remembered: a driver has one, and few operators make new keys without a restart.
+    private static let maximumOwnIDs = 1_024
 
     private struct Link {
         let exposure: DriverCapabilities.Exposure
@@ -36,16 +39,22 @@ actor PeerService {
     private var exposures: [String: DriverCapabilities.Exposure] = [:]
     /// The drivers that are peers themselves, and under which id.
     private var identities: [String: PeerID] = [:]
+    /// All ids that drivers have had, also those that are gone: what others say of them is about ourselves.
+    private var ownIDs: Set<PeerID> = []
     /// What they signed of themselves last.
-    private var ownRecords: [String: CertifiedPeerRecord] = [:]
+    private var ownRecords: [String: SealedRecord] = [:]
     private var nextRequest = PeerService.firstRequest
 
-    init(_ settings: DaemonConfiguration.Peers, directory: String, logger: Logger) throws(PeerStoreError) {
+    /// - Parameter chain: the first block of the chain that the daemon is for.
+    init(
+        _ settings: DaemonConfiguration.Peers, chain: BlockHash, directory: String, logger: Logger
+    ) throws(PeerStoreError) {
         let filter = AddressFilter(
             refusesPrivateRanges: !settings.keepsPrivateRanges,
             refusesUnknownTransports: !settings.keepsUnknownTransports)
         let store = try PeerStore(
-            directory: directory, settings: PeerStoreSettings(capacity: settings.capacity, filter: filter))
+            directory: directory, settings: PeerStoreSettings(capacity: settings.capacity, filter: filter, chain: chain)
+        )
         self.book = StoredPeerBook(store: store, now: { .system })
         self.sharing = PeerSharing(setting: settings.shareRecord)
         self.logger = logger
@@ -69,7 +78,9 @@ actor PeerService {
 
     func attached(_ driver: String, _ capabilities: DriverCapabilities, identity: String) {
         self.exposures[driver] = capabilities.exposure
-        if capabilities.peers, let peer = try? PeerID(text: identity) { self.identities[driver] = peer }
+        guard capabilities.peers, let peer = PeerID(identity: identity) else { return }
+        self.identities[driver] = peer
+        if self.ownIDs.count < Self.maximumOwnIDs { self.ownIDs.insert(peer) }
     }
 
     func detached(_ driver: String) {
@@ -109,7 +120,7 @@ actor PeerService {
         var outcomes = [NewsOutcome](repeating: .unchanged, count: news.count)
         for (index, item) in news.enumerated() {
             if case .record(let envelope, _, _, _, _) = item, let own = self.identities[driver],
-                (try? CertifiedPeerRecord(verifiedBefore: envelope))?.record.peer == own
+                SealedRecord(unverified: envelope)?.subject == own
             {
                 outcomes[index] = self.takeOwn(envelope, of: driver)
             } else {
@@ -140,7 +151,9 @@ actor PeerService {
             let answer: PeerAnswer
             do {
                 switch question {
-                case .known(let peers): answer = .known(try await self.book.known(peers).map(Self.shortened))
+                case .known(let peers):
+                    answer = .known(try await self.book.known(peers).compactMap(Self.withoutNode))
+                case .nodes(let peers): answer = .nodes(try await self.book.known(peers).compactMap(Self.nodeAlone))
                 case .handout(let peers, to: let network):
                     answer = .handouts(
                         try await self.book.signedPeerRecords(of: peers, to: network).map(Self.shortened))
@@ -152,12 +165,30 @@ actor PeerService {
         }
     }
 
-    /// A peer with as many addresses as fit an answer; the best come first.
-    private static func shortened(_ peer: KnownPeer) -> KnownPeer {
-        guard peer.addresses.count > PeerMessageRules.maximumAddresses else { return peer }
-        return KnownPeer(
-            id: peer.id, record: peer.record,
-            addresses: Array(peer.addresses.prefix(PeerMessageRules.maximumAddresses)))
+    /// What is known of the peer itself, with as many addresses as fit an answer; nil when that is nothing.
+    private static func withoutNode(_ peer: KnownPeer) -> KnownPeer? {
+        guard peer.record != nil || !peer.addresses.isEmpty else { return nil }
+        return KnownPeer(id: peer.id, record: peer.record, addresses: Self.shortened(peer.addresses))
+    }
+
+    /// What is known of the peer's nodes.
+    private static func nodeAlone(_ peer: KnownPeer) -> KnownPeer? {
+        peer.node.map { node in
+            KnownPeer(
+                id: peer.id, record: nil, addresses: [],
+                node: KnownNode(record: node.record, addresses: Self.shortened(node.addresses)))
+        }
+    }
+
+    /// The best of those that count everywhere, and of those that count on one network only.
+    static func shortened(_ addresses: [KnownAddress]) -> [KnownAddress] {
+        let limit = PeerMessageRules.maximumAddresses
+        guard addresses.count > limit else { return addresses }
+        var (everywhere, local) = (0, 0)
+        return addresses.filter { address in
+            if address.network == nil { everywhere += 1 } else { local += 1 }
+            return address.network == nil ? everywhere <= limit : local <= limit
+        }
     }
 
     private static func shortened(_ handout: PeerHandout) -> PeerHandout {
@@ -178,7 +209,9 @@ actor PeerService {
         self.nextRequest += 1
         let request = DriverCommand.request(
             link, id: self.nextRequest, .peerRecords(of: [], limit: UInt32(ObjectRequest.maximumPeerRecords)))
-        let records = self.ownRecords.values.filter { self.sharing.tells($0, over: exposure) }
+        let records = self.ownRecords.filter {
+            self.sharing.tells($1, over: exposure, ofItsDriver: $0 == driver)
+        }.values
         Task {
             await self.host?.send(request, to: driver)
             for record in records {
@@ -189,11 +222,11 @@ actor PeerService {
 
     private func learn(_ envelopes: [[UInt8]], over link: DriverLink, of driver: String) {
         guard let state = self.links[driver]?[link], self.sharing.exchanges(over: state.exposure) else { return }
-        let own = Set(self.identities.values)
         let news = envelopes.compactMap { envelope -> PeerNews? in
             // Our own record comes back to us from those whom we told it.
-            guard let peer = (try? CertifiedPeerRecord(verifiedBefore: envelope))?.record.peer, !own.contains(peer)
-            else { return nil }
+            guard let peer = SealedRecord(unverified: envelope)?.subject, !self.ownIDs.contains(peer) else {
+                return nil
+            }
             return .record(envelope: envelope, source: .link, about: nil, learnedOn: nil, toldBy: state.origin)
         }
         guard !news.isEmpty else { return }
@@ -210,10 +243,10 @@ actor PeerService {
             return self.send(.answer(link, id: id, .refused(.busy)), to: driver)
         }
         self.links[driver]?[link] = state
-        var envelopes = self.ownRecords.values.filter { record in
-            self.sharing.tells(record, over: state.exposure)
-                && (peers.isEmpty || peers.contains(record.record.peer.bytes))
-        }.map(\.envelope)
+        var envelopes = self.ownRecords.filter { name, record in
+            self.sharing.tells(record, over: state.exposure, ofItsDriver: name == driver)
+                && (peers.isEmpty || peers.contains(record.subject.bytes))
+        }.values.map(\.envelope)
         let named = peers.compactMap { try? PeerID(bytes: $0) }
         Task {
             do {
@@ -228,10 +261,13 @@ actor PeerService {
         }
     }
 
-    /// Sealed records that may go anywhere: of the peers named, or of some that are drawn by lot.
+    /// Sealed records that may go anywhere: of the peers named, or of some that are drawn by lot. In no order, so that
+    /// records of nodes have their share of an answer in which not all have room.
     private func handouts(_ peers: [PeerID]?, limit: Int) async throws -> [[UInt8]] {
         let peers = try await self.draw(peers, limit: limit)
-        return try await self.book.signedPeerRecords(of: peers, to: nil).compactMap(\.envelope)
+        let nodes = try await self.book.ask { store, now in try store.nodeRecords(of: peers, now: now) }
+        let records = try await self.book.signedPeerRecords(of: peers, to: nil).compactMap(\.envelope)
+        return (records + nodes).shuffled()
     }
 
     private func draw(_ peers: [PeerID]?, limit: Int) async throws -> [PeerID] {
@@ -247,18 +283,17 @@ actor PeerService {
     // MARK: - Our own record
 
     private func takeOwn(_ envelope: [UInt8], of driver: String) -> NewsOutcome {
-        let certified: CertifiedPeerRecord
+        let record: SealedRecord
         do {
-            certified = try CertifiedPeerRecord(verifying: envelope)
+            record = try SealedRecord(verifying: envelope)
         } catch {
-            return .refused(PeerNewsRefusal(.invalidRecord, "\(error)"))
+            return .refused(PeerNewsRefusal(.invalidRecord, error.description))
         }
-        if let former = self.ownRecords[driver], former.record.sequence >= certified.record.sequence {
-            return .unchanged
-        }
-        self.ownRecords[driver] = certified
+        if let former = self.ownRecords[driver], former.sequence >= record.sequence { return .unchanged }
+        self.ownRecords[driver] = record
         for (name, links) in self.links {
-            for (link, state) in links where self.sharing.tells(certified, over: state.exposure) {
+            for (link, state) in links
+            where self.sharing.tells(record, over: state.exposure, ofItsDriver: name == driver) {
                 self.send(.announcement(link, .peerRecord(envelope)), to: name)
             }
         }

@@ -37,9 +37,16 @@ struct PeerSharing: Hashable, Sendable {
 
     /// Whether those who learn that much of us may have our own record. One with addresses of private ranges means
     /// nothing to them, or something else.
-    func tells(_ own: CertifiedPeerRecord, over exposure: DriverCapabilities.Exposure) -> Bool {
-        self.setting != .never && self.exchanges(over: exposure)
-            && !own.record.addresses.contains(where: \.isAmbiguous)
+    ///
+    /// A record with hidden services alone ties them to our address where that is seen. So it goes only over links on
+    /// which its key is known anyway, those of its own driver, unless the operator wants it otherwise.
+    func tells(_ own: SealedRecord, over exposure: DriverCapabilities.Exposure, ofItsDriver: Bool) -> Bool {
+        let addresses = own.addresses
+        guard self.setting != .never, self.exchanges(over: exposure),
+            !addresses.contains(where: \.address.isAmbiguous)
+        else { return false }
+        let isOpen = addresses.contains { [.global, .name].contains($0.address.reach) }
+        return isOpen || ofItsDriver || self.setting == .pseudonym
     }
 
     /// Who tells of peers over a link: the network group of an address. Keys, routes and names cost nothing, so that

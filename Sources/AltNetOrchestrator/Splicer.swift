@@ -63,6 +63,8 @@ public actor Splicer {
     private(set) var accepted = Tally()
     /// Streams of others whose connection with our node is being made.
     private var connecting: Set<Key> = []
+    /// Ports that wait for one connection each.
+    var lent: [LinkKey: any Channel] = [:]
     private(set) var connections: [Key: (connection: SpliceConnection, port: String?)] = [:]
     private var isStopped = false
 
@@ -99,6 +101,11 @@ public actor Splicer {
         self.isStopped = true
         for (connection, _) in self.connections.values { connection.cancel() }
         for port in self.ports.values { try? await port.listener?.close() }
+        for listener in self.lent.values { try? await listener.close() }
+    }
+
+    func addPort(_ port: DaemonConfiguration.Splice.Port) {
+        self.ports[port.name] = Port(configuration: port)
     }
 
     // MARK: - Questions
@@ -119,7 +126,9 @@ public actor Splicer {
     }
 
     func closed(_ link: DriverLink, of driver: String) {
-        self.links[LinkKey(driver: driver, number: link)] = nil
+        let gone = LinkKey(driver: driver, number: link)
+        self.links[gone] = nil
+        if let listener = self.lent.removeValue(forKey: gone) { Task { try? await listener.close() } }
         self.connecting = self.connecting.filter { $0.driver != driver || $0.link != link }
         for (key, entry) in self.connections where key.driver == driver && key.link == link {
             entry.connection.onLinkClosed()
@@ -151,12 +160,21 @@ public actor Splicer {
 
     private func accept(_ connection: SpliceConnection, at name: String) {
         guard !self.isStopped, let port = self.ports[name] else { return connection.drop() }
-        let ours = self.connections.keys.count { $0.id.opener == .us }
-        guard port.tally.open.count < Self.maximumPerPort, ours < Self.maximumConnections else {
+        guard port.tally.open.count < Self.maximumPerPort else {
             connection.drop()
             return self.note("there are too many connections", at: name, level: .warning)
         }
-        guard let link = self.link(for: port.configuration), let index = self.links[link]?.next else {
+        self.open(connection, over: self.link(for: port.configuration), at: name)
+    }
+
+    /// Opens a stream over a link for a connection of the node.
+    func open(_ connection: SpliceConnection, over link: LinkKey?, at name: String) {
+        let ours = self.connections.keys.count { $0.id.opener == .us }
+        guard !self.isStopped, ours < Self.maximumConnections else {
+            connection.drop()
+            return self.note("there are too many connections", at: name, level: .warning)
+        }
+        guard let link, let index = self.links[link]?.next else {
             connection.drop()
             return self.note("no link that takes streams is open", at: name, level: .debug)
         }

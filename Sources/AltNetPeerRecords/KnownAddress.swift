@@ -6,6 +6,8 @@ public import AltNetBase
 public struct KnownAddress: Hashable, Sendable {
     /// Without the peer's own id at the end.
     public let address: Multiaddress
+    /// What is spoken there.
+    public let use: AddressUse
     public let sources: AddressSources
     public let firstSeen: WallClockTime
     /// When somebody last told it, or we last used it.
@@ -24,9 +26,10 @@ public struct KnownAddress: Hashable, Sendable {
     public init(
         address: Multiaddress, sources: AddressSources, firstSeen: WallClockTime, lastSeen: WallClockTime,
         expiry: WallClockTime?, lastSuccess: WallClockTime? = nil, lastFailure: WallClockTime? = nil,
-        latency: Duration? = nil, failures: Int = 0, network: LocalNetwork? = nil
+        latency: Duration? = nil, failures: Int = 0, network: LocalNetwork? = nil, use: AddressUse = .libp2p
     ) {
         self.address = address
+        self.use = use
         self.sources = sources
         self.firstSeen = firstSeen
         self.lastSeen = lastSeen
@@ -45,6 +48,24 @@ public struct KnownAddress: Hashable, Sendable {
     }
 }
 
+/// What is known of the Bitcoin and Lightning nodes of one peer. The dialler of libp2p never sees it.
+public struct KnownNode: Hashable, Sendable {
+    /// The newest record of its nodes that the peer signed.
+    public let record: CertifiedNodeAddressRecord?
+    /// Those that have not expired, of all networks, the best first.
+    public let addresses: [KnownAddress]
+
+    public init(record: CertifiedNodeAddressRecord?, addresses: [KnownAddress]) {
+        self.record = record
+        self.addresses = addresses
+    }
+
+    /// The addresses for one use that mean this peer for somebody who is on that network.
+    public func addresses(for use: AddressUse, on network: LocalNetwork?) -> [KnownAddress] {
+        self.addresses.filter { $0.use == use && $0.isUsable(on: network) }
+    }
+}
+
 /// What is known of one peer.
 public struct KnownPeer: Hashable, Sendable {
     public let id: PeerID
@@ -53,11 +74,14 @@ public struct KnownPeer: Hashable, Sendable {
     /// Those that have not expired, of all networks, the best first: dial only ``addresses(on:)``. None when all addresses
     /// of the record were left out.
     public let addresses: [KnownAddress]
+    /// Its Bitcoin and Lightning nodes; nil when nothing is known of them, or nobody asked.
+    public let node: KnownNode?
 
-    public init(id: PeerID, record: CertifiedPeerRecord?, addresses: [KnownAddress]) {
+    public init(id: PeerID, record: CertifiedPeerRecord?, addresses: [KnownAddress], node: KnownNode? = nil) {
         self.id = id
         self.record = record
         self.addresses = addresses
+        self.node = node
     }
 
     /// The addresses that mean this peer for somebody who is on that network.

@@ -172,9 +172,12 @@ public struct CertifiedNodeAddressRecord: Hashable, Sendable {
     public let lightningNode: NodeID?
 
     fileprivate init(_ record: NodeAddressRecord, _ envelope: SignedEnvelope) {
+        self.init(record, envelope: envelope.bytes, key: envelope.publicKey)
+    }
+
+    private init(_ record: NodeAddressRecord, envelope: [UInt8], key: PeerPublicKey) {
         self.record = record
-        self.envelope = envelope.bytes
-        let key = envelope.publicKey
+        self.envelope = envelope
         self.lightningNode = key.kind == .secp256k1 ? NodeID(bytes: key.data) : nil
     }
 
@@ -190,5 +193,24 @@ public struct CertifiedNodeAddressRecord: Hashable, Sendable {
         let record = try NodeAddressRecord(decoding: opened.payload)
         try record.check(signer: opened.publicKey)
         self.init(record, opened)
+    }
+
+    /// For stores: a record that was verified before it was written down.
+    ///
+    /// Reads it without checking the signature again; the caller MUST be sure that only this program wrote it.
+    public init(verifiedBefore envelope: [UInt8]) throws(NodeAddressError) {
+        let (payload, key): (ArraySlice<UInt8>, PeerPublicKey)
+        do throws(EnvelopeError) {
+            let opened = try UnverifiedEnvelope(envelope)
+            payload = opened.payload
+            do throws(PeerKeyError) {
+                key = try opened.publicKey()
+            } catch {
+                throw .key(error)
+            }
+        } catch {
+            throw .envelope(error)
+        }
+        self.init(try NodeAddressRecord(decoding: payload), envelope: envelope, key: key)
     }
 }

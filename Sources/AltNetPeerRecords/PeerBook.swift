@@ -9,6 +9,8 @@ public import AltNetBase
 public enum PeerNews: Hashable, Sendable {
     /// A sealed record from anybody, as it came: it is verified before it is looked at.
     ///
+    /// A peer record or a node address record: the envelope says which (``SealedRecord``).
+    ///
     /// - `source`: who brought it. ``AddressSources/certified`` is added by the store.
     /// - `about`: the only peer that it may be about. Identify MUST name the peer at the other end.
     /// - `learnedOn`: where we were; needed for addresses of private ranges only.
@@ -18,12 +20,12 @@ public enum PeerNews: Hashable, Sendable {
     /// Addresses that nobody signed. Those of ``AddressSources/user`` never expire, whatever `lifetime` says.
     case addresses(
         PeerID, [Multiaddress], source: AddressSources, lifetime: Duration, learnedOn: LocalNetwork? = nil,
-        toldBy: NewsOrigin? = nil)
+        toldBy: NewsOrigin? = nil, use: AddressUse = .libp2p)
     /// We reached the peer at the address and it proved who it is. `latency`: from the first byte to that proof. Not for
     /// connections that the peer opened: their remote port means nothing.
-    case connected(PeerID, Multiaddress, latency: Duration, on: LocalNetwork? = nil)
+    case connected(PeerID, Multiaddress, latency: Duration, on: LocalNetwork? = nil, use: AddressUse = .libp2p)
     /// We did not reach the peer at the address.
-    case failed(PeerID, Multiaddress, on: LocalNetwork? = nil)
+    case failed(PeerID, Multiaddress, on: LocalNetwork? = nil, use: AddressUse = .libp2p)
 }
 
 /// Where in the network somebody is who tells us news: the network group of the address at which we talk to them
@@ -92,6 +94,8 @@ public struct PeerNewsRefusal: Error, Hashable, Sendable, CustomStringConvertibl
         case unknownNetwork
         /// An IP address that no machine has: unspecified, multicast or reserved.
         case nowhere
+        /// A node address record of another chain than ours.
+        case otherChain
         /// The operator's filter keeps such addresses out.
         case filtered
         /// The lifetime is zero or negative.

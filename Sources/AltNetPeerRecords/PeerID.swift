@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+public import AltNetKeys
 internal import Crypto
 
 /// Why bytes or a text are no peer id.
@@ -81,6 +82,30 @@ public struct PeerID: Hashable, Comparable, Sendable, CustomStringConvertible {
             self.bytes = [UInt8(Self.identity), UInt8(encoded.count)] + encoded
         } else {
             self.bytes = [UInt8(Self.sha256), 32] + Array(SHA256.hash(data: encoded))
+        }
+    }
+
+    /// The id of a Lightning node: that of its key.
+    public init?(_ node: NodeID) {
+        guard let key = try? PeerPublicKey(kind: .secp256k1, data: node.bytes) else { return nil }
+        self.init(key)
+    }
+
+    /// The Lightning node whose key the id is made of; nil when it is another kind of key, or only a key's hash.
+    public var lightningNode: NodeID? {
+        guard let key = self.embeddedKey, key.kind == .secp256k1 else { return nil }
+        return NodeID(bytes: key.data)
+    }
+
+    /// What a driver says it is called: a peer id, or the key of a Lightning node in hexadecimal digits. Nil for anything
+    /// else.
+    public init?(identity text: String) {
+        if let node = NodeID(hex: text) {
+            self.init(node)
+        } else if let peer = try? PeerID(text: text) {
+            self = peer
+        } else {
+            return nil
         }
     }
 

@@ -14,80 +14,44 @@ struct EntryDamaged: Error {
 ///
 /// A checksum stands in front, since nothing in it is verified again when it is read.
 extension PeerEntry {
+    /// Of a row with the peer's own addresses alone.
     private static let version: UInt8 = 1
+    /// Of a row in which those of its nodes follow.
+    private static let nodeVersion: UInt8 = 2
     private static let headSize = 8
-
-    private enum Flag {
-        static let sequence: UInt8 = 1
-        static let record: UInt8 = 2
-        static let boundRecord: UInt8 = 4
-        static let homelessRecord: UInt8 = 8
-        static let leftOut: UInt8 = 16
-    }
 
     /// The row's bytes.
     var encoded: [UInt8] {
         var writer = EntryWriter()
-        writer.bytes.reserveCapacity(64 + (self.record?.envelope.count ?? 0) + 48 * self.addresses.count)
-        var flags: UInt8 = self.sequence == nil ? 0 : Flag.sequence
-        if let record = self.record {
-            flags |= Flag.record
-            switch record.reach {
-            case .anywhere: break
-            case .on: flags |= Flag.boundRecord
-            case .nowhere: flags |= Flag.homelessRecord
-            }
-            if record.leftOutUntil != nil { flags |= Flag.leftOut }
-        }
+        writer.bytes.reserveCapacity(64 + self.peer.sizeHint + self.node.sizeHint)
         writer.bytes.appendLittleEndian(UInt32(0))
-        writer.bytes.append(Self.version)
-        writer.bytes.append(flags)
+        writer.bytes.append(self.node.isEmpty ? Self.version : Self.nodeVersion)
+        writer.bytes.append(self.peer.flags)
         writer.bytes.appendLittleEndian(self.teller)
-        if let sequence = self.sequence {
-            writer.number(sequence)
-            writer.time(self.sequenceUntil)
+        self.peer.write(to: &writer)
+        if !self.node.isEmpty {
+            writer.bytes.append(self.node.flags)
+            self.node.write(to: &writer)
         }
-        if let record = self.record {
-            writer.blob(record.envelope)
-            if case .on(let network) = record.reach { writer.blob(Array(network.name.utf8)) }
-            if let leftOutUntil = record.leftOutUntil { writer.time(leftOutUntil) }
-        }
-        writer.number(UInt64(self.addresses.count))
-        for address in self.addresses { address.write(to: &writer) }
         let checksum = Self.checksum(writer.bytes.dropFirst(4))
         for index in 0..<4 { writer.bytes[index] = UInt8(truncatingIfNeeded: checksum >> (8 * UInt32(index))) }
         return writer.bytes
     }
 
     init(encoded bytes: [UInt8]) throws(EntryDamaged) {
-        guard bytes.count > Self.headSize, bytes[4] == Self.version else { throw EntryDamaged() }
+        guard bytes.count > Self.headSize, bytes[4] == Self.version || bytes[4] == Self.nodeVersion else {
+            throw EntryDamaged()
+        }
         let checksum = Self.checksum(bytes.dropFirst(4))
         for index in 0..<4 where bytes[index] != UInt8(truncatingIfNeeded: checksum >> (8 * UInt32(index))) {
             throw EntryDamaged()
         }
-        let flags = bytes[5]
         self.init(teller: UInt16(bytes[6]) | UInt16(bytes[7]) << 8)
         var reader = EntryReader(bytes, from: Self.headSize)
-        if flags & Flag.sequence != 0 {
-            self.sequence = try reader.number()
-            self.sequenceUntil = try reader.time()
+        self.peer = try AddressShelf(bytes[5], from: &reader, isNode: false)
+        if bytes[4] == Self.nodeVersion {
+            self.node = try AddressShelf(try reader.byte(), from: &reader, isNode: true)
         }
-        if flags & Flag.record != 0 {
-            let envelope = try reader.blob()
-            let reach: RecordReach =
-                if flags & Flag.boundRecord != 0 {
-                    .on(try reader.network())
-                } else {
-                    flags & Flag.homelessRecord != 0 ? .nowhere : .anywhere
-                }
-            self.record = StoredRecord(
-                envelope: envelope, reach: reach,
-                leftOutUntil: flags & Flag.leftOut == 0 ? nil : try reader.time())
-        }
-        let count = try reader.number()
-        guard count <= PeerRules.maximumAddresses else { throw EntryDamaged() }
-        self.addresses.reserveCapacity(Int(count))
-        for _ in 0..<count { self.addresses.append(try AddressEntry(from: &reader)) }
         guard reader.isAtEnd else { throw EntryDamaged() }
     }
 
@@ -108,6 +72,69 @@ extension PeerEntry {
     }
 }
 
+extension AddressShelf {
+    private enum Flag {
+        static let sequence: UInt8 = 1
+        static let record: UInt8 = 2
+        static let boundRecord: UInt8 = 4
+        static let homelessRecord: UInt8 = 8
+        static let leftOut: UInt8 = 16
+    }
+
+    fileprivate var sizeHint: Int { (self.record?.envelope.count ?? 0) + 48 * self.addresses.count }
+
+    fileprivate var flags: UInt8 {
+        var flags: UInt8 = self.sequence == nil ? 0 : Flag.sequence
+        guard let record = self.record else { return flags }
+        flags |= Flag.record
+        switch record.reach {
+        case .anywhere: break
+        case .on: flags |= Flag.boundRecord
+        case .nowhere: flags |= Flag.homelessRecord
+        }
+        if record.leftOutUntil != nil { flags |= Flag.leftOut }
+        return flags
+    }
+
+    fileprivate func write(to writer: inout EntryWriter) {
+        if let sequence = self.sequence {
+            writer.number(sequence)
+            writer.time(self.sequenceUntil)
+        }
+        if let record = self.record {
+            writer.blob(record.envelope)
+            if case .on(let network) = record.reach { writer.blob(Array(network.name.utf8)) }
+            if let leftOutUntil = record.leftOutUntil { writer.time(leftOutUntil) }
+        }
+        writer.number(UInt64(self.addresses.count))
+        for address in self.addresses { address.write(to: &writer) }
+    }
+
+    fileprivate init(_ flags: UInt8, from reader: inout EntryReader, isNode: Bool) throws(EntryDamaged) {
+        self.init()
+        if flags & Flag.sequence != 0 {
+            self.sequence = try reader.number()
+            self.sequenceUntil = try reader.time()
+        }
+        if flags & Flag.record != 0 {
+            let envelope = try reader.blob()
+            let reach: RecordReach =
+                if flags & Flag.boundRecord != 0 {
+                    .on(try reader.network())
+                } else {
+                    flags & Flag.homelessRecord != 0 ? .nowhere : .anywhere
+                }
+            self.record = StoredRecord(
+                envelope: envelope, reach: reach,
+                leftOutUntil: flags & Flag.leftOut == 0 ? nil : try reader.time())
+        }
+        let count = try reader.number()
+        guard count <= PeerRules.maximumAddresses else { throw EntryDamaged() }
+        self.addresses.reserveCapacity(Int(count))
+        for _ in 0..<count { self.addresses.append(try AddressEntry(from: &reader, isNode: isNode)) }
+    }
+}
+
 extension AddressEntry {
     private enum Flag {
         static let network: UInt8 = 1
@@ -115,6 +142,8 @@ extension AddressEntry {
         static let failure: UInt8 = 4
         static let latency: UInt8 = 8
         static let certified: UInt8 = 16
+        /// Among the addresses of nodes: of the Bitcoin node, not of the Lightning node.
+        static let bitcoin: UInt8 = 32
     }
 
     fileprivate func write(to writer: inout EntryWriter) {
@@ -124,6 +153,7 @@ extension AddressEntry {
         if self.lastFailure != nil { flags |= Flag.failure }
         if self.latency != nil { flags |= Flag.latency }
         if self.certifiedUntil != nil { flags |= Flag.certified }
+        if self.use == .bitcoin { flags |= Flag.bitcoin }
         writer.bytes.append(flags)
         writer.blob(self.address.bytes)
         writer.number(UInt64(self.sources.rawValue))
@@ -139,7 +169,7 @@ extension AddressEntry {
         if let latency = self.latency { writer.number(UInt64(max(0, latency.wholeNanoseconds))) }
     }
 
-    fileprivate init(from reader: inout EntryReader) throws(EntryDamaged) {
+    fileprivate init(from reader: inout EntryReader, isNode: Bool) throws(EntryDamaged) {
         let flags = try reader.byte()
         let address = Multiaddress(checkedBefore: try reader.blob())
         guard let sources = UInt32(exactly: try reader.number()), let teller = UInt16(exactly: try reader.number())
@@ -147,8 +177,9 @@ extension AddressEntry {
         let (firstSeen, lastSeen, heardUntil) = (try reader.time(), try reader.time(), try reader.time())
         let certifiedUntil = flags & Flag.certified == 0 ? nil : try reader.time()
         self.init(
-            address: address, network: flags & Flag.network == 0 ? nil : try reader.network(), teller: teller,
-            firstSeen: firstSeen, sources: AddressSources(rawValue: sources), lastSeen: lastSeen,
+            address: address, use: !isNode ? .libp2p : flags & Flag.bitcoin == 0 ? .lightning : .bitcoin,
+            network: flags & Flag.network == 0 ? nil : try reader.network(), teller: teller, firstSeen: firstSeen,
+            sources: AddressSources(rawValue: sources), lastSeen: lastSeen,
             certifiedUntil: certifiedUntil, heardUntil: heardUntil)
         if flags & Flag.success != 0 { self.lastSuccess = try reader.time() }
         if flags & Flag.failure != 0 {

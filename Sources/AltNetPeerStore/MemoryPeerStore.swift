@@ -43,13 +43,19 @@ public final class MemoryPeerStore: PeerStoring {
         }
     }
 
+    public func nodeRecords(of peers: [PeerID], now: WallClockTime) throws(PeerStoreError) -> [[UInt8]] {
+        try Self.check(peers)
+        return try self.perform { state in peers.compactMap { state.table.rows[$0]?.entry.nodeHandout(now) } }
+    }
+
     public func learn(_ news: [PeerNews], now: WallClockTime) throws(PeerStoreError) -> [NewsOutcome] {
         try Self.check(news)
         return try self.perform { state in
             try news.map { item in
-                let known = item.peer.flatMap { state.table.rows[$0]?.entry.record?.envelope }
+                let known = item.peer.flatMap { state.table.rows[$0]?.entry }
                 return try state.ledger.learn(
-                    CheckedNews(item, known: known), now: now, filter: self.settings.filter, in: &state.table)
+                    CheckedNews(item, known: known, chain: self.settings.chain), now: now, filter: self.settings.filter,
+                    in: &state.table)
             }
         }
     }

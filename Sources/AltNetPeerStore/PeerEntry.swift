@@ -7,7 +7,9 @@ internal import AltNetPeerRecords
 struct AddressEntry: Hashable, Sendable {
     /// Without the peer's own id at the end.
     let address: Multiaddress
-    /// The network that an ambiguous address belongs to. Together with the address it is the key.
+    /// What is spoken there. With the address and its network it is the key.
+    let use: AddressUse
+    /// The network that an ambiguous address belongs to.
     let network: LocalNetwork?
     /// The bucket of whoever told it first.
     let teller: UInt16
@@ -82,7 +84,8 @@ struct AddressEntry: Hashable, Sendable {
         KnownAddress(
             address: self.address, sources: self.sources, firstSeen: self.firstSeen, lastSeen: self.lastSeen,
             expiry: self.sources.contains(.user) ? nil : self.expiry, lastSuccess: self.lastSuccess,
-            lastFailure: self.lastFailure, latency: self.latency, failures: self.failures, network: self.network)
+            lastFailure: self.lastFailure, latency: self.latency, failures: self.failures, network: self.network,
+            use: self.use)
     }
 }
 
@@ -144,68 +147,52 @@ enum Standing: UInt8, Hashable, Sendable {
 struct PeerEntry: Hashable, Sendable {
     /// The bucket of whoever first told of this peer.
     let teller: UInt16
-    /// The newest record; there is none without an address, which may be one that was left out.
-    var record: StoredRecord?
-    /// The highest sequence number of a record that was accepted. Survives the record.
-    var sequence: UInt64?
-    /// Until when the number is remembered when nothing else is left.
-    var sequenceUntil = WallClockTime(milliseconds: 0)
-    var addresses: [AddressEntry] = []
+    /// Where the peer itself is.
+    var peer = AddressShelf()
+    /// Where its Bitcoin and Lightning nodes are. Apart, so that neither makes room for the other, and whoever looks for
+    /// the peer itself never comes upon them.
+    var node = AddressShelf()
 
     init(teller: UInt16) {
         self.teller = teller
     }
 
     /// Whether there is anything to keep.
-    var isEmpty: Bool { self.addresses.isEmpty && self.sequence == nil }
+    var isEmpty: Bool { self.peer.isEmpty && self.node.isEmpty }
 
-    /// Removes what has expired, and with the last address the record.
+    /// Removes what has expired, and with the last address of a record the record.
     mutating func prune(_ now: WallClockTime) {
-        self.correct(now)
-        if self.addresses.contains(where: { !$0.isLive(now) }) { self.addresses.removeAll { !$0.isLive(now) } }
-        guard self.addresses.isEmpty else { return }
-        if let until = self.record?.leftOutUntil, until > now { return }
-        self.record = nil
-        if self.sequenceUntil <= now { self.sequence = nil }
-    }
-
-    /// A clock that was ahead when something was learned must not keep it longer than one that was right.
-    private mutating func correct(_ now: WallClockTime) {
-        guard now >= PeerRules.earliestClock else { return }
-        for index in self.addresses.indices where !self.addresses[index].isPossible(now) {
-            self.addresses[index].correct(now)
-        }
-        self.sequenceUntil = min(self.sequenceUntil, now + PeerRules.longestDue)
-        if let until = self.record?.leftOutUntil {
-            self.record?.leftOutUntil = min(until, now + PeerRules.recordLifetime)
-        }
-    }
-
-    /// When the last address expires, of those that are kept and those that the record vouches for.
-    var lastExpiry: WallClockTime? {
-        (self.addresses.map(\.expiry) + [self.record?.leftOutUntil].compactMap { $0 }).max()
+        self.peer.prune(now)
+        if !self.node.isEmpty { self.node.prune(now) }
     }
 
     /// How many addresses the operator typed.
-    var userAddresses: Int { self.addresses.count { $0.sources.contains(.user) } }
+    var userAddresses: Int { self.peer.userAddresses + self.node.userAddresses }
+
+    private func hasAddress(where test: (AddressEntry) -> Bool) -> Bool {
+        self.peer.addresses.contains(where: test) || self.node.addresses.contains(where: test)
+    }
 
     /// What it would be, if there is room for it.
     func standing(_ now: WallClockTime) -> Standing {
-        if self.addresses.contains(where: { $0.sources.contains(.user) }) { return .user }
-        return self.addresses.contains { $0.isProven(now) } ? .proven : .unproven
+        if self.hasAddress(where: { $0.sources.contains(.user) }) { return .user }
+        return self.hasAddress { $0.isProven(now) } ? .proven : .unproven
     }
 
     /// The address at which we reached the peer last, of those that still count as proof.
     func proof(_ now: WallClockTime) -> AddressEntry? {
-        self.addresses.filter { $0.isProven(now) }.max { ($0.lastSuccess ?? now) < ($1.lastSuccess ?? now) }
+        (self.peer.addresses + self.node.addresses).filter { $0.isProven(now) }
+            .max { ($0.lastSuccess ?? now) < ($1.lastSuccess ?? now) }
     }
 
     /// When a sweep has to look at it again; nil: never.
     func due(_ now: WallClockTime) -> WallClockTime? {
         switch self.standing(now) {
         case .user: nil
-        case .proven: self.addresses.compactMap(\.lastSuccess).max().map { $0 + PeerRules.provenLifetime }
-        case .unproven: self.lastExpiry ?? self.sequenceUntil
+        case .proven:
+            (self.peer.addresses + self.node.addresses).compactMap(\.lastSuccess).max()
+                .map { $0 + PeerRules.provenLifetime }
+        case .unproven: [self.peer, self.node].filter { !$0.isEmpty }.map(\.due).min()
         }
     }
 
@@ -215,43 +202,42 @@ struct PeerEntry: Hashable, Sendable {
     ) throws(EntryDamaged) -> KnownPeer? {
         var live = self
         live.prune(now)
-        guard !live.addresses.isEmpty || live.record != nil else { return nil }
+        let node = try live.knownNode(id, now: now, filter: filter)
+        guard !live.peer.addresses.isEmpty || live.peer.record != nil || node != nil else { return nil }
         var record: CertifiedPeerRecord?
-        if let stored = live.record {
+        if let stored = live.peer.record {
             record = try? CertifiedPeerRecord(verifiedBefore: stored.envelope)
             guard record != nil else { throw EntryDamaged(peer: id) }
         }
-        let ranked = Self.sorted(live.addresses.filter { filter.allows($0) }) { $0.dialRank(now) }
-        return KnownPeer(id: id, record: record, addresses: ranked.map(\.known))
+        return KnownPeer(
+            id: id, record: record, addresses: live.peer.known(now: now, filter: filter), node: node)
     }
 
-    /// Lower ranks first; those of the same rank as they came.
-    private static func sorted<Rank: Comparable>(
-        _ entries: [AddressEntry], by rank: (AddressEntry) -> Rank
-    ) -> [AddressEntry] {
-        guard entries.count > 1 else { return entries }
-        let ranked = entries.enumerated().map { (rank: rank($1), position: $0, entry: $1) }
-        return ranked.sorted { left, right in
-            left.rank == right.rank ? left.position < right.position : left.rank < right.rank
-        }.map(\.entry)
+    /// Of an entry that was pruned.
+    private func knownNode(
+        _ id: PeerID, now: WallClockTime, filter: AddressFilter
+    ) throws(EntryDamaged) -> KnownNode? {
+        guard !self.node.addresses.isEmpty || self.node.record != nil else { return nil }
+        var record: CertifiedNodeAddressRecord?
+        if let stored = self.node.record {
+            record = try? CertifiedNodeAddressRecord(verifiedBefore: stored.envelope)
+            guard record != nil else { throw EntryDamaged(peer: id) }
+        }
+        return KnownNode(record: record, addresses: self.node.known(now: now, filter: filter))
     }
 
     /// Sources whose word may be passed on. Not what the operator typed, what was given to us alone, or what we found
     /// ourselves: nobody else knows it, and telling it would tell whom we know.
     static let tellable: AddressSources = [.certified, .identify, .dht, .addrv2, .bolt7, .link]
 
-    /// What may be told to somebody on that network.
+    /// What may be told to somebody on that network of where the peer itself is. Never anything of its nodes: this goes
+    /// into answers of the DHT.
     func handout(
         _ id: PeerID, to network: LocalNetwork?, now: WallClockTime, filter: AddressFilter
     ) -> PeerHandout? {
-        var live = self
+        var live = self.peer
         live.prune(now)
-        let envelope: [UInt8]? =
-            switch live.record?.reach {
-            case .anywhere?: live.record?.envelope
-            case .on(let home)?: home == network ? live.record?.envelope : nil
-            case .nowhere?, nil: nil
-            }
+        let envelope = live.envelope(to: network)
         let told = live.addresses.filter { entry in
             guard !entry.sources.isDisjoint(with: Self.tellable), filter.allows(entry) else { return false }
             // Only the operator adds an ambiguous address without its network.
@@ -261,12 +247,20 @@ struct PeerEntry: Hashable, Sendable {
         guard envelope != nil || !told.isEmpty else { return nil }
         // By what others said and by failures alone: what the operator typed and where we succeeded would tell whom we
         // know.
-        let ranked = Self.sorted(told) { entry in
+        let ranked = AddressShelf.sorted(told) { entry in
             let group: DialRank.Group =
                 entry.sources.contains(.certified)
                 ? .certified : entry.sources.contains(.identify) ? .identify : .hearsay
             return DialRank(group: group, lastSuccess: nil, failures: entry.failures)
         }
         return PeerHandout(id: id, envelope: envelope, addresses: ranked.map(\.address))
+    }
+
+    /// The record of the peer's nodes, if anybody may have it. Their plain addresses are nobody's business: what is not
+    /// signed may have been given to us alone.
+    func nodeHandout(_ now: WallClockTime) -> [UInt8]? {
+        var live = self.node
+        live.prune(now)
+        return live.envelope(to: nil)
     }
 }

@@ -1,32 +1,40 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
+internal import AltNetBitcoin
 internal import AltNetPeerRecords
 
 /// News after its signature was checked.
 enum CheckedNews: Sendable {
-    case record(CertifiedPeerRecord, source: AddressSources, learnedOn: LocalNetwork?, toldBy: NewsOrigin?)
+    case record(SealedRecord, source: AddressSources, learnedOn: LocalNetwork?, toldBy: NewsOrigin?)
     /// Anything but a record.
     case plain(PeerNews)
     case refused(PeerNewsRefusal)
 
     /// Checks a record's signature and whom it is about.
     ///
-    /// - Parameter known: a record that was verified before, of the peer that this one has to be about. The same bytes
-    ///   are not verified again, so that repeating them costs nothing.
-    init(_ news: PeerNews, known: [UInt8]? = nil) {
+    /// - Parameters:
+    ///   - known: what was verified before, of the peer that this one has to be about. The same bytes are not verified
+    ///     again, so that repeating them costs nothing.
+    ///   - chain: the chain of whose nodes records are taken; nil: of none.
+    init(_ news: PeerNews, known: PeerEntry? = nil, chain: BlockHash?) {
         guard case .record(let envelope, let source, let about, let learnedOn, let toldBy) = news else {
             self = .plain(news)
             return
         }
-        do throws(PeerRecordError) {
-            let record =
-                known == envelope
-                ? try CertifiedPeerRecord(verifiedBefore: envelope) : try CertifiedPeerRecord(verifying: envelope)
-            if let about, about != record.record.peer {
+        do throws(SealedRecord.Failure) {
+            let isKnown = known?.peer.record?.envelope == envelope || known?.node.record?.envelope == envelope
+            let record: SealedRecord
+            if isKnown, let read = SealedRecord(unverified: envelope) {
+                record = read
+            } else {
+                record = try SealedRecord(verifying: envelope)
+            }
+            if let about, about != record.subject {
                 self = .refused(
-                    PeerNewsRefusal(
-                        .otherPeer, "the record is about \(record.record.peer), and had to be about \(about)"))
+                    PeerNewsRefusal(.otherPeer, "the record is about \(record.subject), and had to be about \(about)"))
+            } else if let refusal = Self.refusal(record, chain: chain) {
+                self = .refused(refusal)
             } else {
                 self = .record(record, source: source, learnedOn: learnedOn, toldBy: toldBy)
             }
@@ -35,10 +43,16 @@ enum CheckedNews: Sendable {
         }
     }
 
+    /// Nodes of other chains are of no use to anybody here, and a record for each chain would take as much room.
+    private static func refusal(_ record: SealedRecord, chain: BlockHash?) -> PeerNewsRefusal? {
+        guard case .node(let certified) = record, certified.record.chain != chain else { return nil }
+        return PeerNewsRefusal(.otherChain, "the record is about nodes on another chain than ours")
+    }
+
     /// The peer whose entry it changes.
     var peer: PeerID? {
         switch self {
-        case .record(let record, _, _, _): record.record.peer
+        case .record(let record, _, _, _): record.subject
         case .plain(let news): news.peer
         case .refused: nil
         }
@@ -50,16 +64,16 @@ extension PeerNews {
     var peer: PeerID? {
         switch self {
         case .record(_, _, let about, _, _): about
-        case .addresses(let peer, _, _, _, _, _): peer
-        case .connected(let peer, _, _, _): peer
-        case .failed(let peer, _, _): peer
+        case .addresses(let peer, _, _, _, _, _, _): peer
+        case .connected(let peer, _, _, _, _): peer
+        case .failed(let peer, _, _, _): peer
         }
     }
 
     /// Whether the operator waits for it to be safe.
     var isUsers: Bool {
         switch self {
-        case .record(_, let source, _, _, _), .addresses(_, _, let source, _, _, _): source.contains(.user)
+        case .record(_, let source, _, _, _), .addresses(_, _, let source, _, _, _, _): source.contains(.user)
         case .connected, .failed: false
         }
     }
@@ -110,9 +124,12 @@ extension PeerLedger {
         guard let was = try table.row(of: peer) else { return false }
         let plain = address.peerID == peer ? address.withoutPeerID : address
         var entry = was.entry
-        entry.addresses.removeAll { $0.address == plain }
-        guard entry.addresses.count < was.entry.addresses.count else { return false }
-        entry.rememberSequence(now)
+        for shelf in [\PeerEntry.peer, \PeerEntry.node] {
+            let count = entry[keyPath: shelf].addresses.count
+            entry[keyPath: shelf].addresses.removeAll { $0.address == plain }
+            if entry[keyPath: shelf].addresses.count < count { entry[keyPath: shelf].rememberSequence(now) }
+        }
+        guard entry != was.entry else { return false }
         entry.prune(now)
         _ = try self.settle(entry, of: peer, was: was, now: now, in: &table)
         return true
@@ -128,7 +145,7 @@ extension PeerLedger {
 
     private func teller(of news: CheckedNews) -> UInt16 {
         switch news {
-        case .record(_, let source, _, let toldBy), .plain(.addresses(_, _, let source, _, _, let toldBy)):
+        case .record(_, let source, _, let toldBy), .plain(.addresses(_, _, let source, _, _, let toldBy, _)):
             self.teller(toldBy, source)
         case .plain(.record), .plain(.connected), .plain(.failed), .refused: self.teller(nil, .connection)
         }
@@ -138,9 +155,19 @@ extension PeerLedger {
 extension CheckedNews {
     fileprivate var learnedOn: LocalNetwork? {
         switch self {
-        case .record(_, _, let learnedOn, _), .plain(.addresses(_, _, _, _, let learnedOn, _)): learnedOn
-        case .plain(.connected(_, _, _, let network)), .plain(.failed(_, _, let network)): network
+        case .record(_, _, let learnedOn, _), .plain(.addresses(_, _, _, _, let learnedOn, _, _)): learnedOn
+        case .plain(.connected(_, _, _, let network, _)), .plain(.failed(_, _, let network, _)): network
         case .plain(.record), .refused: nil
+        }
+    }
+}
+
+extension AddressUse {
+    /// Where addresses for it are kept.
+    fileprivate var shelf: WritableKeyPath<PeerEntry, AddressShelf> {
+        switch self {
+        case .libp2p: \.peer
+        case .lightning, .bitcoin: \.node
         }
     }
 }
@@ -148,12 +175,15 @@ extension CheckedNews {
 extension PeerEntry {
     fileprivate mutating func onNews(_ news: CheckedNews, of peer: PeerID, _ context: NewsContext) -> NewsOutcome {
         switch news {
-        case .record(let record, _, _, _): self.onRecord(record, of: peer, context)
-        case .plain(.addresses(_, let addresses, let source, let lifetime, _, _)):
-            self.onAddresses(addresses, of: peer, source: source, lifetime: lifetime, context)
-        case .plain(.connected(_, let address, let latency, _)):
-            self.onConnected(address, of: peer, latency: latency, context)
-        case .plain(.failed(_, let address, _)): self.onFailed(address, of: peer, context)
+        case .record(.peer(let record), _, _, _): self.peer.onRecord(.peer(record), of: peer, context)
+        case .record(.node(let record), _, _, _): self.node.onRecord(.node(record), of: peer, context)
+        case .plain(.addresses(_, let addresses, let source, let lifetime, _, _, let use)):
+            self[keyPath: use.shelf].onAddresses(
+                addresses.map { UsedAddress(use, $0) }, of: peer, source: source, lifetime: lifetime, context)
+        case .plain(.connected(_, let address, let latency, _, let use)):
+            self[keyPath: use.shelf].onConnected(UsedAddress(use, address), of: peer, latency: latency, context)
+        case .plain(.failed(_, let address, _, let use)):
+            self[keyPath: use.shelf].onFailed(UsedAddress(use, address), of: peer, context)
         case .refused(let refusal): .refused(refusal)
         // A record that was not checked.
         case .plain(.record): .unchanged

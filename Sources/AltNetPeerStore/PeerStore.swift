@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBase
+internal import AltNetBitcoin
 public import AltNetPeerRecords
 internal import GRDB
 internal import Glibc
@@ -30,6 +31,7 @@ public final class PeerStore: PeerStoring {
     private let database: DatabaseQueue
     private let path: String
     private let filter: AddressFilter
+    private let chain: BlockHash?
     /// Only touched while the database is held.
     private let state: Mutex<State>
 
@@ -45,6 +47,7 @@ public final class PeerStore: PeerStoring {
         let path = "\(directory)/\(Self.fileName)"
         self.path = path
         self.filter = settings.filter
+        self.chain = settings.chain
         try Self.protect(path)
         do {
             self.database = try DatabaseQueue(path: path, configuration: Self.configuration)
@@ -98,6 +101,9 @@ public final class PeerStore: PeerStoring {
             try database.execute(
                 sql: "INSERT INTO secret VALUES (?)", arguments: [Int64(truncatingIfNeeded: salt)])
         }
+        // Nothing changes in the tables. Rows may hold addresses of nodes from now on, which versions before this take
+        // for damage: so they say that the file is newer.
+        migrator.registerMigration("2 nodes") { _ in }
         return migrator
     }
 
@@ -177,6 +183,14 @@ public final class PeerStore: PeerStoring {
         }
     }
 
+    public func nodeRecords(of peers: [PeerID], now: WallClockTime) throws(PeerStoreError) -> [[UInt8]] {
+        try Self.check(peers)
+        return try self.read { database in
+            let entries = try PeerTableRows.entries(database, of: peers)
+            return peers.compactMap { entries[$0]?.nodeHandout(now) }
+        }
+    }
+
     public func list(after peer: PeerID?, limit: Int, now: WallClockTime) throws(PeerStoreError) -> PeerPage {
         let limit = Self.page(limit)
         return try self.read { database in
@@ -216,7 +230,7 @@ public final class PeerStore: PeerStoring {
             var table = PeerTableRows(database)
             try table.load(news.compactMap(\.peer))
             let checked = news.map { item in
-                CheckedNews(item, known: item.peer.flatMap { try? table.row(of: $0)?.entry.record?.envelope })
+                CheckedNews(item, known: item.peer.flatMap { try? table.row(of: $0)?.entry }, chain: self.chain)
             }
             try table.load(checked.compactMap(\.peer))
             return try checked.map { try state.ledger.learn($0, now: now, filter: self.filter, in: &table) }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetBase
+public import AltNetBitcoin
 public import AltNetPeerRecords
 
 /// Why a peer store cannot be opened, read or written. The text is for the operator and names the file; of a
@@ -36,10 +37,13 @@ public struct PeerStoreSettings: Hashable, Sendable {
     /// How many peers are kept, of whom up to 1 KiB is stored each; a peer with more counts as several.
     public var capacity: Int
     public var filter: AddressFilter
+    /// The chain, by its first block, of whose nodes records are taken; nil: of none.
+    public var chain: BlockHash?
 
-    public init(capacity: Int = 100_000, filter: AddressFilter = .none) {
+    public init(capacity: Int = 100_000, filter: AddressFilter = .none, chain: BlockHash? = nil) {
         self.capacity = max(1, capacity)
         self.filter = filter
+        self.chain = chain
     }
 }
 
@@ -80,6 +84,9 @@ public protocol PeerStoring: Sendable {
     func signedPeerRecords(
         of peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
     ) throws(PeerStoreError) -> [PeerHandout]
+    /// The records of those peers' Bitcoin and Lightning nodes that anybody may have: one query for all, in the order
+    /// asked. Damaged ones as in ``known(_:now:)``.
+    func nodeRecords(of peers: [PeerID], now: WallClockTime) throws(PeerStoreError) -> [[UInt8]]
     /// Takes news in the order given, all in one transaction. News of a peer whose row is damaged is refused. What it returns as stored survives the process.
     func learn(_ news: [PeerNews], now: WallClockTime) throws(PeerStoreError) -> [NewsOutcome]
     /// The peers after `peer` in the order of their ids; at most `limit` rows are looked at, and never more than

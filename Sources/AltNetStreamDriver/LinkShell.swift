@@ -52,7 +52,8 @@ struct LinkShell<Session: LinkSession>: Sendable {
             self.connection.close()
         }
         var directives = session.onConnected(now: .now)
-        self.connection.readMore()
+        // Whether nothing is being read, because the session has no room for more.
+        var isPaused = true
         var iterator = self.inputs.makeAsyncIterator()
         while true {
             for directive in directives {
@@ -74,6 +75,10 @@ struct LinkShell<Session: LinkSession>: Sendable {
                     return reason
                 }
             }
+            if isPaused, session.takesBytes {
+                isPaused = false
+                self.connection.readMore()
+            }
             guard let input = await iterator.next() else {
                 guard !Task.isCancelled else { return DisconnectReason(.requested, "the target was removed") }
                 return DisconnectReason(.limitExceeded, "the remote takes nothing while more and more waits for it")
@@ -81,7 +86,8 @@ struct LinkShell<Session: LinkSession>: Sendable {
             switch input {
             case .connection(.bytes(let bytes)):
                 directives = session.onBytes(bytes, now: .now)
-                self.connection.readMore()
+                isPaused = !session.takesBytes
+                if !isPaused { self.connection.readMore() }
             case .connection(.closed(let how)): return DisconnectReason(.closed, UntrustedText(how).description)
             case .timer: directives = session.onTimer(now: .now)
             case .request(let id, let request): directives = session.onRequest(id: id, request, now: .now)

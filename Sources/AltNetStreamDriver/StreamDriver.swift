@@ -52,6 +52,8 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
     private var nextLink: UInt64 = 1
     private var nextEndpoint: UInt64 = 1
     private var latestTip: ObjectAnnouncement?
+    /// The orchestrator's peer store, where the medium has to do with peers.
+    private var peers: OrchestratorBook?
 
     /// - Throws: a ``DriverSetupError`` when a target cannot be understood.
     public init(_ medium: Medium, settings: StreamSettings) throws {
@@ -71,7 +73,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             do {
                 listeners.append(
                     try await self.listen(on: address, orchestrator) {
-                        DialedLink($0, self.medium.inboundSession())
+                        DialedLink($0, self.medium.inboundSession(from: $0.socket))
                     })
             } catch {
                 for listener in listeners { await listener.close() }
@@ -82,22 +84,27 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             await orchestrator.send(.listening(listeners.compactMap(\.address).map(self.medium.listeningText)))
         }
         let opened = listeners
+        let listening = listeners.compactMap(\.address)
+        if self.capabilities.peers { self.peers = OrchestratorBook(orchestrator) }
         defer { for listener in opened { Task { await listener.close() } } }
         // Whichever ends first ends the other: the commands when we are to stop, the medium when it has failed.
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.runMedium(orchestrator) }
+            group.addTask { try await self.runMedium(listening, orchestrator) }
             group.addTask { await self.runCommands(orchestrator) }
+            // Whoever waits for an answer about peers would hold up the end.
+            defer { if let peers = self.peers { Task { await peers.close() } } }
             try await group.next()
             group.cancelAll()
         }
     }
 
     /// Lets the medium work; ends when it fails, or with the driver.
-    private func runMedium(_ orchestrator: OrchestratorConnection) async throws {
+    private func runMedium(_ listening: [HostAndPort], _ orchestrator: OrchestratorConnection) async throws {
         try await self.medium.run(
             LinkAcceptor(
                 run: { await self.runLink(.medium, orchestrator, $0) },
-                listen: { try await self.listen(on: $0, maximumLinks: $1, orchestrator, $2) }))
+                listen: { try await self.listen(on: $0, maximumLinks: $1, orchestrator, $2) },
+                peers: self.peers, listening: listening))
         while !Task.isCancelled { try? await Task.sleep(for: .seconds(86_400)) }
     }
 
@@ -144,7 +151,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
             }
         case .operation(let id, let name, let body): await self.perform(id, name, body, orchestrator)
         case .welcome, .ping, .stop: break  // The kit deals with these.
-        case .peerOutcomes, .peerAnswer: break  // These drivers tell and ask nothing about peers.
+        case .peerOutcomes, .peerAnswer: await self.peers?.heard(command)
         }
     }
 
@@ -217,7 +224,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         _ make: @Sendable (LinkDialer) async throws -> DialedLink<Medium.Session>
     ) async -> DisconnectReason {
         let (inputs, continuation) = Self.makeInputs()
-        let dialer = LinkDialer(network: self.network, proxy: self.settings.proxy) { event in
+        let dialer = LinkDialer(network: self.network, proxy: self.settings.proxy, peers: self.peers) { event in
             continuation.deliver(.connection(event))
         }
         let dialed: DialedLink<Medium.Session>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+public import AltNetDriverKit
 public import AltNetDriverProtocol
 public import AltNetObjects
 public import AltNetTransport
@@ -21,6 +22,10 @@ public protocol StreamMedium: Sendable {
     func dial(_ target: Target, _ dialer: LinkDialer) async throws -> DialedLink<Session>
     /// A new session with whoever connected to us.
     func inboundSession() -> Session
+    /// The same for a protocol that tells the other side where it was seen.
+    ///
+    /// - Parameter remote: the other end of the socket, which may be a proxy's; `nil` when it is gone already.
+    func inboundSession(from remote: HostAndPort?) -> Session
     /// How an address that we listen on is told to others.
     func listeningText(_ address: HostAndPort) -> String
     /// A session is over.
@@ -43,6 +48,7 @@ public protocol StreamMedium: Sendable {
 }
 
 extension StreamMedium {
+    public func inboundSession(from remote: HostAndPort?) -> Session { self.inboundSession() }
     public func run(_ links: LinkAcceptor<Session>) async throws {}
     public func linkOpened(_ link: MediumLink, _ peer: LinkPeer) async {}
     public func linkClosed(_ link: MediumLink) async {}
@@ -86,14 +92,18 @@ public struct LinkDialer: Sendable {
     private let network: StreamNetwork
     /// The SOCKS5 proxy that everything goes through, if there is one.
     public let proxy: HostAndPort?
-    /// Takes what the connection brings.
-    private let onEvent: @Sendable (StreamConnection.Event) -> Void
+    /// The orchestrator's peer store; nil when the medium's capabilities do not name peers.
+    public let peers: OrchestratorBook?
+    /// Takes what the connection brings, for connections that the medium makes itself.
+    public let onEvent: @Sendable (StreamConnection.Event) -> Void
 
     init(
-        network: StreamNetwork, proxy: HostAndPort?, onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
+        network: StreamNetwork, proxy: HostAndPort?, peers: OrchestratorBook? = nil,
+        onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
     ) {
         self.network = network
         self.proxy = proxy
+        self.peers = peers
         self.onEvent = onEvent
     }
 
@@ -122,6 +132,24 @@ public struct LinkAcceptor<Session: LinkSession>: Sendable {
             HostAndPort, _ maximumLinks: Int, _ make: @escaping @Sendable (StreamConnection) -> DialedLink<Session>
         )
             async throws -> StreamListener
+    /// The orchestrator's peer store; nil when the medium's capabilities do not name peers.
+    public let peers: OrchestratorBook?
+    /// Where the driver listens for everyone.
+    public let listening: [HostAndPort]
+
+    init(
+        run: @escaping @Sendable (_ make: @escaping Make) async -> DisconnectReason,
+        listen:
+            @escaping @Sendable (
+                HostAndPort, _ maximumLinks: Int, _ make: @escaping @Sendable (StreamConnection) -> DialedLink<Session>
+            ) async throws -> StreamListener,
+        peers: OrchestratorBook? = nil, listening: [HostAndPort] = []
+    ) {
+        self.run = run
+        self.listen = listen
+        self.peers = peers
+        self.listening = listening
+    }
 
     /// Runs a link until it ends, and says why it ended. It counts as one that the other side opened.
     public func runLink(_ make: @escaping Make) async -> DisconnectReason {

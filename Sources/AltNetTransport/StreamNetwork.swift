@@ -3,7 +3,6 @@
 internal import Glibc
 public import NIOCore
 public import NIOPosix
-internal import NIOSOCKS
 
 /// A host and a port, as people write them.
 public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
@@ -66,17 +65,19 @@ public struct StreamNetwork: Sendable {
     /// There is no way around a proxy that is given: when it fails, the connection fails.
     ///
     /// - Parameters:
+    ///   - credentials: for the proxy; see ``ProxyCredentials``.
     ///   - allows: asked for each IP address that the name leads to, without a port; those that it refuses are not
     ///     connected to. Without one, and through a proxy, all are.
     ///   - onEvent: see ``StreamConnection``.
     public func connect(
-        to remote: HostAndPort, proxy: HostAndPort?, allows: (@Sendable (String) -> Bool)? = nil,
+        to remote: HostAndPort, proxy: HostAndPort?, credentials: ProxyCredentials? = nil,
+        allows: (@Sendable (String) -> Bool)? = nil,
         onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
     ) async throws -> StreamConnection {
         let bootstrap = ClientBootstrap(group: self.group)
             .connectTimeout(Self.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.autoRead, value: proxy != nil)
+            .channelOption(.autoRead, value: false)
         guard let proxy else {
             let resolver = allows.map { CheckedResolver(on: self.group.next(), allows: $0) }
             let channel = try await bootstrap.resolver(resolver).connect(host: remote.host, port: Int(remote.port))
@@ -85,8 +86,8 @@ public struct StreamNetwork: Sendable {
         }
         let channel = try await bootstrap.connect(host: proxy.host, port: Int(proxy.port)).get()
         do {
-            try await Self.negotiate(on: channel, remote: remote)
-            return try await Self.connection(on: channel, remote: remote.description, onEvent: onEvent)
+            let first = try await Self.negotiate(on: channel, remote: remote, credentials)
+            return try await Self.connection(on: channel, remote: remote.description, first: first, onEvent: onEvent)
         } catch {
             channel.close(promise: nil)
             throw error
@@ -105,7 +106,29 @@ public struct StreamNetwork: Sendable {
                 onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
             )
     ) async throws -> StreamListener {
-        let channel = try await ServerBootstrap(group: self.group)
+        StreamListener(
+            channel: try await self.bootstrap(makeReceiver).bind(host: local.host, port: Int(local.port)).get())
+    }
+
+    /// The same at a port that connections of ours share. Of several listeners at one port, any one may get a connection.
+    public func listen(
+        at port: ReusedPort,
+        makeReceiver:
+            @escaping @Sendable () -> (
+                onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
+            )
+    ) async throws -> StreamListener {
+        let socket = try OwnedSocket.sharing(port.endpoint)
+        return StreamListener(channel: try await self.bootstrap(makeReceiver).withBoundSocket(socket.release()).get())
+    }
+
+    private func bootstrap(
+        _ makeReceiver:
+            @escaping @Sendable () -> (
+                onEvent: @Sendable (StreamConnection.Event) -> Void, onConnection: @Sendable (StreamConnection) -> Void
+            )
+    ) -> ServerBootstrap {
+        ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: 64)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -118,35 +141,41 @@ public struct StreamNetwork: Sendable {
                         channel: channel, remote: remote, onEvent: receiver.onEvent, onActive: receiver.onConnection)
                 }
             }
-            .bind(host: local.host, port: Int(local.port)).get()
-        return StreamListener(channel: channel)
     }
 
-    private static func connection(
-        on channel: any Channel, remote: String, onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
+    /// Turns a channel that stands into a connection.
+    ///
+    /// - Parameter first: bytes of the other side that came already.
+    static func connection(
+        on channel: any Channel, remote: String, first: [UInt8] = [],
+        onEvent: @escaping @Sendable (StreamConnection.Event) -> Void
     ) async throws -> StreamConnection {
         try await channel.eventLoop.submit {
             let connection = try StreamConnection(channel: channel, remote: remote, onEvent: onEvent)
             guard channel.isActive else { throw ChannelError.ioOnClosedChannel }
+            if !first.isEmpty { onEvent(.bytes(first)) }
             return connection
         }.get()
     }
 
-    /// Speaks SOCKS5 until the proxy has connected us, then turns reading over to the session.
-    private static func negotiate(on channel: any Channel, remote: HostAndPort) async throws {
-        let done = channel.eventLoop.makePromise(of: Void.self)
+    /// Speaks SOCKS5 until the proxy has connected us; bytes of the other side that came with its last word.
+    private static func negotiate(
+        on channel: any Channel, remote: HostAndPort, _ credentials: ProxyCredentials?
+    ) async throws -> [UInt8] {
+        let handshake = try SOCKS5Handshake(to: remote, credentials: credentials)
+        let done = channel.eventLoop.makePromise(of: [UInt8].self)
         let deadline = channel.eventLoop.scheduleTask(in: Self.connectTimeout) {
             done.fail(ChannelError.connectTimeout(Self.connectTimeout))
         }
         defer { deadline.cancel() }
-        try await channel.eventLoop.submit {
-            try channel.pipeline.syncOperations.addHandlers([
-                SOCKSClientHandler(targetAddress: .domain(remote.host, port: Int(remote.port))),
-                SOCKSWatcher(done),
-            ])
-        }.get()
-        try await done.futureResult.get()
-        try await channel.setOption(.autoRead, value: false).get()
+        do {
+            try await channel.eventLoop.submit {
+                try channel.pipeline.syncOperations.addHandler(SOCKS5Handler(handshake, done: done))
+            }.get()
+        } catch {
+            done.fail(error)
+        }
+        return try await done.futureResult.get()
     }
 }
 
@@ -176,7 +205,7 @@ public enum NetworkFailure {
         case let error as NIOConnectionError:
             return error.connectionErrors.first.map { Self.describeWithoutAddress($0.error) }
                 ?? "the name cannot be resolved"
-        case is IOError, ChannelError.connectTimeout, ChannelError.eof: return Self.describe(error)
+        case is IOError, is SOCKS5Failure, ChannelError.connectTimeout, ChannelError.eof: return Self.describe(error)
         default: return "the connection failed"
         }
     }
@@ -200,34 +229,5 @@ extension HostAndPort {
             return nil
         }
         self.init(host: host, port: number)
-    }
-}
-
-/// Waits for the end of a SOCKS negotiation, whichever it is.
-private final class SOCKSWatcher: ChannelInboundHandler, RemovableChannelHandler, Sendable {
-    typealias InboundIn = ByteBuffer
-
-    private let done: EventLoopPromise<Void>
-
-    init(_ done: EventLoopPromise<Void>) {
-        self.done = done
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is SOCKSProxyEstablishedEvent {
-            self.done.succeed()
-            context.pipeline.syncOperations.removeHandler(self, promise: nil)
-        }
-        context.fireUserInboundEventTriggered(event)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.done.fail(error)
-        context.close(promise: nil)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.done.fail(ChannelError.eof)
-        context.fireChannelInactive()
     }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 
 public import AltNetControl
+public import AltNetPunchReports
 
 /// What the control interface asks of the daemon behind it. Tests put a fake here.
 ///
-/// Every call may run at the same time as any other. None but ``perform(_:_:by:)`` may wait for a remote: the answer says
-/// what is known now.
+/// Every call may run at the same time as any other. None but ``perform(_:_:by:)`` and those that ask the driver of hole
+/// punching may wait for a remote: the answer says what is known now.
 public protocol ControlOperations: Sendable {
     func status() async -> StatusReport
     func links() async -> [LinkReport]
@@ -40,6 +41,19 @@ public protocol ControlOperations: Sendable {
     func addPeers(_ additions: [PeerAddition]) async throws(ControlRefusal) -> [PeerAdditionReport]
     /// Forgets a peer, or one address of it; false when it was not known.
     func forgetPeer(_ id: String, address: String?) async throws(ControlRefusal) -> Bool
+
+    /// How hole punching stands, without asking the driver.
+    func punchOverview() async -> PunchOverviewReport
+    /// Offers that are known, newest first.
+    func punchOffers() async -> PunchOfferListReport
+    // These ask the driver.
+    func nat() async throws(ControlRefusal) -> NATReport
+    func checkNAT() async throws(ControlRefusal) -> NATReport
+    func punches() async throws(ControlRefusal) -> PunchReports
+    func punchStats() async throws(ControlRefusal) -> PunchStatsReport
+    func rotatePunchKeys() async throws(ControlRefusal) -> PunchEndpoints
+    /// Connects to a peer behind a NAT, and waits for what it came to.
+    func punch(_ request: PunchRequest) async throws(ControlRefusal) -> PunchReport
 
     func attach(_ request: AttachRequest) async throws(ControlRefusal) -> DriverReport
     /// Returns when the driver's process is gone.

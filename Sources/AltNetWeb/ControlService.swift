@@ -46,7 +46,8 @@ struct ControlService: Sendable {
                 node: await operations.node(), splices: await operations.splices(), safe: await operations.safe(),
                 openIncidents: (try? await operations.incidents(
                     limit: ControlInterface.maximumIncidents, onlyOpen: true)) ?? [],
-                counters: await operations.counters(), http: [.unix: self.unix.counts, .tcp: self.tcp.counts],
+                counters: await operations.counters(), punch: await operations.punchOverview(),
+                http: [.unix: self.unix.counts, .tcp: self.tcp.counts],
                 eventStreams: self.events.readers, process: .current))
     }
 }

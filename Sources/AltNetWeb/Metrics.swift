@@ -55,6 +55,22 @@ enum Metrics {
         "altnet_splice_bytes_total", .counter, labels: ["splice", "direction"],
         "Bytes that a splice carried; in is towards the operator's node.")
 
+    static let nat = Metric(
+        "altnet_nat_confidence", .gauge, labels: ["mapping"], "How sure the NAT check is of the mapping, 0 to 1.")
+    static let punches = Metric(
+        "altnet_punches_total", .counter, labels: ["role", "outcome", "path", "own_nat", "peer_nat"],
+        "Attempts at connections through NATs since the driver's start, by how they ended.")
+    static let punchEvents = Metric(
+        "altnet_punch_events_total", .counter, labels: ["event"],
+        "What else the driver of hole punching counted since its start.")
+    static let punchLinks = Metric(
+        "altnet_punch_links", .gauge, labels: ["role", "state"], "Punched links, those that stand and those wanted.")
+    static let punchOffers = Metric(
+        "altnet_punch_offers", .gauge, labels: ["whose"], "Offers of hole punching that are known, and our own.")
+    static let punchOfferEvents = Metric(
+        "altnet_punch_offers_total", .counter, labels: ["event"],
+        "What happened to offers of hole punching since the start.")
+
     static let requests = Metric(
         "altnet_http_requests_total", .counter, labels: ["listener", "class"], "Requests answered, by class of status.")
     static let eventStreams = Metric("altnet_http_event_streams", .gauge, "Event streams that are open.")
@@ -69,9 +85,8 @@ enum Metrics {
     static let catalogue: [Metric] = [
         info, healthy, safe, height, tipTime, work, headers, links, linkBehind, linkLateness, linkLatency,
         nodeReachable, nodeSyncing, nodeBlocks, nodeHeaders, nodeBehind, nodePeers, incidentsOpen, incidents, alerts,
-        transactions, driverUp, driverRestarts, spliceConnections, spliceBytes, requests, eventStreams, cpu, resident,
-        files,
-        maximumFiles, started,
+        transactions, driverUp, driverRestarts, spliceConnections, spliceBytes, nat, punches, punchEvents, punchLinks,
+        punchOffers, punchOfferEvents, requests, eventStreams, cpu, resident, files, maximumFiles, started,
     ]
 }
 
@@ -85,6 +100,7 @@ struct MetricsInput: Sendable {
     var safe: SafeReport
     var openIncidents: [IncidentReport]
     var counters: ControlCounters
+    var punch: PunchOverviewReport
     /// Answers by listener and first digit of the status.
     var http: [Listener.Kind: [Int: UInt64]]
     var eventStreams: Int
@@ -110,6 +126,7 @@ extension Metrics {
             page.add(Self.spliceBytes, [splice.name, "in"], Double(splice.bytesIn))
             page.add(Self.spliceBytes, [splice.name, "out"], Double(splice.bytesOut))
         }
+        page.add(input.punch)
         page.addProcess(input)
         return page.text(Self.catalogue)
     }

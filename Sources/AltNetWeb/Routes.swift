@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetControl
+internal import AltNetPunchReports
 internal import FoundationEssentials
 internal import HTTPTypes
 internal import Hummingbird
@@ -9,7 +10,7 @@ internal import NIOCore
 
 extension Route {
     /// Everything that is served. `docs/api/openapi.json` says the same; a test compares them.
-    static let all: [Route] = questions + watchdog + peers + changes + access + pages
+    static let all: [Route] = questions + watchdog + peers + punching + changes + access + pages
 
     private static let questions: [Route] = [
         Route(.get, "/v1/status", .read) { asked, service in
@@ -107,6 +108,30 @@ extension Route {
         },
     ]
 
+    private static let punching: [Route] = [
+        Route(.get, "/v1/nat", .read, isSlow: true) { _, service in try Answer.json(try await service.operations.nat())
+        },
+        Route(.post, "/v1/nat", .operate, isSlow: true) { _, service in
+            try Answer.json(try await service.operations.checkNAT())
+        },
+        Route(.get, "/v1/punch", .read) { _, service in try Answer.json(await service.operations.punchOverview()) },
+        Route(.post, "/v1/punch", .operate, body: .json, isSlow: true) { asked, service in
+            try Answer.json(try await service.operations.punch(try asked.json(PunchRequest.self)))
+        },
+        Route(.get, "/v1/punch/offers", .read) { _, service in
+            try Answer.json(await service.operations.punchOffers())
+        },
+        Route(.get, "/v1/punch/attempts", .read, isSlow: true) { _, service in
+            try Answer.json(try await service.operations.punches())
+        },
+        Route(.get, "/v1/punch/stats", .read, isSlow: true) { _, service in
+            try Answer.json(try await service.operations.punchStats())
+        },
+        Route(.post, "/v1/punch/keys", .operate, isSlow: true) { _, service in
+            try Answer.json(try await service.operations.rotatePunchKeys())
+        },
+    ]
+
     private static let changes: [Route] = [
         Route(.post, "/v1/drivers", .operate, body: .json) { asked, service in
             try Answer.json(try await service.operations.attach(try asked.json()))
@@ -174,6 +199,7 @@ extension Route {
         Route(.get, "/dashboard.js", .open) { _, _ in Dashboard.script },
         Route(.get, "/dom.js", .open) { _, _ in Dashboard.dom },
         Route(.get, "/live.js", .open) { _, _ in Dashboard.live },
+        Route(.get, "/punch.js", .open) { _, _ in Dashboard.punch },
         Route(.get, "/timeline.js", .open) { _, _ in Dashboard.timeline },
         Route(.get, "/tree.js", .open) { _, _ in Dashboard.tree },
         Route(.get, "/views.js", .open) { _, _ in Dashboard.views },
@@ -208,6 +234,7 @@ enum Dashboard {
     // What the script imports.
     static let dom = Self.module(PackageResources.dom_js)
     static let live = Self.module(PackageResources.live_js)
+    static let punch = Self.module(PackageResources.punch_js)
     static let timeline = Self.module(PackageResources.timeline_js)
     static let tree = Self.module(PackageResources.tree_js)
     static let views = Self.module(PackageResources.views_js)

@@ -34,6 +34,23 @@ struct HandshakeTests {
         #expect(peer.serves == [.headers, .addresses, .tips, .blocks])
     }
 
+    @Test("an inbound session tells the other side where it sees it, and others tell nothing")
+    func receiver() throws {
+        var configuration = BitcoinPeerSession.Configuration.sample(direction: .inbound)
+        configuration.receiver = try #require(P2PAddressField(address: [203, 0, 113, 9], port: 4711))
+        for (configuration, expected) in [
+            (configuration, configuration.receiver), (.sample(direction: .inbound), .empty),
+        ] {
+            var script = SessionScript(configuration)
+            _ = script.connect()
+            guard case .version(let version)? = script.receive(.version(.sample)).written.first else {
+                return #expect(Bool(false), "no version was sent")
+            }
+            #expect(version.receiver == expected)
+            #expect(version.sender == .empty)
+        }
+    }
+
     @Test("an inbound session answers")
     func inbound() {
         var script = SessionScript(direction: .inbound)

@@ -233,6 +233,24 @@ struct AnnouncementTests {
         #expect(script.announce(.addresses(many)).written == [.addrv2(Array(many.prefix(1000)))])
     }
 
+    @Test("offers of hole punching travel unchanged, both ways, and never to a peer that cannot read them")
+    func offers() {
+        // Network ids and service bits that nobody has assigned.
+        let flagged = NodeAddress(
+            lastSeen: 1_800_000_000, services: 1 << 27, networkID: 4, address: Array(0..<32), port: 8333)
+        let combined = NodeAddress(
+            lastSeen: 1_800_000_001, services: 1 << 27, networkID: 0xf0, address: [1, 4] + Array(0..<37), port: 8333)
+        let ordinary = NodeAddress(lastSeen: 1, services: 1, networkID: 1, address: [192, 0, 2, 1], port: 8333)
+        var script = SessionScript()
+        _ = script.connect()
+        _ = script.receive(.version(.sample), .sendaddrv2, .verack)
+        #expect(script.announce(.addresses([combined, flagged])).written == [.addrv2([combined, flagged])])
+        #expect(script.receive(.addrv2([combined, flagged])).announcements == [.addresses([combined, flagged])])
+        var old = SessionScript.established()
+        #expect(old.announce(.addresses([combined, flagged])).isQuiet)
+        #expect(old.announce(.addresses([combined, ordinary])).written == [.addr([ordinary])])
+    }
+
     @Test("addresses that nobody asked for pass only as fast as Bitcoin Core would take them")
     func addressBudget() {
         var script = SessionScript.established()

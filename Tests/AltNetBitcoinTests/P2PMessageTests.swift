@@ -125,14 +125,36 @@ struct P2PMessageTests {
         #expect(try self.decode(message.command, try #require(Hex.decode(hex))) == message)
     }
 
-    /// From the same source; its addresses are not empty, as ours are.
+    /// From the same source; its addresses are `0.0.0.0`, not the zeros that ours are.
     @Test("reads the version message of an independent implementation")
     func independentVersion() throws {
         let hex =
             "80110100090400000000000000f1536500000000010000000000000000000000000000000000ffff000000000000"
             + "010000000000000000000000000000000000ffff000000000000efcdab8967452301"
             + "102f5361746f7368693a33312e302e302fa0bb0d0000"
-        #expect(try self.decode("version", try #require(Hex.decode(hex))) == .version(P2PSamples.version))
+        var expected = P2PSamples.version
+        expected.receiver = try #require(P2PAddressField(services: 1, address: [0, 0, 0, 0], port: 0))
+        expected.sender = expected.receiver
+        #expect(expected.receiver.address == nil)
+        #expect(try self.decode("version", try #require(Hex.decode(hex))) == .version(expected))
+    }
+
+    /// The receiver's address as Bitcoin's wiki has it in its example of a version message: services 1, 10.0.0.1:8333.
+    @Test("carries the addresses of both sides, which is how a node behind a NAT learns its own")
+    func addresses() throws {
+        var version = P2PSamples.version
+        version.receiver = try #require(P2PAddressField(services: 1, address: [10, 0, 0, 1], port: 8333))
+        let payload = P2PMessage.version(version).payload
+        #expect(Hex.encode(payload[20..<46]) == "010000000000000000000000000000000000ffff0a000001208d")
+        #expect(try self.decode("version", payload) == .version(version))
+        #expect(version.receiver.address == [10, 0, 0, 1])
+        #expect(version.receiver.port == 8333)
+        let six = [0x20, 0x01, 0x0d, 0xb8] + [UInt8](repeating: 7, count: 12)
+        version.sender = try #require(P2PAddressField(address: six, port: 1))
+        guard case .version(let read) = try self.decode("version", P2PMessage.version(version).payload) else { return }
+        #expect(read.sender.address == six)
+        #expect(P2PAddressField.empty.address == nil)
+        #expect(P2PAddressField(address: [1, 2, 3], port: 1) == nil)
     }
 
     @Test("fails when its payload ends anywhere before its end", arguments: P2PSamples.messages)

@@ -139,11 +139,11 @@ struct DriverTests {
     }
 
     @Test(arguments: [
-        "a:1", "@a:1", "00@a:1", "04\(String(repeating: "0", count: 64))@a:1", "\(key)@a", "\(key)@", key,
+        "a:1", "@a:1", "00@a:1", "04\(String(repeating: "0", count: 64))@a:1", "\(key)@a", "\(key)@", "\(key)00",
     ])
     func `A Lightning node needs its public key`(address: String) throws {
         let error = try mistake("[drivers.lightning]\nconnect = ['\(address)']")
         #expect(error.code == .invalidValue)
-        #expect(error.sentence.hasPrefix("`drivers.lightning.connect` must have the form pubkey@host:port, directed:"))
+        #expect(error.sentence.hasPrefix("`drivers.lightning.connect` must have the form pubkey@host:port, pubkey, "))
     }
 }

@@ -35,6 +35,11 @@ struct ExampleFileTests {
     @Test func `With every option taken in, only those without a default differ`() throws {
         var configuration = try parse(self.uncommented)
         let radio = configuration.drivers.removeLast()
+        let punch = configuration.drivers.removeLast()
+        #expect(punch.program == "altnet-punch")
+        #expect(punch.settings.count == 15)
+        #expect(punch.settings["coordination"] == .texts(["tor"]))
+        #expect(punch.settings["offer"] == .number(0))
         let plugin = configuration.drivers.removeLast()
         let libp2p = configuration.drivers.remove(at: 1)
         #expect(libp2p.program == "altnet-libp2p")
@@ -86,7 +91,9 @@ struct ExampleFileTests {
         "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",
         "from", "sendmail", "alt_addr_peers", "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log",
         "tor_control", "tor_control_password_file", "capacity", "share_record", "keep_private_ranges",
-        "keep_unknown_transports", "announce", "dial", "dht", "dht_protocol",
+        "keep_unknown_transports", "announce", "dial", "dht", "dht_protocol", "outbound", "relay_offers", "coordination",
+        "socks", "sam", "offer", "use", "witnesses", "minimum_witnesses", "predict_port", "relay", "map_ports", "ipv6",
+        "answer_checks", "rotate_hours", "allow_private_addresses",
     ])
     func `Every option is in it`(key: String) {
         #expect(self.text.contains("\n# \(key) = "))

@@ -86,6 +86,37 @@ struct NodeCallTests {
         #expect(open == [Nodes.one: [[UInt8](repeating: 7, count: 32)]])
     }
 
+    @Test("what a node announced is taken over as far as it can be understood, and no more than a few")
+    func announced() throws {
+        #expect(
+            Self.text(NodeCalls.nodes(Nodes.one).encode(id: 1))
+                == #"{"filter":{"nodes":[{"addresses":true,"nodeid":true}]},"id":1,"jsonrpc":"2.0","#
+                + #""method":"listnodes","params":{"id":"\#(Nodes.one)"}}"# + "\n\n")
+        func addresses(_ nodes: String) throws -> [String] {
+            let answer = try #require(NodeAnswer(Array(#"{"id":1,"result":{"nodes":[\#(nodes)]}}"#.utf8)))
+            return try answer.result(of: NodeCalls.nodes(Nodes.one), peer: nil).addresses(of: Nodes.one).map(\.text)
+        }
+        let onion = "cqkvoyooxkpi763a4wczaludrheuwpt7ndghhfymv5hohgkmm26pboqd.onion"
+        #expect(
+            try addresses(
+                #"{"nodeid":"\#(Nodes.one)","addresses":[{"type":"ipv4","address":"203.0.113.7","port":9735},"#
+                    + #"{"type":"ipv6","address":"2001:db8::7","port":1},{"type":"torv2","address":"x.onion","port":2},"#
+                    + #"{"type":"torv3","address":"\#(onion)","port":3},{"type":"dns","address":"example.org","port":4},"#
+                    + #"{"type":"ipv4","address":"203.0.113.7\",\"","port":5},{"type":"websocket","port":6}]}"#)
+                == ["203.0.113.7:9735", "[2001:db8::7]:1", "\(onion):3", "example.org:4"])
+        // Of another node than the one asked about; of one that only a channel is known of; nothing.
+        #expect(
+            try addresses(
+                #"{"nodeid":"\#(Nodes.two)","addresses":[{"type":"ipv4","address":"203.0.113.7","port":9735}]}"#
+            ).isEmpty)
+        #expect(try addresses(#"{"nodeid":"\#(Nodes.one)"}"#).isEmpty)
+        #expect(try addresses("").isEmpty)
+        let many = (1...200).map { #"{"type":"ipv4","address":"203.0.113.\#($0)","port":1}"# }
+        #expect(
+            try addresses(#"{"nodeid":"\#(Nodes.one)","addresses":[\#(many.joined(separator: ","))]}"#).count
+                == AnnouncedAddresses.maximum)
+    }
+
     @Test(
         "whose answers are no objects with an identifier belong to nobody",
         arguments: [

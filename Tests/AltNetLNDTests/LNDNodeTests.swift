@@ -298,6 +298,20 @@ struct LNDNodeTests {
                 == .unsendable("the address to connect to is none"))
     }
 
+    @Test("what LND has heard of a node by gossip is taken over, and a macaroon that does not allow it is no trouble")
+    func announced() async throws {
+        let fake = try await FakeLND.start(["alice"])
+        let attached = try await Attached(fake.node("alice").settings())
+        let node = try #require(NodePrivateKey(bytes: [UInt8](repeating: 7, count: 32))).publicKey
+        #expect(try await attached.node.announcedAddresses(of: node).isEmpty)
+        try await fake.tell(
+            #""do":"gossip","node":"alice","id":"\#(node)","addresses":["203.0.113.7:9735","[2001:db8::7]:1","no"]"#)
+        #expect(
+            try await attached.node.announcedAddresses(of: node).map(\.text) == ["203.0.113.7:9735", "[2001:db8::7]:1"])
+        try await fake.tell(#""do":"deny","node":"alice","methods":["GetNodeInfo"]"#)
+        #expect(try await attached.node.announcedAddresses(of: node).isEmpty)
+    }
+
     @Test("calls that LND does not answer are bounded")
     func busy() async throws {
         let fake = try await FakeLND.start(["alice"])

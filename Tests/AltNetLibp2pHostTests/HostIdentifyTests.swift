@@ -183,10 +183,10 @@ struct HostIdentifyTests {
 
     @Test("The addresses by which we reach others are those of the default interface, or all without one")
     func ways() {
-        var surroundings = LocalNetworks.Surroundings(
+        var surroundings = LocalSurroundings(
             interfaces: [
-                LocalNetworks.Interface(name: "docker0", address: [172, 17, 0, 1], prefixLength: 16),
-                LocalNetworks.Interface(name: "wlan0", address: [192, 168, 1, 20], prefixLength: 24),
+                LocalSurroundings.Interface(name: "docker0", address: [172, 17, 0, 1], prefixLength: 16),
+                LocalSurroundings.Interface(name: "wlan0", address: [192, 168, 1, 20], prefixLength: 24),
             ], defaultInterface: "wlan0", gateway: "00:11:22:33:44:55")
         #expect(surroundings.ways == [[192, 168, 1, 20]])
         surroundings.defaultInterface = nil
@@ -202,7 +202,7 @@ struct HostIdentifyTests {
             message.listenAddresses = [address]
             return message
         }
-        guard case .addresses(_, [address], .identify, _, _, _)? = news.first else {
+        guard case .addresses(_, [address], .identify, _, _, _, _)? = news.first else {
             Issue.record("nothing was taken: \(news)")
             return
         }
@@ -236,28 +236,6 @@ struct HostIdentifyTests {
 
 @Suite("The networks that this machine is on")
 struct LocalNetworksTests {
-    static let route = """
-        Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
-        wlan0\t0001A8C0\t00000000\t0001\t0\t0\t600\t00FFFFFF\t0\t0\t0
-        wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0
-        """
-    static let arp = """
-        IP address       HW type     Flags       HW address            Mask     Device
-        192.168.1.7      0x1         0x2         aa:aa:aa:aa:aa:aa     *        wlan0
-        192.168.1.1      0x1         0x2         00:11:22:33:44:55     *        wlan0
-        10.0.0.1         0x1         0x0         00:00:00:00:00:00     *        eth1
-        """
-
-    @Test("Linux's tables name the gateway and its hardware address")
-    func tables() {
-        let route = LocalNetworks.defaultRoute(in: Self.route)
-        #expect(route?.interface == "wlan0" && route?.gateway == "192.168.1.1")
-        #expect(LocalNetworks.hardwareAddress(of: "192.168.1.1", in: Self.arp) == "00:11:22:33:44:55")
-        #expect(LocalNetworks.hardwareAddress(of: "10.0.0.1", in: Self.arp) == nil)
-        #expect(LocalNetworks.defaultRoute(in: "") == nil)
-        #expect(LocalNetworks.hardwareAddress(of: "192.168.1.1", in: "\n\n x") == nil)
-    }
-
     @Test(
         "Addresses belong to the machine, to the network of the default route, to another one, or to none",
         arguments: [
@@ -267,10 +245,10 @@ struct LocalNetworksTests {
             ("/ip4/8.8.8.8/tcp/1", nil), ("/dns4/example.org/tcp/1", nil),
         ])
     func names(address: String, name: String?) throws {
-        let surroundings = LocalNetworks.Surroundings(
+        let surroundings = LocalSurroundings(
             interfaces: [
-                LocalNetworks.Interface(name: "docker0", address: [172, 17, 0, 1], prefixLength: 16),
-                LocalNetworks.Interface(name: "wlan0", address: [192, 168, 1, 20], prefixLength: 24),
+                LocalSurroundings.Interface(name: "docker0", address: [172, 17, 0, 1], prefixLength: 16),
+                LocalSurroundings.Interface(name: "wlan0", address: [192, 168, 1, 20], prefixLength: 24),
             ], defaultInterface: "wlan0", gateway: "00:11:22:33:44:55")
         let found = surroundings.network(of: try Multiaddress(text: address))?.name
         guard name == "lan @" else {

@@ -25,7 +25,7 @@ struct HostTests {
         #expect(bob.book.records[alice.peer]?.record.addresses == alice.addresses)
         #expect(
             alice.book.news.contains {
-                if case .connected(bob.peer, bob.addresses[0], _, .loopback) = $0 { true } else { false }
+                if case .connected(bob.peer, bob.addresses[0], _, .loopback, _) = $0 { true } else { false }
             })
         #expect(bob.host.links(to: alice.peer).first?.isInbound == true)
         let again = try await alice.host.connect(to: bob.peer)

@@ -258,9 +258,10 @@ struct AlternativeAddressBookTests {
         let dialer = LinkDialer(network: StreamNetwork(), proxy: nil) { _ in }
         let dialling = Task {
             while !Task.isCancelled, isCancelled { await Task.yield() }
-            let (connection, _) = try await AlternativeDialer(book: book, takesPrivate: true).connect(
-                to: peer, original: remote, dialer)
-            connection.close()
+            let made = try await AlternativeDialer(book: book, takesPrivate: true).connect(to: peer, dialer) {
+                (try await dialer.connect(to: remote), nil)
+            }
+            made.connection.close()
         }
         if isCancelled { dialling.cancel() }
         let hasReachedOriginal = (try? await dialling.value) != nil

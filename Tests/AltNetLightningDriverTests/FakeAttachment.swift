@@ -32,6 +32,8 @@ final class FakeAttachment: LightningAttachment {
         /// Whether attempts to connect never end, not even when they are cancelled.
         var hangs = false
         var onOnion: (@Sendable (AttachedOnionMessage) -> Void)?
+        var announced: [NodeID: [LightningAddress]] = [:]
+        var asked: [NodeID] = []
     }
 
     let key: NodePrivateKey
@@ -69,6 +71,12 @@ final class FakeAttachment: LightningAttachment {
         self.state.withLock { $0.onOnion = body }
     }
 
+    func announces(_ addresses: [LightningAddress], of node: NodeID) {
+        self.state.withLock { $0.announced[node] = addresses }
+    }
+
+    /// The nodes of which somebody wanted to know the addresses.
+    var asked: [NodeID] { self.state.withLock { $0.asked } }
     var sent: [Sent] { self.state.withLock { $0.sent } }
     var onions: [AttachedOnionMessage] { self.state.withLock { $0.onions } }
     func sent(to peer: NodeID) -> [[UInt8]] { self.sent.filter { $0.peer == peer }.map(\.message) }
@@ -105,6 +113,13 @@ final class FakeAttachment: LightningAttachment {
         }
         while hangs { await Self.uncancellablePause() }
         if let outcome { throw outcome }
+    }
+
+    func announcedAddresses(of node: NodeID) async throws(AttachmentError) -> [LightningAddress] {
+        self.state.withLock { state in
+            state.asked.append(node)
+            return state.announced[node] ?? []
+        }
     }
 
     private static func uncancellablePause() async {

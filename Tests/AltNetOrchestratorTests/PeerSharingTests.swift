@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetBase
+import AltNetBitcoin
 import AltNetConfiguration
 import AltNetDriverProtocol
+import AltNetKeys
+import AltNetLightning
 import AltNetObjects
 import AltNetPeerRecords
 import Testing
@@ -19,10 +22,21 @@ struct PeerSharingTests {
             peer: LinkPeer(identity: "", agent: UntrustedText(""), claimedHeight: nil, serves: []), exposure: exposure)
     }
 
-    private static func record(_ address: String) throws -> CertifiedPeerRecord {
+    private static func record(_ address: String) throws -> SealedRecord {
         let key = try #require(PeerPrivateKey.ed25519(seed: Array(repeating: 7, count: 32)))
-        return try PeerRecord(peer: key.peerID, sequence: 1, addresses: [try Multiaddress(text: address)])
-            .sealed(by: key)
+        return .peer(
+            try PeerRecord(peer: key.peerID, sequence: 1, addresses: [try Multiaddress(text: address)])
+                .sealed(by: key))
+    }
+
+    private static func nodeRecord(_ addresses: [String]) throws -> SealedRecord {
+        var random = SeededRandom(seed: 7)
+        let key = PeerPrivateKey(try #require(NodePrivateKey(bytes: random.bytes(32))))
+        return .node(
+            try NodeAddressRecord(
+                peer: key.peerID, sequence: 1, chain: Network.regtest.chainHash, bitcoin: [],
+                lightning: try addresses.map { try LightningAddress(text: $0) }
+            ).sealed(by: key))
     }
 
     @Test(
@@ -38,11 +52,54 @@ struct PeerSharingTests {
     ) throws {
         let sharing = PeerSharing(setting: setting)
         #expect(sharing.exchanges(over: exposure) == exchanges)
-        #expect(sharing.tells(try Self.record("/ip4/203.0.113.7/tcp/4001"), over: exposure) == tells)
+        for record in [
+            try Self.record("/ip4/203.0.113.7/tcp/4001"),
+            try Self.nodeRecord(["203.0.113.7:9735", "example.org:9735"]),
+        ] {
+            for isOwn in [true, false] {
+                #expect(sharing.tells(record, over: exposure, ofItsDriver: isOwn) == tells)
+            }
+        }
         // One with a private address means somebody else over there.
         for address in ["/ip4/192.168.1.7/tcp/4001", "/ip4/127.0.0.1/tcp/4001"] {
-            #expect(!sharing.tells(try Self.record(address), over: exposure))
+            #expect(!sharing.tells(try Self.record(address), over: exposure, ofItsDriver: true))
         }
+        #expect(
+            !sharing.tells(
+                try Self.nodeRecord(["203.0.113.7:9735", "10.0.0.7:9735"]), over: exposure, ofItsDriver: true))
+    }
+
+    @Test("a record of hidden services alone is not tied to our address by other drivers")
+    func hidden() throws {
+        let onion = "cqkvoyooxkpi763a4wczaludrheuwpt7ndghhfymv5hohgkmm26pboqd"
+        for record in [
+            try Self.nodeRecord(["\(onion).onion:9735"]), try Self.nodeRecord([]),
+            try Self.record("/onion3/\(onion):4001"),
+        ] {
+            let sharing = PeerSharing(setting: .clearnet)
+            // Who is at the other end knows the key, and where it calls from.
+            #expect(sharing.tells(record, over: .clearnetAddress, ofItsDriver: true))
+            #expect(!sharing.tells(record, over: .clearnetAddress, ofItsDriver: false))
+            #expect(!sharing.tells(record, over: .pseudonym, ofItsDriver: true))
+            #expect(PeerSharing(setting: .pseudonym).tells(record, over: .pseudonym, ofItsDriver: false))
+        }
+        let both = try Self.nodeRecord(["\(onion).onion:9735", "203.0.113.7:9735"])
+        #expect(PeerSharing(setting: .clearnet).tells(both, over: .clearnetAddress, ofItsDriver: false))
+    }
+
+    @Test("of a peer's addresses, those of one network do not take the place of the others")
+    func shortened() throws {
+        func known(_ number: Int, on network: LocalNetwork?) throws -> KnownAddress {
+            KnownAddress(
+                address: try Multiaddress(text: "/ip4/10.0.0.\(number)/tcp/1"), sources: .certified,
+                firstSeen: WallClockTime(seconds: 0), lastSeen: WallClockTime(seconds: 0), expiry: nil, network: network
+            )
+        }
+        let local = try (0..<60).map { try known($0, on: .loopback) }
+        let open = try (60..<120).map { try known($0, on: nil) }
+        let kept = PeerService.shortened(local + open)
+        #expect(kept == Array(local.prefix(32)) + Array(open.prefix(32)))
+        #expect(PeerService.shortened(Array(open.prefix(32))).count == 32)
     }
 
     @Test("who calls from this machine may come out of a hidden service, and who says nothing is told nothing")

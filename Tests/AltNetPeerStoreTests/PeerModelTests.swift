@@ -85,7 +85,7 @@ private struct NaiveStore {
             }
             self.keep(peer, id, now)
             self.peers[id] = self.forget(id, now)
-        case .addresses(let id, let addresses, let source, let lifetime, let network, _):
+        case .addresses(let id, let addresses, let source, let lifetime, let network, _, _):
             var peer = self.forget(id, now)
             for address in addresses {
                 peer.facts.append(
@@ -94,14 +94,14 @@ private struct NaiveStore {
                         until: source == .user ? nil : now + min(lifetime, PeerRules.maximumLifetime)))
             }
             self.keep(peer, id, now)
-        case .connected(let id, let address, let latency, _):
+        case .connected(let id, let address, let latency, _, _):
             var peer = self.forget(id, now)
             peer.facts.append(
                 Fact(
                     address: address, source: .connection, at: now, until: now + PeerRules.provenLifetime,
                     latency: latency))
             self.keep(peer, id, now)
-        case .failed(let id, let address, _):
+        case .failed(let id, let address, _, _):
             var peer = self.forget(id, now)
             guard Self.isLive(peer, address, nil, now) else { return .unknownAddress }
             peer.failures.append(Fact(address: address, source: .dht, at: now))
@@ -239,12 +239,27 @@ struct PeerModelTests {
         let stores = try StoreKind.allCases.map { try $0.make(capacity: 40, salt: seed) }
         var now = Sample.start
         let keys = try (0..<60).map { try Sample.key($0) }
+        let nodes = try (0..<30).map { try Sample.nodeKey($0) }
         for step in 0..<60 {
             now = now + .seconds(Int.random(in: 0...40_000, using: &random))
             let news = try (0..<Int.random(in: 1...30, using: &random)).map { _ -> PeerNews in
                 let key = keys[Int.random(in: 0..<keys.count, using: &random)]
                 let address = try Sample.address(Int.random(in: 0..<2_000, using: &random))
-                switch Int.random(in: 0..<12, using: &random) {
+                switch Int.random(in: 0..<16, using: &random) {
+                case 12...13:
+                    let node = nodes[Int.random(in: 0..<nodes.count, using: &random)]
+                    let sequence = UInt64.random(in: 0...50, using: &random)
+                    return try Sample.nodeRecord(
+                        node, sequence, lightning: ["198.51.100.\(sequence):9735"], bitcoin: ["198.51.100.9:8333"],
+                        toldBy: "\(Int.random(in: 0..<6, using: &random))")
+                case 14:
+                    return .addresses(
+                        key.peerID, [address], source: .bolt7, lifetime: Sample.day,
+                        use: Bool.random(using: &random) ? .lightning : .bitcoin)
+                case 15:
+                    return Bool.random(using: &random)
+                        ? .connected(key.peerID, address, latency: .seconds(1), use: .lightning)
+                        : .failed(key.peerID, address, use: .lightning)
                 case 0...5:
                     return Sample.told(
                         key.peerID, [address], for: .seconds(Int.random(in: 600...900_000, using: &random)),

@@ -31,6 +31,9 @@ struct StoredPeerBookTests {
         func signedPeerRecords(
             of peers: [PeerID], to network: LocalNetwork?, now: WallClockTime
         ) throws(PeerStoreError) -> [PeerHandout] { try self.inner.signedPeerRecords(of: peers, to: network, now: now) }
+        func nodeRecords(of peers: [PeerID], now: WallClockTime) throws(PeerStoreError) -> [[UInt8]] {
+            try self.inner.nodeRecords(of: peers, now: now)
+        }
         func list(after peer: PeerID?, limit: Int, now: WallClockTime) throws(PeerStoreError) -> PeerPage {
             try self.inner.list(after: peer, limit: limit, now: now)
         }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetBase
+import AltNetBitcoin
+import AltNetKeys
+import AltNetLightning
 import AltNetPeerRecords
 import AltNetTestKit
 import Foundation
@@ -23,7 +26,7 @@ enum StoreKind: CaseIterable, Sendable {
         capacity: Int = 100_000, filter: AddressFilter = .none, salt: UInt64 = 7,
         in directory: String = TemporaryDirectory.make()
     ) throws -> any PeerStoring {
-        let settings = PeerStoreSettings(capacity: capacity, filter: filter)
+        let settings = PeerStoreSettings(capacity: capacity, filter: filter, chain: Network.regtest.chainHash)
         return switch self {
         case .memory: MemoryPeerStore(settings: settings, salt: salt)
         case .sqlite: try PeerStore(directory: directory, settings: settings, salt: salt)
@@ -59,6 +62,32 @@ enum Sample {
 
     static func envelope(_ key: PeerPrivateKey, _ sequence: UInt64, _ addresses: [Multiaddress]) throws -> [UInt8] {
         try PeerRecord(peer: key.peerID, sequence: sequence, addresses: addresses).sealed(by: key).envelope
+    }
+
+    /// The key of a Lightning node.
+    static func nodeKey(_ number: Int) throws -> PeerPrivateKey {
+        var random = SeededRandom(seed: UInt64(number))
+        return PeerPrivateKey(try #require(NodePrivateKey(bytes: random.bytes(32))))
+    }
+
+    static func nodeEnvelope(
+        _ key: PeerPrivateKey, _ sequence: UInt64, lightning: [String], bitcoin: [String] = [],
+        network: Network = .regtest
+    ) throws -> [UInt8] {
+        try NodeAddressRecord(
+            peer: key.peerID, sequence: sequence, chain: network.chainHash,
+            bitcoin: try bitcoin.map { try BitcoinEndpoint(text: $0, services: 9) },
+            lightning: try lightning.map { try LightningAddress(text: $0) }
+        ).sealed(by: key).envelope
+    }
+
+    static func nodeRecord(
+        _ key: PeerPrivateKey, _ sequence: UInt64, lightning: [String], bitcoin: [String] = [],
+        on network: LocalNetwork? = nil, toldBy group: String? = nil
+    ) throws -> PeerNews {
+        .record(
+            envelope: try Self.nodeEnvelope(key, sequence, lightning: lightning, bitcoin: bitcoin), source: .link,
+            learnedOn: network, toldBy: group.map { NewsOrigin(networkGroup: $0) })
     }
 
     static func record(
@@ -104,6 +133,16 @@ extension PeerStoring {
         _ peer: PeerID, to network: LocalNetwork? = nil, _ now: WallClockTime = Sample.start
     ) throws -> PeerHandout? {
         try self.signedPeerRecords(of: [peer], to: network, now: now).first
+    }
+
+    /// The texts of the addresses of a peer's nodes with their use and sources.
+    func nodeTexts(_ peer: PeerID, _ now: WallClockTime = Sample.start) throws -> [String: String] {
+        let addresses = try self.known(peer, now)?.node?.addresses ?? []
+        return Dictionary(
+            addresses.map {
+                ("\($0.use.name) \($0.address)\($0.network.map { " \($0)" } ?? "")", "\($0.sources)")
+            },
+            uniquingKeysWith: { "\($0), \($1)" })
     }
 
     /// The texts of a peer's addresses with their sources.

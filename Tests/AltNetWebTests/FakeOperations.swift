@@ -2,6 +2,7 @@
 
 import AltNetBase
 import AltNetControl
+import AltNetPunchReports
 import AltNetWeb
 import Synchronization
 
@@ -183,6 +184,91 @@ final class FakeOperations: ControlOperations {
     func forgetPeer(_ id: String, address: String?) async throws(ControlRefusal) -> Bool {
         try self.note("forget \(id) \(address ?? "whole")")
         return id == "1"
+    }
+
+    static let nat: NATReport = {
+        var nat = NATReport(mapping: "endpoint-independent", confidence: 0.9, reason: "three witnesses agree")
+        nat.preservesPort = true
+        nat.filtering = "endpoint-dependent"
+        nat.evidence = [
+            .init(
+                witness: "203.0.113.5:8333", group: "203.0", address: "198.51.100.7:4711", localPort: 4711,
+                latencyMilliseconds: 21.5, at: "2026-11-21T20:00:00Z")
+        ]
+        nat.external = ["198.51.100.7"]
+        nat.network = "home"
+        nat.checkedAt = "2026-11-21T20:00:00Z"
+        return nat
+    }()
+
+    static let punched: PunchReport = {
+        var punch = PunchReport(
+            id: 1, role: "initiator", endpoint: "direct:203.0.113.9:9735", attempts: 2, outcome: "connected",
+            milliseconds: 812.5, ownNAT: "endpoint-independent", peerNAT: "open", at: "2026-11-21T20:00:00Z")
+        punch.peer = "203.0.113.9:4712"
+        punch.path = "punch"
+        punch.reason = "the first attempt was too early"
+        punch.roundTrips = 1.5
+        punch.roundTripMilliseconds = 240
+        return punch
+    }()
+
+    static let stats = PunchStatsReport(
+        counts: [
+            .init(
+                role: "initiator", outcome: "connected", path: "punch", ownNAT: "endpoint-independent",
+                peerNAT: "open", count: 3),
+            .init(
+                role: "responder", outcome: "impossible", path: nil, ownNAT: "endpoint-independent",
+                peerNAT: "endpoint-dependent", count: 1),
+        ], slots: 4, slotsTaken: 1, coordinating: 0, endpoints: ["direct:203.0.113.5:9735"],
+        counters: ["refused-busy": 2])
+
+    func punchOverview() async -> PunchOverviewReport {
+        var overview = PunchOverviewReport(
+            outboundWanted: 2, outbound: 1, offersKnown: 5, offersOwn: 1, offerLinks: 3,
+            offerCounters: ["relayed": 7, "learned": 9])
+        overview.driver = "punch"
+        overview.problem = "no offer is known that can be called"
+        overview.nat = Self.nat
+        overview.stats = Self.stats
+        overview.recent = [Self.punched]
+        return overview
+    }
+
+    func punchOffers() async -> PunchOfferListReport {
+        var offer = PunchOfferReport(
+            endpoint: "direct:203.0.113.9:9735", clearnet: "203.0.113.9", group: "203.0", ageSeconds: 30,
+            isConnected: false)
+        offer.waitSeconds = 60
+        return PunchOfferListReport([
+            offer,
+            PunchOfferReport(
+                endpoint: "direct:203.0.113.10:9735", clearnet: nil, group: nil, ageSeconds: 31, isConnected: true),
+        ])
+    }
+
+    func nat() async throws(ControlRefusal) -> NATReport { Self.nat }
+
+    func checkNAT() async throws(ControlRefusal) -> NATReport {
+        try self.note("check the NAT")
+        return NATReport(mapping: "unknown", confidence: 0, reason: "no witness answered")
+    }
+
+    func punches() async throws(ControlRefusal) -> PunchReports { PunchReports([Self.punched]) }
+
+    func punchStats() async throws(ControlRefusal) -> PunchStatsReport { Self.stats }
+
+    func rotatePunchKeys() async throws(ControlRefusal) -> PunchEndpoints {
+        try self.note("rotate keys")
+        return PunchEndpoints(["direct:203.0.113.5:9735"])
+    }
+
+    func punch(_ request: PunchRequest) async throws(ControlRefusal) -> PunchReport {
+        try self.note("punch \(request.endpoint)")
+        return PunchReport(
+            id: 2, role: "initiator", endpoint: request.endpoint, attempts: 0, outcome: "impossible", milliseconds: 1,
+            ownNAT: "endpoint-dependent", peerNAT: "endpoint-dependent", at: "2026-11-21T20:00:00Z")
     }
 
     func attach(_ request: AttachRequest) async throws(ControlRefusal) -> DriverReport {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetControl
+import AltNetPunchReports
 import Foundation
 import Testing
 
@@ -15,7 +16,7 @@ struct MetricsTests {
                 status: await operations.status(), links: await operations.links(), drivers: await operations.drivers(),
                 node: await operations.node(), splices: await operations.splices(), safe: await operations.safe(),
                 openIncidents: [FakeOperations.incident(1, isOpen: true)], counters: await operations.counters(),
-                http: [.tcp: [2: 10, 4: 3], .unix: [2: 1]], eventStreams: 2,
+                punch: await operations.punchOverview(), http: [.tcp: [2: 10, 4: 3], .unix: [2: 1]], eventStreams: 2,
                 process: ProcessFigures(cpuSeconds: 1.5, residentBytes: 4096, openFiles: 9, maximumFiles: .infinity)))
     }
 
@@ -50,6 +51,18 @@ struct MetricsTests {
             altnet_splice_connections{splice="core"} 1
             altnet_splice_bytes_total{splice="core",direction="in"} 10
             altnet_splice_bytes_total{splice="core",direction="out"} 20
+            altnet_nat_confidence{mapping="endpoint-independent"} 0.9
+            altnet_punches_total{role="initiator",outcome="connected",path="punch",own_nat="endpoint-independent",peer_nat="open"} 3
+            altnet_punches_total{role="responder",outcome="impossible",path="none",own_nat="endpoint-independent",peer_nat="endpoint-dependent"} 1
+            altnet_punch_events_total{event="refused-busy"} 2
+            altnet_punch_links{role="responder",state="open"} 1
+            altnet_punch_links{role="responder",state="wanted"} 4
+            altnet_punch_links{role="initiator",state="open"} 1
+            altnet_punch_links{role="initiator",state="wanted"} 2
+            altnet_punch_offers{whose="others"} 5
+            altnet_punch_offers{whose="own"} 1
+            altnet_punch_offers_total{event="learned"} 9
+            altnet_punch_offers_total{event="relayed"} 7
             altnet_http_requests_total{listener="unix",class="2xx"} 1
             altnet_http_requests_total{listener="tcp",class="2xx"} 10
             altnet_http_requests_total{listener="tcp",class="4xx"} 3
@@ -83,7 +96,7 @@ struct MetricsTests {
                 let match = try #require(
                     line.wholeMatch(of: /([a-z_]+)(?:\{(.*)\})? (\S+)/), "\(line)")
                 #expect(String(match.1) == current?.name)
-                let labels = (match.2 ?? "").matches(of: /([a-z]+)="((?:[^"\\]|\\.)*)"/).map { String($0.1) }
+                let labels = (match.2 ?? "").matches(of: /([a-z_]+)="((?:[^"\\]|\\.)*)"/).map { String($0.1) }
                 #expect(labels == current?.labels, "\(line)")
                 #expect(Double(match.3) != nil || match.3 == "+Inf", "\(line)")
                 #expect(series.insert("\(match.1) \(match.2 ?? "")").inserted, "\(line) comes twice")
@@ -122,13 +135,29 @@ struct MetricsTests {
         var input = MetricsInput(
             status: await operations.status(), links: links, drivers: [],
             node: NodeReport(kind: "none", description: "", reach: "none"), splices: [], safe: await operations.safe(),
-            openIncidents: [], counters: ControlCounters(), http: [:], eventStreams: 0, process: ProcessFigures())
+            openIncidents: [], counters: ControlCounters(), punch: await operations.punchOverview(), http: [:],
+            eventStreams: 0, process: ProcessFigures())
         input.drivers = []
         let series = Metrics.page(input).split(separator: "\n").filter { $0.hasPrefix("altnet_link") }
         #expect(
             series == [
                 #"altnet_links{driver="bitcoin",state="open"} 1000"#,
                 #"altnet_link_blocks_behind{driver="bitcoin",target="same"} 1"#,
+            ])
+    }
+
+    @Test("what a driver calls its counters makes no series that others cannot read, and none twice")
+    func words() async {
+        var overview = await FakeOperations().punchOverview()
+        overview.stats?.counters = ["a b": 1, "c\"": 2, String(repeating: "x", count: 49): 4, "": 8, "fine-one": 16]
+        overview.nat?.mapping = "<b>"
+        var page = MetricsPage()
+        page.add(overview)
+        let lines = page.text([Metrics.nat, Metrics.punchEvents]).split(separator: "\n").filter { !$0.hasPrefix("#") }
+        #expect(
+            lines == [
+                #"altnet_nat_confidence{mapping="other"} 0.9"#, #"altnet_punch_events_total{event="fine-one"} 16"#,
+                #"altnet_punch_events_total{event="other"} 15"#,
             ])
     }
 

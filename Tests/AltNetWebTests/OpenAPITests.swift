@@ -120,6 +120,7 @@ struct OpenAPITests {
             case (.headers, _): String(repeating: "x", count: 80)
             case (.json, "/v1/drivers"): #"{"name":"bitcoin","settings":{"connect":"x"},"program":"p"}"#
             case (.json, "/v1/logins"): #"{"scope":"full"}"#
+            case (.json, "/v1/punch"): #"{"endpoint":"direct:203.0.113.9:9735"}"#
             case (.operation, "/v1/peers"): #"{"additions":[{"peer":"12D3","addresses":["/ip4/192.0.2.1/tcp/1"]}]}"#
             case (.json, _), (.operation, _): #"{"target":"127.0.0.1:8333"}"#
             }

@@ -122,6 +122,7 @@ struct SecurityTests {
         case (.headers, _): String(repeating: "x", count: 80)
         case (.json, "/v1/drivers"): #"{"name":"bitcoin","settings":{}}"#
         case (.json, "/v1/logins"): #"{"scope":"read-only"}"#
+        case (.json, "/v1/punch"): #"{"endpoint":"direct:203.0.113.9:9735"}"#
         case (.operation, "/v1/peers"): #"{"additions":[]}"#
         case (.json, _), (.operation, _): #"{"target":"127.0.0.1:8333"}"#
         }

@@ -32,7 +32,7 @@ public final class NoteBook: PeerBook {
     /// Plain addresses that peers told of themselves.
     public var addresses: [PeerID: [Multiaddress]] {
         var addresses: [PeerID: [Multiaddress]] = [:]
-        for case .addresses(let peer, let news, .identify, _, _, _) in self.news { addresses[peer] = news }
+        for case .addresses(let peer, let news, .identify, _, _, _, _) in self.news { addresses[peer] = news }
         return addresses
     }
 

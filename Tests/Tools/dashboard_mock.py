@@ -72,6 +72,44 @@ NODE_BEHIND = {
                 {"at": stamp(1689), "action": "alert", "outcome": "failed", "detail": "webhook: timed out after 10 s"}]}
 
 
+def attempt(number, outcome, peer=None, **more):
+    report = {
+        "id": number, "role": "initiator", "outcome": outcome, "attempts": 1, "milliseconds": 812.4,
+        "endpoint": "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion:8333",
+        "ownNAT": "endpoint-independent", "peerNAT": "endpoint-independent", "at": stamp(number * 300)}
+    if peer:
+        report.update(peer=peer, path="punch")
+    return {**report, **more}
+
+
+def punching(name):
+    """How hole punching stands."""
+    if name == "healthy":
+        return {
+            "driver": "punch", "outboundWanted": 2, "outbound": 1, "offersKnown": 14, "offersOwn": 2, "offerLinks": 3,
+            "offerCounters": {"relayed": 41},
+            "nat": {"mapping": "endpoint-independent", "preservesPort": True, "confidence": 0.94, "evidence": [],
+                    "external": ["198.51.100.7"], "reason": "five witnesses in five network groups agree"},
+            "stats": {"counts": [], "slots": 4, "slotsTaken": 1, "coordinating": 0, "counters": {},
+                      "endpoints": ["pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:8333"]},
+            "recent": [attempt(1, "connected", "203.0.113.9:40112", attempts=2),
+                       attempt(2, "connected", "192.0.2.44:51002", role="responder"),
+                       attempt(3, "impossible", attempts=0, milliseconds=1904, peerNAT="endpoint-dependent",
+                               ownNAT="endpoint-dependent", reason="both NATs give each connection another port")]}
+    if name == "names":
+        long = "averyveryveryverylongname" * 9
+        return {
+            "driver": "punch", "outboundWanted": 8, "outbound": 0, "offersKnown": 1000, "offersOwn": 16, "offerLinks": 125,
+            "offerCounters": {}, "problem": f"the kind of our NAT is not known: {long}",
+            "nat": {"mapping": "unknown", "confidence": 0, "evidence": [], "external": [long], "reason": long},
+            "stats": {"counts": [], "slots": 125, "slotsTaken": 0, "coordinating": 4, "counters": {},
+                      "endpoints": [long, long]},
+            "recent": [attempt(n, "attempts-failed", reason=long, endpoint=long) for n in range(1, 11)]}
+    return {"outboundWanted": 0, "outbound": 0, "offersKnown": 0, "offersOwn": 0, "offerLinks": 1, "offerCounters": {},
+            "problem": "no driver for hole punching is attached; docs/hole-punching.md says how to switch it on",
+            "recent": []}
+
+
 def history():
     """What has ended over the last weeks."""
     chance = random.Random(7)
@@ -112,6 +150,7 @@ def scene(name):
              "requests": [], "serves": [], "announces": [], "messagesPerSecond": 2000, "bytesPerSecond": 1}],
         "splices": [{"name": "first", "listening": "127.0.0.1:18555", "driver": "lightning", "connections": 1,
                      "target": "03864ef0@198.51.100.4:9735", "bytesIn": 5_300_000, "bytesOut": 812_000}],
+        "punch": punching(name),
         "alerts": [{"at": stamp(1689), "sink": "webhook", "incident": 41, "attempt": 2, "outcome": "failed",
                     "detail": "timed out after 10 s"},
                    {"at": stamp(1690), "sink": "mail", "incident": 41, "attempt": 1, "outcome": "delivered", "detail": ""}]}

@@ -91,6 +91,14 @@ class Lightning(ln_grpc.LightningServicer):
             ln.Channel(remote_pubkey=peer, channel_point=point) for peer, point in self.node.channels])
 
     @served
+    def GetNodeInfo(self, request, context):
+        known = self.node.gossip.get(request.pub_key)
+        if known is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, "unable to find node")
+        return ln.NodeInfo(node=ln.LightningNode(addresses=[
+            ln.NodeAddress(network="tcp", addr=address) for address in known]))
+
+    @served
     def ConnectPeer(self, request, context):
         if request.addr.pubkey in self.node.peers:
             context.abort(grpc.StatusCode.UNKNOWN, f"already connected to peer: {request.addr.pubkey}@peer")
@@ -155,7 +163,7 @@ class Node:
         self.version = "0.19.3-beta commit=v0.19.3-beta"
         self.reset_key()
         self.features, self.custom_types = {445}, set()
-        self.peers, self.channels, self.sent = {}, [], []
+        self.peers, self.channels, self.sent, self.gossip = {}, [], [], {}
         self.subscriptions = {"messages": [], "events": [], "onions": []}
         self.begun = {"messages": 0, "events": 0, "onions": 0}
         self.failures, self.delays, self.denied, self.calls = {}, {}, set(), {}
@@ -317,6 +325,7 @@ class World:
                 return {"id": id}
             case "part": node.part(command["id"], command.get("tell", True))
             case "announce": node.features = set(command["features"])
+            case "gossip": node.gossip[command["id"]] = command["addresses"]
             case "version": node.version = command["version"]
             case "pass": node.custom_types = set(command["types"])
             case "channels": node.channels = [tuple(channel) for channel in command["channels"]]

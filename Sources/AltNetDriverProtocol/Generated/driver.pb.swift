@@ -1797,7 +1797,7 @@ package nonisolated struct Altnet_Driver_V1_PeerNewsItem: Sendable {
 
   package var what: Altnet_Driver_V1_PeerNewsItem.OneOf_What? = nil
 
-  /// A sealed record, as it came.
+  /// A sealed record of either kind, as it came.
   package var record: Altnet_Driver_V1_PeerRecordNews {
     get {
       if case .record(let v)? = what {return v}
@@ -1836,7 +1836,7 @@ package nonisolated struct Altnet_Driver_V1_PeerNewsItem: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_What: Equatable, Sendable {
-    /// A sealed record, as it came.
+    /// A sealed record of either kind, as it came.
     case record(Altnet_Driver_V1_PeerRecordNews)
     /// Addresses that nobody signed.
     case addresses(Altnet_Driver_V1_PeerAddressNews)
@@ -1896,6 +1896,9 @@ package nonisolated struct Altnet_Driver_V1_PeerAddressNews: Sendable {
   /// The network group of whoever told it, so that nobody can fill the store from one place: at most 64 bytes.
   package var toldBy: String = String()
 
+  /// What is spoken there: 0 libp2p, 1 Lightning, 2 Bitcoin.
+  package var use: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1914,6 +1917,9 @@ package nonisolated struct Altnet_Driver_V1_PeerConnected: Sendable {
 
   package var network: String = String()
 
+  /// As in PeerAddressNews.
+  package var use: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1929,6 +1935,9 @@ package nonisolated struct Altnet_Driver_V1_PeerFailed: Sendable {
   package var address: Data = Data()
 
   package var network: String = String()
+
+  /// As in PeerAddressNews.
+  package var use: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2031,6 +2040,9 @@ package nonisolated struct Altnet_Driver_V1_PeerQuestion: Sendable {
 
   package var audience: String = String()
 
+  /// True: what is known of their Bitcoin and Lightning nodes, and nothing else. Not together with `handout`.
+  package var nodes: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2052,6 +2064,8 @@ package nonisolated struct Altnet_Driver_V1_PeerAnswer: Sendable {
   /// As in the question.
   package var handout: Bool = false
 
+  package var nodes: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2064,10 +2078,10 @@ package nonisolated struct Altnet_Driver_V1_KnownPeer: Sendable {
 
   package var id: Data = Data()
 
-  /// Its newest sealed record, verified; empty when there is none.
+  /// Its newest sealed record, verified; empty when there is none. In an answer about nodes, its node address record.
   package var envelope: Data = Data()
 
-  /// The best ones, at most 32.
+  /// The best ones: at most 32 that count everywhere, and 32 that count on one network only.
   package var addresses: [Altnet_Driver_V1_KnownAddress] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -2129,6 +2143,9 @@ package nonisolated struct Altnet_Driver_V1_KnownAddress: Sendable {
   package var failures: UInt32 = 0
 
   package var network: String = String()
+
+  /// As in PeerAddressNews.
+  package var use: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4380,7 +4397,7 @@ nonisolated extension Altnet_Driver_V1_PeerRecordNews: SwiftProtobuf.Message, Sw
 
 nonisolated extension Altnet_Driver_V1_PeerAddressNews: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PeerAddressNews"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}addresses\0\u{1}source\0\u{3}lifetime_seconds\0\u{3}learned_on\0\u{3}told_by\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}addresses\0\u{1}source\0\u{3}lifetime_seconds\0\u{3}learned_on\0\u{3}told_by\0\u{1}use\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4394,6 +4411,7 @@ nonisolated extension Altnet_Driver_V1_PeerAddressNews: SwiftProtobuf.Message, S
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.lifetimeSeconds) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.learnedOn) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.toldBy) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.use) }()
       default: break
       }
     }
@@ -4418,6 +4436,9 @@ nonisolated extension Altnet_Driver_V1_PeerAddressNews: SwiftProtobuf.Message, S
     if !self.toldBy.isEmpty {
       try visitor.visitSingularStringField(value: self.toldBy, fieldNumber: 6)
     }
+    if self.use != 0 {
+      try visitor.visitSingularUInt32Field(value: self.use, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4428,6 +4449,7 @@ nonisolated extension Altnet_Driver_V1_PeerAddressNews: SwiftProtobuf.Message, S
     if lhs.lifetimeSeconds != rhs.lifetimeSeconds {return false}
     if lhs.learnedOn != rhs.learnedOn {return false}
     if lhs.toldBy != rhs.toldBy {return false}
+    if lhs.use != rhs.use {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4435,7 +4457,7 @@ nonisolated extension Altnet_Driver_V1_PeerAddressNews: SwiftProtobuf.Message, S
 
 nonisolated extension Altnet_Driver_V1_PeerConnected: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PeerConnected"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}address\0\u{3}latency_microseconds\0\u{1}network\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}address\0\u{3}latency_microseconds\0\u{1}network\0\u{1}use\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4447,6 +4469,7 @@ nonisolated extension Altnet_Driver_V1_PeerConnected: SwiftProtobuf.Message, Swi
       case 2: try { try decoder.decodeSingularBytesField(value: &self.address) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.latencyMicroseconds) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.use) }()
       default: break
       }
     }
@@ -4465,6 +4488,9 @@ nonisolated extension Altnet_Driver_V1_PeerConnected: SwiftProtobuf.Message, Swi
     if !self.network.isEmpty {
       try visitor.visitSingularStringField(value: self.network, fieldNumber: 4)
     }
+    if self.use != 0 {
+      try visitor.visitSingularUInt32Field(value: self.use, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4473,6 +4499,7 @@ nonisolated extension Altnet_Driver_V1_PeerConnected: SwiftProtobuf.Message, Swi
     if lhs.address != rhs.address {return false}
     if lhs.latencyMicroseconds != rhs.latencyMicroseconds {return false}
     if lhs.network != rhs.network {return false}
+    if lhs.use != rhs.use {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4480,7 +4507,7 @@ nonisolated extension Altnet_Driver_V1_PeerConnected: SwiftProtobuf.Message, Swi
 
 nonisolated extension Altnet_Driver_V1_PeerFailed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PeerFailed"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}address\0\u{1}network\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}address\0\u{1}network\0\u{1}use\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4491,6 +4518,7 @@ nonisolated extension Altnet_Driver_V1_PeerFailed: SwiftProtobuf.Message, SwiftP
       case 1: try { try decoder.decodeSingularBytesField(value: &self.peer) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.address) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.use) }()
       default: break
       }
     }
@@ -4506,6 +4534,9 @@ nonisolated extension Altnet_Driver_V1_PeerFailed: SwiftProtobuf.Message, SwiftP
     if !self.network.isEmpty {
       try visitor.visitSingularStringField(value: self.network, fieldNumber: 3)
     }
+    if self.use != 0 {
+      try visitor.visitSingularUInt32Field(value: self.use, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4513,6 +4544,7 @@ nonisolated extension Altnet_Driver_V1_PeerFailed: SwiftProtobuf.Message, SwiftP
     if lhs.peer != rhs.peer {return false}
     if lhs.address != rhs.address {return false}
     if lhs.network != rhs.network {return false}
+    if lhs.use != rhs.use {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4599,7 +4631,7 @@ nonisolated extension Altnet_Driver_V1_PeerOutcome.Kind: SwiftProtobuf._ProtoNam
 
 nonisolated extension Altnet_Driver_V1_PeerQuestion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PeerQuestion"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}peers\0\u{1}handout\0\u{1}audience\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}peers\0\u{1}handout\0\u{1}audience\0\u{1}nodes\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4611,6 +4643,7 @@ nonisolated extension Altnet_Driver_V1_PeerQuestion: SwiftProtobuf.Message, Swif
       case 2: try { try decoder.decodeRepeatedBytesField(value: &self.peers) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.handout) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.audience) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.nodes) }()
       default: break
       }
     }
@@ -4629,6 +4662,9 @@ nonisolated extension Altnet_Driver_V1_PeerQuestion: SwiftProtobuf.Message, Swif
     if !self.audience.isEmpty {
       try visitor.visitSingularStringField(value: self.audience, fieldNumber: 4)
     }
+    if self.nodes != false {
+      try visitor.visitSingularBoolField(value: self.nodes, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4637,6 +4673,7 @@ nonisolated extension Altnet_Driver_V1_PeerQuestion: SwiftProtobuf.Message, Swif
     if lhs.peers != rhs.peers {return false}
     if lhs.handout != rhs.handout {return false}
     if lhs.audience != rhs.audience {return false}
+    if lhs.nodes != rhs.nodes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4644,7 +4681,7 @@ nonisolated extension Altnet_Driver_V1_PeerQuestion: SwiftProtobuf.Message, Swif
 
 nonisolated extension Altnet_Driver_V1_PeerAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PeerAnswer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}peers\0\u{1}failure\0\u{1}handout\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}peers\0\u{1}failure\0\u{1}handout\0\u{1}nodes\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4656,6 +4693,7 @@ nonisolated extension Altnet_Driver_V1_PeerAnswer: SwiftProtobuf.Message, SwiftP
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.failure) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.handout) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.nodes) }()
       default: break
       }
     }
@@ -4674,6 +4712,9 @@ nonisolated extension Altnet_Driver_V1_PeerAnswer: SwiftProtobuf.Message, SwiftP
     if self.handout != false {
       try visitor.visitSingularBoolField(value: self.handout, fieldNumber: 4)
     }
+    if self.nodes != false {
+      try visitor.visitSingularBoolField(value: self.nodes, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4682,6 +4723,7 @@ nonisolated extension Altnet_Driver_V1_PeerAnswer: SwiftProtobuf.Message, SwiftP
     if lhs.peers != rhs.peers {return false}
     if lhs.failure != rhs.failure {return false}
     if lhs.handout != rhs.handout {return false}
+    if lhs.nodes != rhs.nodes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4729,7 +4771,7 @@ nonisolated extension Altnet_Driver_V1_KnownPeer: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Altnet_Driver_V1_KnownAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".KnownAddress"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}sources\0\u{3}first_seen\0\u{3}last_seen\0\u{1}expiry\0\u{3}last_success\0\u{3}last_failure\0\u{3}latency_microseconds\0\u{1}failures\0\u{1}network\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}sources\0\u{3}first_seen\0\u{3}last_seen\0\u{1}expiry\0\u{3}last_success\0\u{3}last_failure\0\u{3}latency_microseconds\0\u{1}failures\0\u{1}network\0\u{1}use\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4747,6 +4789,7 @@ nonisolated extension Altnet_Driver_V1_KnownAddress: SwiftProtobuf.Message, Swif
       case 8: try { try decoder.decodeSingularUInt64Field(value: &self._latencyMicroseconds) }()
       case 9: try { try decoder.decodeSingularUInt32Field(value: &self.failures) }()
       case 10: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      case 11: try { try decoder.decodeSingularUInt32Field(value: &self.use) }()
       default: break
       }
     }
@@ -4787,6 +4830,9 @@ nonisolated extension Altnet_Driver_V1_KnownAddress: SwiftProtobuf.Message, Swif
     if !self.network.isEmpty {
       try visitor.visitSingularStringField(value: self.network, fieldNumber: 10)
     }
+    if self.use != 0 {
+      try visitor.visitSingularUInt32Field(value: self.use, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4801,6 +4847,7 @@ nonisolated extension Altnet_Driver_V1_KnownAddress: SwiftProtobuf.Message, Swif
     if lhs._latencyMicroseconds != rhs._latencyMicroseconds {return false}
     if lhs.failures != rhs.failures {return false}
     if lhs.network != rhs.network {return false}
+    if lhs.use != rhs.use {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

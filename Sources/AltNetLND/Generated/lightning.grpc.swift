@@ -92,6 +92,19 @@ package enum Lnrpc_Lightning: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "GetNodeInfo" metadata.
+        package enum GetNodeInfo: Sendable {
+            /// Request type for "GetNodeInfo".
+            package typealias Input = Lnrpc_NodeInfoRequest
+            /// Response type for "GetNodeInfo".
+            package typealias Output = Lnrpc_NodeInfo
+            /// Descriptor for "GetNodeInfo".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "lnrpc.Lightning"),
+                method: "GetNodeInfo",
+                type: .unary
+            )
+        }
         /// Namespace for "SendCustomMessage" metadata.
         package enum SendCustomMessage: Sendable {
             /// Request type for "SendCustomMessage".
@@ -151,6 +164,7 @@ package enum Lnrpc_Lightning: Sendable {
             SubscribePeerEvents.descriptor,
             ListChannels.descriptor,
             ConnectPeer.descriptor,
+            GetNodeInfo.descriptor,
             SendCustomMessage.descriptor,
             SubscribeCustomMessages.descriptor,
             SendOnionMessage.descriptor,
@@ -287,6 +301,29 @@ extension Lnrpc_Lightning {
             deserializer: some GRPCCore.MessageDeserializer<Lnrpc_ConnectPeerResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_ConnectPeerResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "GetNodeInfo" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the gossip that LND has heard says of a node. NOT_FOUND: nothing.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Lnrpc_NodeInfoRequest` message.
+        ///   - serializer: A serializer for `Lnrpc_NodeInfoRequest` messages.
+        ///   - deserializer: A deserializer for `Lnrpc_NodeInfo` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func getNodeInfo<Result>(
+            request: GRPCCore.ClientRequest<Lnrpc_NodeInfoRequest>,
+            serializer: some GRPCCore.MessageSerializer<Lnrpc_NodeInfoRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Lnrpc_NodeInfo>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_NodeInfo>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "SendCustomMessage" method.
@@ -559,6 +596,40 @@ extension Lnrpc_Lightning {
             try await self.client.unary(
                 request: request,
                 descriptor: Lnrpc_Lightning.Method.ConnectPeer.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "GetNodeInfo" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the gossip that LND has heard says of a node. NOT_FOUND: nothing.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Lnrpc_NodeInfoRequest` message.
+        ///   - serializer: A serializer for `Lnrpc_NodeInfoRequest` messages.
+        ///   - deserializer: A deserializer for `Lnrpc_NodeInfo` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func getNodeInfo<Result>(
+            request: GRPCCore.ClientRequest<Lnrpc_NodeInfoRequest>,
+            serializer: some GRPCCore.MessageSerializer<Lnrpc_NodeInfoRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Lnrpc_NodeInfo>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_NodeInfo>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Lnrpc_Lightning.Method.GetNodeInfo.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -846,6 +917,35 @@ extension Lnrpc_Lightning.ClientProtocol {
         )
     }
 
+    /// Call the "GetNodeInfo" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the gossip that LND has heard says of a node. NOT_FOUND: nothing.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Lnrpc_NodeInfoRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func getNodeInfo<Result>(
+        request: GRPCCore.ClientRequest<Lnrpc_NodeInfoRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_NodeInfo>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.getNodeInfo(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Lnrpc_NodeInfoRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Lnrpc_NodeInfo>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "SendCustomMessage" method.
     ///
     /// > Source IDL Documentation:
@@ -1119,6 +1219,39 @@ extension Lnrpc_Lightning.ClientProtocol {
             metadata: metadata
         )
         return try await self.connectPeer(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetNodeInfo" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the gossip that LND has heard says of a node. NOT_FOUND: nothing.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func getNodeInfo<Result>(
+        _ message: Lnrpc_NodeInfoRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Lnrpc_NodeInfo>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Lnrpc_NodeInfoRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.getNodeInfo(
             request: request,
             options: options,
             onResponse: handleResponse

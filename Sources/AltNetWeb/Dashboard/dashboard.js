@@ -3,6 +3,7 @@
 
 import { byID, setText, tick } from './dom.js';
 import { follow } from './live.js';
+import { showPunch } from './punch.js';
 import { drawTimeline } from './timeline.js';
 import { drawTree } from './tree.js';
 import { showContact, showIncidents, showLinks, showNode, showRest, showVerdict, title } from './views.js';
@@ -23,6 +24,7 @@ function onData(fresh) {
   if (data.tips) drawTree(byID('tree-picture'), data.tips);
   showLinks(data);
   showNode(data);
+  showPunch(data);
   showRest(data);
   drawHistory();
 }

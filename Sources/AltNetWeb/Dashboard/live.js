@@ -6,12 +6,12 @@
 const PARTS = {
   status: '/v1/status', safe: '/v1/safe', node: '/v1/node', links: '/v1/links', tips: '/v1/tips',
   open: '/v1/incidents?open=true&limit=200', incidents: '/v1/incidents?limit=300', drivers: '/v1/drivers',
-  splices: '/v1/splices', alerts: '/v1/alerts?limit=20',
+  splices: '/v1/splices', punch: '/v1/punch', alerts: '/v1/alerts?limit=20',
 };
 /** Which parts an event makes out of date. */
 const CHANGED_BY = {
-  incident: ['open', 'safe', 'status'], tip: ['status', 'tips', 'links', 'node', 'safe'], link: ['links', 'tips', 'status', 'safe'],
-  node: ['node', 'tips', 'safe'], driver: ['drivers', 'status'], alert: ['alerts'], lost: Object.keys(PARTS),
+  incident: ['open', 'safe', 'status'], tip: ['status', 'tips', 'links', 'node', 'safe'], link: ['links', 'tips', 'status', 'safe', 'punch'],
+  node: ['node', 'tips', 'safe'], driver: ['drivers', 'status', 'punch'], alert: ['alerts'], lost: Object.keys(PARTS),
 };
 /** Asked all the time: ages and verdicts change without an event, and a daemon that hangs sends none. */
 const PULSE = ['status', 'safe'];

@@ -15,7 +15,7 @@ const OUTCOMES = { planned: 'only planned (dry run)', done: 'done', failed: 'fai
 
 const words = (kind) => kind.replaceAll('-', ' ');
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 const subjectName = (subject) => ({ node: 'your node', chain: 'the chain', self: 'AltNet' })[subject] ?? subject;
 
 /** The name of an incident in a few words. */
@@ -142,7 +142,7 @@ function figure({ value, unit }) {
   return unit ? `${number} ${unit}` : number;
 }
 
-const factList = (facts) => h('dl', { class: 'facts' },
+export const factList = (facts) => h('dl', { class: 'facts' },
   ...facts.filter(([, value]) => value).flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]));
 
 // MARK: Links
@@ -153,7 +153,7 @@ function behindText(link) {
   return link.missingBlocks === undefined || link.missingBlocks === null ? '?' : String(link.missingBlocks);
 }
 
-const milliseconds = (value) => (value >= 1000 ? `${(value / 1000).toFixed(1)} s` : `${Math.round(value)} ms`);
+export const milliseconds = (value) => (value >= 1000 ? `${(value / 1000).toFixed(1)} s` : `${Math.round(value)} ms`);
 const isNumber = (value) => typeof value === 'number';
 
 export function showLinks(data) {

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+
+extension DaemonConfiguration {
+    /// Hole punching: what the daemon itself does about it. The rest are settings of the driver.
+    public struct Punch: Hashable, Sendable {
+        /// How many links to peers behind NATs are made and kept without being asked for; 0: none.
+        public var outbound: Int
+        /// Whether offers of others are taken and passed on. Without it nothing is known of whom to connect to.
+        public var relaysOffers: Bool
+
+        /// The given values, and the defaults of the others.
+        public init(outbound: Int = 0, relaysOffers: Bool = true) {
+            self.outbound = outbound
+            self.relaysOffers = relaysOffers
+        }
+
+        /// Bitcoin Core makes eight outbound connections that carry everything. More cost others, and protect nobody
+        /// better.
+        public static let outboundRange = 0...8
+    }
+}
+
+extension Settings {
+    func punch() throws(ConfigurationError) -> DaemonConfiguration.Punch {
+        let table = SettingPath("punch")
+        let (outbound, relaying) = (table.appending("outbound"), table.appending("relay_offers"))
+        let punch = DaemonConfiguration.Punch(
+            outbound: try self.number(outbound, default: 0, in: DaemonConfiguration.Punch.outboundRange),
+            relaysOffers: self.flag(relaying) ?? true)
+        guard punch.relaysOffers || punch.outbound == 0 else {
+            throw self.invalid(outbound, "must be 0 while `punch.relay_offers` is false: nobody is known to connect to")
+        }
+        return punch
+    }
+
+    /// Witnesses are asked in different network groups, so that two are the fewest that can disagree; more than sixteen
+    /// cost others without telling more.
+    private static let witnessRange = 2...16
+    /// The most punched inbound peers: as many connections as Bitcoin Core has by default.
+    private static let offerRange = 0...125
+    /// From an hour, in which a few peers can come, to a year.
+    private static let rotationRange = 1...8760
+
+    /// The settings of `altnet-punch`.
+    func punchSettings(_ table: SettingPath) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
+        var settings: [String: DaemonConfiguration.DriverSetting] = [:]
+        let coordination = table.appending("coordination")
+        if let texts = self.texts(coordination), !texts.isEmpty {
+            for text in texts where !Self.isCoordination(text) {
+                throw self.notOfForm("tor, i2p or direct:host:port", coordination, text)
+            }
+            settings["coordination"] = .texts(texts)
+        }
+        let control = table.appending("tor_control")
+        if let text = self.text(control) {
+            guard text.hasPrefix("unix:/") || HostAndPort.isValid(text) else {
+                throw self.notOfForm("host:port or unix:/path", control, text)
+            }
+            settings["tor_control"] = .text(text)
+        }
+        if let file = try self.filePath(table.appending("tor_control_password_file")) {
+            settings["tor_control_password_file"] = .text(file)
+        }
+        for name in ["socks", "sam"] {
+            let path = table.appending(name)
+            guard let address = self.text(path) else { continue }
+            guard HostAndPort.isValid(address) else { throw self.notOfForm("host:port", path, address) }
+            settings[name] = .text(address)
+        }
+        let witnesses = table.appending("witnesses")
+        if let texts = self.texts(witnesses), !texts.isEmpty {
+            for text in texts where !HostAndPort.isValid(text) { throw self.notOfForm("host:port", witnesses, text) }
+            settings["witnesses"] = .texts(texts)
+        }
+        let answering = table.appending("answer_checks")
+        if let address = self.text(answering) {
+            guard HostAndPort.isValid(address, mayBeAnyPort: true) else {
+                throw self.notOfForm("host:port", answering, address)
+            }
+            settings["answer_checks"] = .text(address)
+        }
+        let use = table.appending("use")
+        if let word = self.text(use) {
+            let words = ["links", "node"]
+            guard words.contains(word) else { throw self.notAmong(words, use, word) }
+            settings["use"] = .text(word)
+        }
+        for (name, range) in [
+            ("minimum_witnesses", Self.witnessRange), ("offer", Self.offerRange), ("rotate_hours", Self.rotationRange),
+        ] {
+            let path = table.appending(name)
+            guard self.number(path) != nil else { continue }
+            settings[name] = .number(try self.number(path, default: range.lowerBound, in: range))
+        }
+        for name in ["predict_port", "relay", "map_ports", "ipv6", "allow_private_addresses"] {
+            if let flag = self.flag(table.appending(name)) { settings[name] = .flag(flag) }
+        }
+        return settings
+    }
+
+    private static func isCoordination(_ text: String) -> Bool {
+        text == "tor" || text == "i2p"
+            || (text.hasPrefix("direct:")
+                && HostAndPort.isValid(String(text.dropFirst("direct:".count)), mayBeAnyPort: true))
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+
+public import AltNetBase
+
+/// One attempt to connect, as both sides agreed on it.
+public struct PunchPlan: Hashable, Sendable {
+    /// At most this many SYNs go to one address and port in one attempt, retransmissions and new tries after a reset
+    /// included: what a third party gets to see when the other side lies about its address.
+    public static let synBudget = 8
+    /// From the moment until a connection stands. The kernel's second SYN goes out after one second, and arrives half a
+    /// round trip later; a third would come after three, when a new attempt with fresh mappings is worth more.
+    public static let connectTimeout: Duration = .seconds(3)
+    /// From the moment at which the connection stands until the proof is there: enough for a few retransmissions.
+    public static let proofTimeout: Duration = .seconds(5)
+
+    /// The number of the attempt, from 1.
+    public let attempt: UInt8
+    public let path: PunchPath
+    public let role: PunchRole
+    /// The other side. The port is 0 where only it connects.
+    public let remote: ExternalEndpoint
+    /// When the first SYN leaves; a listener stands before.
+    public let at: MonotonicInstant
+    /// When to give up if no connection stands.
+    public let deadline: MonotonicInstant
+    /// Whether we connect.
+    public let dials: Bool
+    /// Whether we accept a connection at the port that was told. When both sides dial they listen too: a SYN that comes
+    /// between two tries is answered.
+    public let listens: Bool
+    /// What passes before Bitcoin's protocol begins. When several connections stand, the initiator chooses by writing
+    /// to one of them, and the responder keeps the one that brings the proof.
+    public let proof: PunchProof
+
+    /// How a side goes on after a reset. NATs that answer an early SYN with a reset forget the mapping, so that the tries
+    /// of both sides have to meet. With one side trying without a pause and the other spread, some pair of tries meets
+    /// although the clocks are off by several round trips; with equal rhythms, they could miss each other for ever.
+    public var isDense: Bool { self.role == .initiator }
+}
+
+/// A connection that stands and has proved itself.
+public struct PunchSuccess: Hashable, Sendable {
+    /// The other end of it, as the socket has it.
+    public var peer: ExternalEndpoint
+    /// When the connection stood: when `connect` or `accept` returned.
+    public var stoodAt: MonotonicInstant
+    /// The round trip of the new connection, where it was measured: the initiator's, from its proof to the answer.
+    public var roundTrip: Duration?
+
+    public init(peer: ExternalEndpoint, stoodAt: MonotonicInstant, roundTrip: Duration?) {
+        self.peer = peer
+        self.stoodAt = stoodAt
+        self.roundTrip = roundTrip
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetDriverHost
+internal import AltNetDriverProtocol
+internal import AltNetHolePunch
+internal import AltNetNode
+internal import AltNetObjects
+internal import AltNetPunchReports
+internal import AltNetWeb
+internal import FoundationEssentials
+internal import Logging
+
+// Connections that we make, and what becomes of them.
+extension PunchService {
+    /// Connects because the operator asks for it.
+    func punch(_ request: PunchRequest) async throws(ControlRefusal) -> PunchReport {
+        let endpoint: CoordinationEndpoint
+        do throws(CoordinationEndpointError) {
+            endpoint = try CoordinationEndpoint(request.endpoint)
+        } catch {
+            throw ControlRefusal(.badRequest, "\(UntrustedText(request.endpoint)): \(error)")
+        }
+        var clearnet: [UInt8]?
+        if let text = request.clearnet {
+            guard let address = ExternalEndpoint(host: text) else {
+                throw ControlRefusal(.badRequest, "\(UntrustedText(text)) is no IP address")
+            }
+            clearnet = address.address
+        }
+        guard !self.exchange.isOwn(endpoint, now: .system) else {
+            throw ControlRefusal(.conflict, "that is our own coordination endpoint")
+        }
+        guard self.driver != nil else { throw Self.noDriver }
+        guard !self.standing.values.contains(where: { $0.endpoint == endpoint }) else {
+            throw ControlRefusal(.conflict, "there is a punched connection to it already")
+        }
+        guard self.planner.began(endpoint) else {
+            throw ControlRefusal(.conflict, "a connection to it is being made already")
+        }
+        return try await self.call(
+            endpoint, clearnet: clearnet ?? self.exchange.clearnet(of: endpoint, now: .system), isAutomatic: false)
+    }
+
+    /// Connects to somebody whom the planner let pass.
+    func callUnasked(_ offer: PunchOffer) async {
+        do throws(ControlRefusal) {
+            let report = try await self.call(offer.endpoint, clearnet: offer.clearnet, isAutomatic: true)
+            self.logger.info(
+                "hole punching",
+                metadata: [
+                    "outcome": "\(UntrustedText(report.outcome))", "attempts": "\(report.attempts)",
+                    "path": "\(UntrustedText(report.path ?? "none"))",
+                ])
+        } catch {
+            self.logger.info("hole punching", metadata: ["outcome": "failed", "reason": "\(error)"])
+        }
+    }
+
+    private func call(
+        _ endpoint: CoordinationEndpoint, clearnet: [UInt8]?, isAutomatic: Bool
+    ) async throws(ControlRefusal) -> PunchReport {
+        let address = clearnet.flatMap { ExternalEndpoint(address: $0, port: 0) }
+        let report: PunchReport
+        do throws(ControlRefusal) {
+            report = try await self.ask(
+                PunchOperation.punch, PunchRequest(endpoint: endpoint.description, clearnet: address?.host))
+        } catch {
+            self.planner.ended(endpoint, connected: false, now: .system)
+            throw error
+        }
+        self.planner.ended(endpoint, connected: report.isConnected, now: .system)
+        guard report.isConnected else { return report }
+        let peer = report.peer.flatMap { ExternalEndpoint($0) } ?? address
+        let expected = Expected(
+            standing: Standing(endpoint: endpoint, group: peer?.networkGroup), isAutomatic: isAutomatic,
+            until: .system + Self.linkPatience)
+        // What a link is called: its address, or the endpoint where the connection stayed there.
+        let remote = report.peer ?? report.endpoint
+        if let link = self.link(to: remote) {
+            await self.use(link.number, link.description, expected)
+        } else {
+            self.expect(remote, expected)
+        }
+        return report
+    }
+
+    /// Puts a link that we made to use.
+    func use(_ number: DriverLink, _ description: DriverLinkDescription, _ expected: Expected) async {
+        // An offer that does not tell where it leads to may lead to where we are connected already.
+        if expected.isAutomatic, let group = expected.standing.group,
+            self.standing.values.contains(where: { $0.group == group })
+        {
+            return await self.close(number, "there is a punched connection with its network group already")
+        }
+        self.note(number, expected.standing)
+        guard description.peer.takesStreams else { return }
+        await self.giveToNode(number, expected.standing)
+    }
+
+    /// Has the node connect over a link that is one stream.
+    private func giveToNode(_ number: DriverLink, _ standing: Standing) async {
+        guard let driver = self.driver else { return }
+        do {
+            guard let node else { throw LendingError("there is no node: set [node]") }
+            let address = try await self.splicer.lend(number, of: driver)
+            try await node.perform(.addPeer("\(address)"), because: "a connection to \(standing.endpoint) was punched")
+            self.nodeProblem = nil
+        } catch {
+            self.nodeProblem = "a punched connection did not reach the node: \(error)"
+            self.logger.warning("punched connection not used", metadata: ["reason": "\(error)"])
+            await self.close(number, "the node does not take it")
+        }
+    }
+
+    private func close(_ number: DriverLink, _ reason: String) async {
+        guard let driver = self.driver else { return }
+        await self.host?.send(.closeLink(number, DisconnectReason(.requested, reason)), to: driver)
+    }
+
+    // MARK: - Asking the driver
+
+    static let noDriver = ControlRefusal(
+        .conflict, "no driver for hole punching is attached; docs/hole-punching.md says how to switch it on")
+
+    func ask<Answer: Decodable>(_ operation: String) async throws(ControlRefusal) -> Answer {
+        try await self.ask(operation, [String: String]())
+    }
+
+    func ask<Answer: Decodable>(
+        _ operation: String, _ question: some Encodable
+    ) async throws(ControlRefusal) -> Answer {
+        guard let driver = self.driver, let host = self.host else { throw Self.noDriver }
+        let answer: [UInt8]
+        do {
+            answer = try await host.perform(operation, Array(JSONEncoder().encode(question)), by: driver)
+        } catch let error as OperationError {
+            throw ControlRefusal(error)
+        } catch {
+            throw ControlRefusal(.internalError, "\(error)")
+        }
+        do {
+            return try JSONDecoder().decode(Answer.self, from: Data(answer))
+        } catch {
+            throw ControlRefusal(.conflict, "the driver \(driver) answered \(operation) with something else: \(error)")
+        }
+    }
+}

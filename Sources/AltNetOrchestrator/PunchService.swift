@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+internal import AltNetConfiguration
+internal import AltNetDriverHost
+internal import AltNetDriverProtocol
+internal import AltNetHolePunch
+internal import AltNetNode
+internal import AltNetObjects
+internal import AltNetPunchReports
+internal import AltNetWeb
+internal import Logging
+
+/// Hole punching, as far as it is the daemon's: offers travel over links of Bitcoin's protocol, the driver that punches
+/// is told whom it may ask how they see us, and connections are made without being asked for.
+///
+/// What becomes of offers is ``OfferExchange``'s word, whom to call is ``PunchPlanner``'s.
+actor PunchService {
+    /// How often it is looked whether something is due.
+    private static let pace: Duration = .seconds(1)
+    /// How often the driver is asked for what it offers and how it stands. What it offers changes when slots fill up.
+    static let pollInterval: Duration = .seconds(10)
+    /// How long a link may take to show up after its attempt succeeded.
+    static let linkPatience: Duration = .seconds(10)
+    /// The most attempts that are kept for the dashboard.
+    static let maximumRecent = 10
+
+    /// A punched link of which we know that we made it.
+    struct Standing {
+        let endpoint: CoordinationEndpoint
+        let group: String?
+    }
+
+    /// A link that an attempt of ours led to, and that has not shown up yet.
+    struct Expected {
+        let standing: Standing
+        /// Whether nobody asked for it: then it has to be of use.
+        let isAutomatic: Bool
+        let until: MonotonicInstant
+    }
+
+    let settings: DaemonConfiguration.Punch
+    let logger: Logger
+    let splicer: Splicer
+    let node: (any NodeInterface)?
+    /// The addresses of the node's outbound peers.
+    private let nodePeers: @Sendable () async -> [String]
+    private(set) var host: DriverHost?
+    private(set) var exchange: OfferExchange
+    var planner: PunchPlanner
+    private var generator = SystemRandomNumberGenerator()
+
+    private var capabilities: [String: DriverCapabilities] = [:]
+    /// The driver that punches, of several the first by name.
+    private(set) var driver: String?
+    /// Its links, by number.
+    private(set) var punched: [DriverLink: DriverLinkDescription] = [:]
+    private(set) var standing: [DriverLink: Standing] = [:]
+    /// By the remote as the driver names it.
+    private(set) var expected: [String: Expected] = [:]
+    /// Where nodes are that we connected to over links that offers travel on.
+    private var dialed: [OfferExchange.Link: String] = [:]
+
+    // What the driver told last.
+    private(set) var nat: NATReport?
+    private(set) var stats: PunchStatsReport?
+    private(set) var recent: [PunchReport] = []
+    private var toldWitnesses: [String]?
+    private var isPolling = false
+    private var nextPoll = MonotonicInstant.zero
+    /// Why the last punched connection did not reach the node.
+    var nodeProblem: String?
+
+    /// - Parameters:
+    ///   - allowPrivate: whether offers may name addresses of private networks, for labs and tests.
+    ///   - nodePeers: the addresses of the node's outbound peers.
+    init(
+        _ settings: DaemonConfiguration.Punch, allowPrivate: Bool, splicer: Splicer, node: (any NodeInterface)?,
+        nodePeers: @escaping @Sendable () async -> [String], logger: Logger
+    ) {
+        self.settings = settings
+        self.splicer = splicer
+        self.node = node
+        self.nodePeers = nodePeers
+        self.logger = logger
+        self.exchange = OfferExchange(relaysOthers: settings.relaysOffers, allowPrivate: allowPrivate)
+        self.planner = PunchPlanner(wanted: settings.outbound)
+    }
+
+    func setHost(_ host: DriverHost) { self.host = host }
+
+    /// Works until the task is cancelled.
+    func run() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Self.pace)
+            await self.work()
+        }
+    }
+
+    private func work() async {
+        let now = MonotonicInstant.system
+        self.expected = self.expected.filter { $0.value.until > now }
+        let announcements = self.exchange.onTimer(now: now, clock: .system, using: &self.generator)
+        for announcement in announcements {
+            await self.host?.send(
+                .announcement(announcement.link.number, .addresses(announcement.addresses)),
+                to: announcement.link.driver)
+        }
+        guard self.driver != nil else { return }
+        if now >= self.nextPoll, !self.isPolling {
+            self.nextPoll = now + Self.pollInterval
+            self.isPolling = true
+            // Elsewhere: a driver that does not answer must keep no offer from its way.
+            Task { await self.poll() }
+        }
+        await self.callSomebody(now)
+    }
+
+    // MARK: - Drivers and links
+
+    func attached(_ driver: String, _ capabilities: DriverCapabilities) {
+        self.capabilities[driver] = capabilities
+        self.chooseDriver()
+    }
+
+    func detached(_ driver: String) {
+        self.capabilities[driver] = nil
+        self.exchange.detached(driver)
+        self.dialed = self.dialed.filter { $0.key.driver != driver }
+        self.chooseDriver()
+    }
+
+    private func chooseDriver() {
+        let able = self.capabilities.filter { Set(PunchOperation.all).isSubset(of: $0.value.operations) }
+        let chosen = able.keys.min()
+        guard chosen != self.driver else { return }
+        self.driver = chosen
+        self.punched = [:]
+        self.standing = [:]
+        self.expected = [:]
+        (self.nat, self.stats, self.recent, self.toldWitnesses) = (nil, nil, [], nil)
+        self.nextPoll = .zero
+        self.exchange.setOwn([], endpoints: [], now: .system)
+        self.planner.forgetFailures()
+    }
+
+    func driver(_ driver: String, said event: DriverEvent) async {
+        switch event {
+        case .linkOpened(let number, let description): await self.open(number, of: driver, description)
+        case .linkClosed(let number, _):
+            self.exchange.closed(OfferExchange.Link(driver: driver, number: number))
+            self.dialed[OfferExchange.Link(driver: driver, number: number)] = nil
+            guard driver == self.driver else { return }
+            self.punched[number] = nil
+            self.standing[number] = nil
+        case .announcement(let number, .addresses(let addresses)):
+            self.exchange.heard(
+                addresses, over: OfferExchange.Link(driver: driver, number: number), now: .system,
+                clock: .system, using: &self.generator)
+        default: break
+        }
+    }
+
+    private func open(_ number: DriverLink, of driver: String, _ description: DriverLinkDescription) async {
+        if self.carriesOffers(description, of: driver) {
+            let link = OfferExchange.Link(driver: driver, number: number)
+            self.exchange.opened(link, now: .system, using: &self.generator)
+            // Who calls us comes from a port that nobody answers at.
+            if !description.target.isEmpty, driver != self.driver { self.dialed[link] = description.remote }
+        }
+        guard driver == self.driver else { return }
+        self.punched[number] = description
+        guard let expected = self.expected.removeValue(forKey: description.remote) else { return }
+        await self.use(number, description, expected)
+    }
+
+    /// Whether offers travel over a link: Bitcoin's own protocol carries them, and only those who see our address anyway
+    /// may learn that an endpoint is offered near it.
+    private func carriesOffers(_ description: DriverLinkDescription, of driver: String) -> Bool {
+        guard let capabilities = self.capabilities[driver], capabilities.announces.contains(.addresses) else {
+            return false
+        }
+        return PeerSharing.exposure(of: description, driver: capabilities.exposure) == .clearnetAddress
+    }
+
+    // MARK: - What the driver tells
+
+    private func poll() async {
+        defer { self.isPolling = false }
+        guard let driver = self.driver else { return }
+        do throws(ControlRefusal) {
+            await self.tellWitnesses(driver)
+            let stats: PunchStatsReport = try await self.ask(PunchOperation.stats)
+            let offers: PunchOffers = try await self.ask(PunchOperation.offers)
+            let nat: NATReport = try await self.ask(PunchOperation.nat)
+            let punches: PunchReports = try await self.ask(PunchOperation.punches)
+            // It may have ended meanwhile.
+            guard driver == self.driver else { return }
+            self.take(stats, offers, nat, punches)
+        } catch {
+            self.logger.debug("the driver of hole punching does not tell", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    private func take(_ stats: PunchStatsReport, _ offers: PunchOffers, _ nat: NATReport, _ punches: PunchReports) {
+        var stats = stats
+        stats.counts = Array(stats.counts.prefix(PunchOperation.maximumCounts))
+        self.stats = stats
+        self.recent = Array(punches.punches.prefix(Self.maximumRecent))
+        if let former = self.nat, former.network != nat.network || former.mapping != nat.mapping {
+            self.planner.forgetFailures()
+        }
+        self.nat = nat
+        let endpoints = stats.endpoints.prefix(PunchOperation.maximumOffers).compactMap { text in
+            try? CoordinationEndpoint(text)
+        }
+        let addresses = offers.offers.prefix(PunchOperation.maximumOffers).compactMap(NodeAddress.init)
+        self.exchange.setOwn(addresses, endpoints: endpoints, now: .system)
+    }
+
+    /// Tells the driver whom it may ask how they see us: those that we or the node connected to, so that they learn
+    /// nothing new of us.
+    private func tellWitnesses(_ driver: String) async {
+        let witnesses = PunchWitnesses.choose(
+            among: self.dialed.sorted { ($0.key.driver, $0.key.number.number) < ($1.key.driver, $1.key.number.number) }
+                .map(\.value) + (await self.nodePeers()))
+        guard witnesses.witnesses != self.toldWitnesses else { return }
+        do throws(ControlRefusal) {
+            let _: Nothing = try await self.ask(PunchOperation.witnesses, witnesses)
+            if driver == self.driver { self.toldWitnesses = witnesses.witnesses }
+        } catch {
+            self.logger.debug("the driver of hole punching takes no witnesses", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    // MARK: - Calling
+
+    private func callSomebody(_ now: MonotonicInstant) async {
+        guard self.planner.isDue(standing: self.standing.count + self.expected.count, now: now) else { return }
+        let standing = Set(self.standing.values.map(\.endpoint))
+        var groups = Set(self.standing.values.compactMap(\.group))
+        groups.formUnion(self.dialed.values.map(NetworkGroup.of))
+        groups.formUnion(await self.nodePeers().map(NetworkGroup.of))
+        let planner = self.planner
+        let chosen = self.exchange.choose(now: now, using: &self.generator) { offer in
+            planner.allows(offer, standing: standing, groups: groups, now: now)
+        }
+        guard let chosen, self.planner.began(chosen.endpoint) else { return }
+        Task { await self.callUnasked(chosen) }
+    }
+
+    // MARK: - What the calls change
+
+    func note(_ number: DriverLink, _ standing: Standing) { self.standing[number] = standing }
+
+    func expect(_ remote: String, _ expected: Expected) { self.expected[remote] = expected }
+
+    func link(to remote: String) -> (number: DriverLink, description: DriverLinkDescription)? {
+        self.punched.first { $0.value.remote == remote && self.standing[$0.key] == nil }.map { ($0.key, $0.value) }
+    }
+
+    func knownOffers() -> [OfferBook<OfferExchange.Link>.Entry] { self.exchange.offers(now: .system) }
+
+}
+
+/// An answer that says nothing.
+struct Nothing: Decodable {}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetHolePunch
+internal import AltNetTransport
+
+/// Carries out what one coordination wants of the network: addresses of ours, and connections from and to them.
+///
+/// Each attempt has a local port of its own, so that a fresh mapping is one, and so that nothing of an earlier attempt
+/// stands in the way.
+actor PathOpener {
+    /// A connection that has proved itself.
+    struct Opened: Sendable {
+        let held: HeldConnection
+        let success: PunchSuccess
+    }
+
+    /// What we know of our own place in the network.
+    struct Place: Sendable {
+        /// The IPv4 address that others see us with.
+        var ipv4: [UInt8]?
+        /// Our own global IPv6 address.
+        var ipv6: [UInt8]?
+        /// Whether our NAT keeps port numbers, and may be relied on to do so.
+        var predictsPort = false
+    }
+
+    /// A local port, and what has to be kept for its mapping.
+    private struct Ready: Sendable {
+        let port: ReusedPort
+        /// The witness's connection or the router's mapping: while it is there, so is the NAT's entry.
+        let holding: (any Sendable)?
+    }
+
+    private let place: Place
+    private let mappings: any MappingSource
+    private let limits: SharedLimits
+    private var ready: [UInt8: Ready] = [:]
+
+    init(_ place: Place, mappings: any MappingSource, limits: SharedLimits) {
+        self.place = place
+        self.mappings = mappings
+        self.limits = limits
+    }
+
+    /// Finds our address for an attempt.
+    func learn(attempt: UInt8, _ path: PunchPath, listens: Bool) async -> Result<[ExternalEndpoint], PunchReason> {
+        do throws(PunchReason) {
+            let port = try Self.port(path == .ipv6 ? self.place.ipv6 : nil)
+            let (endpoint, holding) = try await self.external(of: port, path, listens: listens)
+            self.ready[attempt] = Ready(port: port, holding: holding)
+            return .success([endpoint])
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func external(
+        of port: ReusedPort, _ path: PunchPath, listens: Bool
+    ) async throws(PunchReason) -> (ExternalEndpoint, (any Sendable)?) {
+        guard listens else { return (try Self.endpoint(self.place.ipv4, 0), nil) }
+        switch path {
+        case .direct: return (try Self.endpoint(self.place.ipv4, port.port), nil)
+        case .ipv6: return (try Self.endpoint(self.place.ipv6, port.port), nil)
+        case .mapped: return try await self.mappings.mapPort(port)
+        case .punch:
+            if self.place.predictsPort { return (try Self.endpoint(self.place.ipv4, port.port), nil) }
+            return try await self.mappings.learn(from: port)
+        case .relayed: throw .local
+        }
+    }
+
+    private static func port(_ ipv6: [UInt8]?) throws(PunchReason) -> ReusedPort {
+        let host = ipv6.flatMap { ExternalEndpoint(address: $0, port: 0)?.host } ?? "0.0.0.0"
+        do throws(SocketFailure) {
+            return try ReusedPort(HostAndPort(host: host, port: 0))
+        } catch {
+            throw .local
+        }
+    }
+
+    private static func endpoint(_ address: [UInt8]?, _ port: UInt16) throws(PunchReason) -> ExternalEndpoint {
+        guard let address, let endpoint = ExternalEndpoint(address: address, port: port) else { throw .noMapping }
+        return endpoint
+    }
+
+    /// Opens the connection of an attempt, and proves it.
+    func open(_ plan: PunchPlan) async -> Result<Opened, PunchReason> {
+        guard let ready = self.ready[plan.attempt] else { return .failure(.local) }
+        if plan.dials, !self.limits.takeSyns(to: plan.remote) { return .failure(.synBudgetSpent) }
+        let inbox = EventInbox()
+        let opened: SimultaneousOpen.Opened
+        do throws(SimultaneousOpen.Failure) {
+            opened = try await SimultaneousOpen.run(
+                SimultaneousOpen.Plan(
+                    remote: HostAndPort(host: plan.remote.host, port: plan.remote.port), at: plan.at,
+                    deadline: plan.deadline, dials: plan.dials, listens: plan.listens,
+                    rhythm: plan.isDense ? .dense : .spread, synBudget: PunchPlan.synBudget),
+                from: ready.port, onEvent: { inbox.receive($0) })
+        } catch {
+            return .failure(Self.reason(error.reason))
+        }
+        do throws(PunchReason) {
+            let (held, roundTrip) = try await HeldConnection(connection: opened.connection, inbox: inbox)
+                .prove(plan.proof)
+            let peer = opened.connection.socket.flatMap { ExternalEndpoint($0.description) } ?? plan.remote
+            return .success(
+                Opened(held: held, success: PunchSuccess(peer: peer, stoodAt: opened.at, roundTrip: roundTrip)))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private static func reason(_ reason: SimultaneousOpen.Failure.Reason) -> PunchReason {
+        switch reason {
+        case .refused: .refused
+        case .noAnswer: .timedOut
+        case .cancelled: .peerFailed
+        case .invalidPlan, .tooManyAtOnce, .system, .inUse: .local
+        }
+    }
+
+    /// An attempt is over: its port and its mapping are not needed any more.
+    func release(attempt: UInt8) {
+        self.ready[attempt] = nil
+    }
+}
+
+/// What tells us our address outside.
+protocol MappingSource: Sendable {
+    /// Makes a connection from the port to somebody who tells what it looks like from outside.
+    func learn(from port: ReusedPort) async throws(PunchReason) -> (ExternalEndpoint, (any Sendable)?)
+    /// Has the router map the port.
+    func mapPort(_ port: ReusedPort) async throws(PunchReason) -> (ExternalEndpoint, (any Sendable)?)
+}

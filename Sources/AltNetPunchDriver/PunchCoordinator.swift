@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+
+internal import AltNetBase
+internal import AltNetBitcoin
+internal import AltNetHolePunch
+internal import AltNetPunchReports
+internal import AltNetTransport
+internal import Glibc
+internal import Synchronization
+
+/// A connection that both sides have proved, on its way to becoming a link.
+struct PunchedConnection: Sendable {
+    let held: HeldConnection
+    let role: PunchRole
+    let path: PunchPath
+    let endpoint: CoordinationEndpoint
+    /// The other side's address; `nil` for a relayed connection.
+    let peer: ExternalEndpoint?
+
+    /// Where the other side is, for people.
+    var remote: String {
+        if let peer { return peer.description }
+        return self.role == .initiator ? self.endpoint.description : "over \(self.endpoint)"
+    }
+}
+
+/// All coordinations of the driver, in both roles.
+actor PunchCoordinator {
+    /// The most calls of ours at a time: an operator or the orchestrator makes one at a time, and scripts a few.
+    static let maximumCalls = 8
+
+    /// Why an endpoint is not called at all.
+    struct Refusal: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// A connection at an endpoint of ours.
+    private struct Visit {
+        let held: HeldConnection
+        let task: Task<Void, Never>
+        var isGranted = false
+    }
+
+    private let settings: PunchSettings
+    private let network: Network
+    private let client: CoordinationClient
+    private let place: NetworkPlace
+    private let limits = SharedLimits()
+    /// Takes the connections that others made with us.
+    private let onInbound: @Sendable (PunchedConnection) -> Void
+    private(set) var records = PunchRecords()
+    private var visits: [UInt64: Visit] = [:]
+    private var nextVisit: UInt64 = 1
+    /// Endpoints that we are calling.
+    private var calls: Set<CoordinationEndpoint> = []
+    /// Punched connections that others made and that stand.
+    private(set) var slotsTaken = 0
+
+    init(
+        _ settings: PunchSettings, network: Network, place: NetworkPlace,
+        onInbound: @escaping @Sendable (PunchedConnection) -> Void
+    ) {
+        self.settings = settings
+        self.network = network
+        self.client = CoordinationClient(settings)
+        self.place = place
+        self.onInbound = onInbound
+    }
+
+    var coordinating: Int { self.calls.count + self.limits.coordinations }
+    /// Whether one more peer may connect to us.
+    var hasSlot: Bool { self.slotsTaken + self.limits.coordinations < self.settings.offer }
+
+    static var wallClock: WallClockTime { WallClockTime(seconds: Int64(time(nil))) }
+
+    private func configuration(_ role: PunchRole, offered: [UInt8]?) async -> Coordination.Configuration {
+        // From the system's generator.
+        let secret = (0..<32).map { _ in UInt8.random(in: 0...255) }
+        let view = await self.place.view
+        return Coordination.Configuration(
+            role: role, network: self.network, mapping: view.mapping, abilities: view.abilities, secret: secret,
+            offered: offered, allowPrivate: self.settings.allowsPrivate)
+    }
+
+    private func opener() async -> PathOpener {
+        PathOpener(await self.place.view.addresses, mappings: self.place, limits: self.limits)
+    }
+
+    // MARK: - Calling
+
+    /// Arranges a connection with a peer and opens it.
+    ///
+    /// - Parameter offered: the peer's clearnet address, where its offer named one.
+    func call(
+        _ endpoint: CoordinationEndpoint, offered: [UInt8]?
+    ) async throws(Refusal) -> (PunchReport, PunchedConnection?) {
+        guard self.calls.count < Self.maximumCalls else {
+            throw Refusal(description: "\(Self.maximumCalls) endpoints are being called already, which is the most")
+        }
+        guard self.calls.insert(endpoint).inserted else {
+            throw Refusal(description: "the endpoint is being called already")
+        }
+        defer { self.calls.remove(endpoint) }
+        let (began, at) = (MonotonicInstant.now, Self.wallClock)
+        let configuration = await self.configuration(.initiator, offered: offered)
+        let held: HeldConnection
+        do {
+            held = try await self.client.connect(to: endpoint)
+        } catch {
+            let report = self.records.unreachable(
+                endpoint, configuration.mapping, reason: NetworkFailure.describe(error), took: .now - began, at: at)
+            return (report, nil)
+        }
+        let result = Mutex<(PunchOutcome, HeldConnection?)?>(nil)
+        let (ended, continuation) = AsyncStream<Void>.makeStream()
+        let run = CoordinationRun(held, configuration, opener: await self.opener()) { outcome, held in
+            result.withLock { $0 = (outcome, held) }
+            continuation.finish()
+        }
+        // The other side may still want to hear how it ended when the connection stands already.
+        let task = Task {
+            await run.run()
+            continuation.finish()
+        }
+        await withTaskCancellationHandler {
+            for await _ in ended {}
+        } onCancel: {
+            task.cancel()
+        }
+        guard let (outcome, opened) = result.withLock({ $0 }) else {
+            task.cancel()
+            throw Refusal(description: "the driver stops")
+        }
+        let report = self.records.ended(outcome, endpoint, at: at)
+        return (report, Self.connection(outcome, opened, endpoint))
+    }
+
+    private static func connection(
+        _ outcome: PunchOutcome, _ held: HeldConnection?, _ endpoint: CoordinationEndpoint
+    ) -> PunchedConnection? {
+        guard let held, case .connected(let path, let peer) = outcome.ending else { return nil }
+        return PunchedConnection(
+            held: held, role: outcome.role, path: path, endpoint: endpoint, peer: path == .relayed ? nil : peer)
+    }
+
+    // MARK: - Being called
+
+    /// Takes a connection at an endpoint of ours. When there are too many, whoever has been there for longest without
+    /// asking for anything leaves first.
+    func accept(_ held: HeldConnection, at endpoint: CoordinationEndpoint) {
+        self.records.count("connections")
+        if !self.limits.connected() {
+            guard let oldest = self.visits.filter({ !$0.value.isGranted }).keys.min() else {
+                self.records.count("connections-refused")
+                return held.connection.abort()
+            }
+            self.records.count("connections-pushed-out")
+            self.visits.removeValue(forKey: oldest)?.task.cancel()
+            self.limits.disconnected()
+            guard self.limits.connected() else { return held.connection.abort() }
+        }
+        let visit = self.nextVisit
+        self.nextVisit += 1
+        self.visits[visit] = Visit(held: held, task: Task { await self.serve(visit, held, endpoint) })
+    }
+
+    private func serve(_ visit: UInt64, _ held: HeldConnection, _ endpoint: CoordinationEndpoint) async {
+        let at = Self.wallClock
+        let run = CoordinationRun(
+            held, await self.configuration(.responder, offered: nil), opener: await self.opener(),
+            decide: { await self.decide(visit, endpoint) },
+            onEnd: { outcome, opened in await self.ended(visit, outcome, opened, endpoint, at) })
+        await run.run()
+        if self.visits.removeValue(forKey: visit) != nil { self.limits.disconnected() }
+    }
+
+    private func decide(_ visit: UInt64, _ endpoint: CoordinationEndpoint) -> PunchRefusal? {
+        self.records.count("requests")
+        guard self.visits[visit] != nil else { return .stopping }
+        let refusal = self.hasSlot ? self.limits.request(at: endpoint) : .noSlots
+        if let refusal {
+            self.records.count(refusal == .noSlots ? "requests-without-slot" : "requests-refused")
+            return refusal
+        }
+        self.visits[visit]?.isGranted = true
+        return nil
+    }
+
+    private func ended(
+        _ visit: UInt64, _ outcome: PunchOutcome, _ opened: HeldConnection?, _ endpoint: CoordinationEndpoint,
+        _ at: WallClockTime
+    ) {
+        if self.visits[visit]?.isGranted == true {
+            self.limits.requestEnded()
+            _ = self.records.ended(outcome, endpoint, at: at)
+        } else {
+            // Connections that never became a request are counted, not listed: a stranger makes as many as he likes.
+            self.records.count("connections-without-request")
+        }
+        guard let connection = Self.connection(outcome, opened, endpoint) else { return }
+        self.slotsTaken += 1
+        self.onInbound(connection)
+    }
+
+    /// A link that another side made is gone.
+    func slotFreed() {
+        self.slotsTaken = max(0, self.slotsTaken - 1)
+    }
+
+    /// Ends what is under way as responder.
+    func stop() {
+        for visit in self.visits.values { visit.task.cancel() }
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetConfiguration
+import Testing
+
+@Suite("The settings of hole punching")
+struct PunchOptionTests {
+    @Test func `The daemon makes no punched links by itself, and passes offers on`() throws {
+        #expect(try parse().punch == DaemonConfiguration.Punch(outbound: 0, relaysOffers: true))
+        #expect(
+            try parse("[punch]\noutbound = 8\nrelay_offers = true").punch
+                == DaemonConfiguration.Punch(outbound: 8, relaysOffers: true))
+        #expect(try parse("punch.relay_offers = false").punch == DaemonConfiguration.Punch(relaysOffers: false))
+        #expect(try parse(environment: ["ALTNET_PUNCH_OUTBOUND": "2"]).punch.outbound == 2)
+    }
+
+    @Test(arguments: [
+        ("outbound = 9", "`punch.outbound` must be from 0 to 8, not 9"),
+        ("outbound = -1", "`punch.outbound` must be from 0 to 8, not -1"),
+        (
+            "outbound = 1\nrelay_offers = false",
+            "`punch.outbound` must be 0 while `punch.relay_offers` is false: nobody is known to connect to"
+        ),
+        ("outbond = 1", "there is no key `outbond` in [punch]; did you mean `outbound`?"),
+    ])
+    func `What cannot be is refused`(lines: String, sentence: String) throws {
+        #expect(try mistake("[punch]\n\(lines)").sentence == sentence)
+    }
+
+    @Test func `The driver has its own program and is handed its settings`() throws {
+        let text = """
+            [drivers.punch]
+            coordination = ["tor", "i2p", "direct:127.0.0.1:0"]
+            tor_control = "unix:/run/tor/control"
+            tor_control_password_file = "~/tor-password"
+            socks = "127.0.0.1:9050"
+            sam = "127.0.0.1:7656"
+            offer = 4
+            use = "node"
+            witnesses = ["[2001:db8::1]:8333", "a.example:8333"]
+            minimum_witnesses = 2
+            predict_port = true
+            relay = false
+            map_ports = false
+            answer_checks = "0.0.0.0:0"
+            rotate_hours = 12
+            allow_private_addresses = true
+            """
+        let driver = try #require(try parse(text).driver("punch"))
+        #expect(driver.program == "altnet-punch")
+        #expect(
+            driver.settings == [
+                "coordination": .texts(["tor", "i2p", "direct:127.0.0.1:0"]),
+                "tor_control": .text("unix:/run/tor/control"),
+                "tor_control_password_file": .text("/home/anna/tor-password"), "socks": .text("127.0.0.1:9050"),
+                "sam": .text("127.0.0.1:7656"), "offer": .number(4), "use": .text("node"),
+                "witnesses": .texts(["[2001:db8::1]:8333", "a.example:8333"]), "minimum_witnesses": .number(2),
+                "predict_port": .flag(true), "relay": .flag(false), "map_ports": .flag(false),
+                "answer_checks": .text("0.0.0.0:0"), "rotate_hours": .number(12),
+                "allow_private_addresses": .flag(true),
+            ])
+        #expect(try parse("[drivers.punch]").driver("punch")?.settings == [:])
+    }
+
+    @Test(arguments: [
+        (
+            "coordination = ['onion']",
+            "`drivers.punch.coordination` must have the form tor, i2p or direct:host:port, unlike `onion`"
+        ),
+        (
+            "coordination = ['direct:here']",
+            "`drivers.punch.coordination` must have the form tor, i2p or direct:host:port, unlike `direct:here`"
+        ),
+        (
+            "tor_control = '9051'",
+            "`drivers.punch.tor_control` must have the form host:port or unix:/path, unlike `9051`"
+        ),
+        ("socks = '9050'", "`drivers.punch.socks` must have the form host:port, unlike `9050`"),
+        ("sam = 'localhost'", "`drivers.punch.sam` must have the form host:port, unlike `localhost`"),
+        ("witnesses = ['a']", "`drivers.punch.witnesses` must have the form host:port, unlike `a`"),
+        ("answer_checks = 'yes'", "`drivers.punch.answer_checks` must have the form host:port, unlike `yes`"),
+        ("use = 'nodes'", "`drivers.punch.use` must be links or node, not `nodes`; did you mean `node`?"),
+        ("minimum_witnesses = 1", "`drivers.punch.minimum_witnesses` must be from 2 to 16, not 1"),
+        ("offer = 126", "`drivers.punch.offer` must be from 0 to 125, not 126"),
+        ("rotate_hours = 0", "`drivers.punch.rotate_hours` must be from 1 to 8760, not 0"),
+    ])
+    func `A slip of the finger in the driver's settings is told`(line: String, sentence: String) throws {
+        #expect(try mistake("[drivers.punch]\n\(line)").sentence == sentence)
+    }
+}

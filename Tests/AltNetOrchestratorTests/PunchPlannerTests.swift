@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetBase
+import AltNetHolePunch
+import AltNetPunchReports
+import Testing
+
+@testable import AltNetOrchestrator
+
+@Suite("Whom to connect to through a NAT")
+struct PunchPlannerTests {
+    private static func begin(_ endpoint: CoordinationEndpoint, _ planner: inout PunchPlanner) {
+        let isFirst = planner.began(endpoint)
+        #expect(isFirst)
+    }
+
+    private func at(_ seconds: Int) -> MonotonicInstant { .zero + .seconds(seconds) }
+
+    @Test func `Nobody is called who was not asked for`() {
+        let planner = PunchPlanner(wanted: 0)
+        #expect(!planner.isDue(standing: 0, now: self.at(1_000)))
+    }
+
+    @Test func `One at a time, as many as are wanted, with a pause between`() throws {
+        var planner = PunchPlanner(wanted: 2)
+        let (first, second) = (try offer(30).endpoint, try offer(31).endpoint)
+        #expect(planner.isDue(standing: 0, now: self.at(0)))
+        Self.begin(first, &planner)
+        let again = planner.began(first)
+        #expect(!again)
+        #expect(!planner.isDue(standing: 0, now: self.at(5)))
+        planner.ended(first, connected: true, now: self.at(6))
+        #expect(!planner.isDue(standing: 1, now: self.at(15)))
+        #expect(planner.isDue(standing: 1, now: self.at(16)))
+        Self.begin(second, &planner)
+        planner.ended(second, connected: true, now: self.at(20))
+        #expect(!planner.isDue(standing: 2, now: self.at(1_000)))
+    }
+
+    @Test func `A network group in which we are connected is left alone, and so is who is connected`() throws {
+        let planner = PunchPlanner(wanted: 2)
+        let known = try offer(30)
+        let silent = try #require(PunchOffer(endpoint: known.endpoint, clearnet: nil))
+        func allows(_ offer: PunchOffer, standing: Set<CoordinationEndpoint> = [], groups: Set<String> = []) -> Bool {
+            planner.allows(offer, standing: standing, groups: groups, now: self.at(0))
+        }
+        #expect(allows(known))
+        #expect(allows(known, groups: ["31.40", "onion"]))
+        #expect(!allows(known, groups: ["30.40"]))
+        #expect(allows(silent, groups: ["30.40"]))
+        #expect(!allows(silent, standing: [known.endpoint]))
+    }
+
+    @Test func `Who was not reached is left alone, each time twice as long, up to four hours`() throws {
+        var planner = PunchPlanner(wanted: 1)
+        let endpoint = try offer(30).endpoint
+        var now = self.at(0)
+        var pauses: [Int64] = []
+        for _ in 0..<9 {
+            Self.begin(endpoint, &planner)
+            planner.ended(endpoint, connected: false, now: now)
+            let pause = try #require(planner.pause(of: endpoint, now: now))
+            pauses.append(pause.components.seconds)
+            now = now + pause
+            #expect(planner.pause(of: endpoint, now: now) == nil)
+        }
+        #expect(pauses == [240, 480, 960, 1_920, 3_840, 7_680, 14_400, 14_400, 14_400])
+        // A connection, and another network, forgive everything.
+        Self.begin(endpoint, &planner)
+        planner.ended(endpoint, connected: true, now: now)
+        Self.begin(endpoint, &planner)
+        planner.ended(endpoint, connected: false, now: now)
+        #expect(planner.pause(of: endpoint, now: now) == .seconds(240))
+        planner.forgetFailures()
+        #expect(planner.pause(of: endpoint, now: now) == nil)
+        #expect(planner.isDue(standing: 0, now: now))
+    }
+
+    @Test func `Many failures in a row slow everything down, to ten minutes at most`() throws {
+        var planner = PunchPlanner(wanted: 1)
+        var now = self.at(0)
+        for number in UInt8(1)...20 {
+            let endpoint = try offer(number).endpoint
+            #expect(planner.isDue(standing: 0, now: now))
+            Self.begin(endpoint, &planner)
+            planner.ended(endpoint, connected: false, now: now)
+            let pause = min(600, 10 << min(Int64(number) - 1, 10))
+            #expect(!planner.isDue(standing: 0, now: now + .seconds(pause - 1)))
+            now = now + .seconds(pause)
+        }
+    }
+
+    @Test func `No more endpoints are remembered than there can be offers`() {
+        var planner = PunchPlanner(wanted: 1)
+        for number in 0..<UInt16(PunchPlanner.maximumFailed + 50) {
+            let key = [UInt8](repeating: 0, count: 30) + [UInt8(number >> 8), UInt8(number & 255)]
+            let endpoint = CoordinationEndpoint.i2p(hash: key)
+            Self.begin(endpoint, &planner)
+            planner.ended(endpoint, connected: false, now: self.at(Int(number)))
+        }
+        #expect(planner.failureCount == PunchPlanner.maximumFailed)
+    }
+
+    @Test func `Witnesses are distinct, on the Internet, and one of each network group comes first`() {
+        let chosen = PunchWitnesses.choose(among: [
+            "8.8.8.8:8333", "8.8.4.4:8333", "8.8.8.8:8333", "127.0.0.1:8333", "10.0.0.1:8333", "203.0.113.5:8333",
+            "abc.onion:8333", "9.9.9.9:8333", "[2a00:1450::1]:8333", "host.example:8333", "", "1.1.1.1",
+        ])
+        #expect(chosen.witnesses == ["8.8.4.4:8333", "9.9.9.9:8333", "[2a00:1450::1]:8333", "8.8.8.8:8333"])
+        let many = (0..<200).map { "8.\($0).1.1:8333" }
+        #expect(PunchWitnesses.choose(among: many).witnesses.count == PunchOperation.maximumWitnesses)
+    }
+}

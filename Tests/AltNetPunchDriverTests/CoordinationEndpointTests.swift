@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetBase
+import AltNetDriverProtocol
+import AltNetHolePunch
+import AltNetTestKit
+import AltNetTransport
+import Foundation
+import Synchronization
+import Testing
+
+@testable import AltNetPunchDriver
+
+@Suite("Coordination endpoints")
+struct CoordinationEndpointTests {
+    private static func settings(_ values: [String: SettingValue]) throws -> PunchSettings {
+        var settings = DriverSettings(values)
+        let punch = try PunchSettings(&settings)
+        try settings.finish()
+        return punch
+    }
+
+    /// The first endpoint that is up and is not `other`.
+    private static func endpoint(
+        of endpoints: CoordinationEndpoints, otherThan other: CoordinationEndpoint? = nil
+    ) async throws -> CoordinationEndpoint {
+        try await Condition.value("an endpoint is up") {
+            await endpoints.current.first { $0 != other }
+        }
+    }
+
+    @Test("who connects to an endpoint is handed over with what it says")
+    func direct() async throws {
+        let settings = try Self.settings(["coordination": .texts(["direct:127.0.0.1:0"])])
+        let (accepted, continuation) = AsyncStream<(HeldConnection, CoordinationEndpoint)>.makeStream()
+        let endpoints = CoordinationEndpoints(settings, directory: TemporaryDirectory.make(), port: 8333) {
+            continuation.yield(($0, $1))
+        }
+        let task = Task { await endpoints.run() }
+        defer { task.cancel() }
+        let endpoint = try await Self.endpoint(of: endpoints)
+        #expect(!endpoint.isAnnounced)
+        let client = try await CoordinationClient(settings).connect(to: endpoint)
+        try await client.connection.write([1, 2, 3])
+        var iterator = accepted.makeAsyncIterator()
+        let (held, at) = try #require(await iterator.next())
+        #expect(at == endpoint)
+        let (events, bytes) = AsyncStream<StreamConnection.Event>.makeStream()
+        held.attach { bytes.yield($0) }
+        held.connection.readMore()
+        guard case .bytes([1, 2, 3]) = await events.first(where: { _ in true }) else {
+            Issue.record("other bytes came")
+            return
+        }
+        held.connection.close()
+        client.connection.close()
+    }
+
+    @Test(
+        "an endpoint in Tor comes back under its name, and gets a new one when the operator wants it",
+        .enabled(if: TorProcess.program != nil, "\(TorProcess.missing)"))
+    func tor() async throws {
+        let directory = TemporaryDirectory.make()
+        let socket = "\(directory)/control"
+        let tor = try TorProcess.start(
+            in: directory, ["--ControlPort", "unix:\(socket)", "--CookieAuthentication", "1"])
+        defer { tor.kill() }
+        let settings = try Self.settings([
+            "coordination": .texts(["tor"]), "tor_control": .text("unix:\(socket)"),
+        ])
+        let file = EndpointKeyFile(path: "\(directory)/tor.key")
+
+        let before = CoordinationEndpoints(settings, directory: directory, port: 8333) { _, _ in }
+        let earlier = Task { await before.run() }
+        let first = try await Self.endpoint(of: before)
+        #expect(first.isAnnounced && first.description.hasSuffix(".onion:8333"))
+        let key = try #require(try file.load())
+        earlier.cancel()
+        await earlier.value
+
+        let endpoints = CoordinationEndpoints(settings, directory: directory, port: 8333) { _, _ in }
+        let task = Task { await endpoints.run() }
+        #expect(try await Self.endpoint(of: endpoints) == first)
+        #expect(try file.load() == key)
+        await endpoints.rotate()
+        let second = try await Self.endpoint(of: endpoints, otherThan: first)
+        #expect(try file.load() != key)
+        #expect(await endpoints.current == [second])
+        task.cancel()
+        await task.value
+    }
+
+    @Test("a key that is too old is replaced on schedule")
+    func schedule() async throws {
+        let directory = TemporaryDirectory.make()
+        let socket = "\(directory)/control"
+        let settings = try Self.settings([
+            "coordination": .texts(["tor"]), "tor_control": .text("unix:\(socket)"), "rotate_hours": .number(1),
+        ])
+        let file = EndpointKeyFile(path: "\(directory)/tor.key")
+        try file.save(EndpointKeyFile.Key(text: "ED25519-V3:old", since: .init(seconds: 1_700_000_000)))
+        let endpoints = CoordinationEndpoints(settings, directory: directory, port: 8333) { _, _ in }
+        let task = Task { await endpoints.run() }
+        // Nobody answers at the control port, so that no new one is made.
+        try await Condition.wait("the old key is gone") { try file.load() == nil }
+        task.cancel()
+        await task.value
+    }
+
+    @Test("settings that cannot work are refused in a sentence")
+    func refused() {
+        let wrong: [[String: SettingValue]] = [
+            ["coordination": .texts(["tor"])], ["coordination": .texts(["i2p"])],
+            ["coordination": .texts(["direct:nowhere"])], ["coordination": .texts(["mail"])],
+            ["coordination": .texts(["direct:a:1", "direct:a:1"])], ["offer": .number(3)],
+            ["use": .text("both")], ["witnesses": .texts(["a"])], ["minimum_witnesses": .number(1)],
+            ["rotate_hours": .number(0)], ["tor_control": .text("9051")], ["unknown": .flag(true)],
+        ]
+        for values in wrong {
+            #expect(throws: DriverSetupError.self, "\(values)") { try Self.settings(values) }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+
+import AltNetTestKit
+import Testing
+
+@Suite(
+    "A lab of NATs", .serialized, .timeLimit(.minutes(15)),
+    .enabled(if: NATLab.missing == nil, "\(NATLab.missing ?? "")"))
+struct NATLabTests {
+    /// Pairs that have to connect, and two that cannot; `scripts/nat-matrix` measures all of them.
+    private static let pairs = [
+        "preserving:preserving", "preserving-rst:mapped-rst", "mapped:double", "firewall:preserving-rst",
+        "dependent:open",
+        "open:dependent-rst", "dependent:preserving", "mapped-rst:dependent-rst",
+    ]
+
+    @Test("each kind of NAT does what its name says, and pairs connect as theory has it")
+    func selfCheck() async throws {
+        let checks = try await NATLab.run(["self-check"], within: .seconds(240))
+        for check in checks { #expect(check.ok, "\(check.line)") }
+        // Kinds, strangers, pairs of ten kinds, and some more.
+        #expect(checks.count > 70)
+    }
+
+    @Test("nodes connect behind every pair of NATs that lets them, and try nothing behind the others")
+    func matrix() async throws {
+        let checks = try await NATLab.run(
+            [
+                "matrix", "--binaries", Programs.directory, "--runs", "2", "--delay", "50", "--jitter", "5",
+                "--pairs", Self.pairs.joined(separator: ","),
+            ], within: .seconds(300))
+        for check in checks { #expect(check.ok, "\(check.line)") }
+        #expect(checks.count == Self.pairs.count)
+    }
+
+    @Test(
+        "an offer, a Tor network and two NATs make a link, and the wire ties the endpoint to nobody",
+        .enabled(if: TorProcess.program != nil, "\(TorProcess.missing)"))
+    func endToEnd() async throws {
+        let checks = try await NATLab.run(["end-to-end", "--binaries", Programs.directory], within: .seconds(400))
+        for check in checks { #expect(check.ok, "\(check.line)") }
+        #expect(checks.contains { $0.check == "unlinkable" })
+        #expect(checks.contains { $0.check == "blocks between two nodes" })
+    }
+
+    @Test("strangers cannot make a node send much to others, wait, or serve nobody else")
+    func attacks() async throws {
+        let checks = try await NATLab.run(
+            ["attacks", "--binaries", Programs.directory, "--flood-seconds", "6"], within: .seconds(500))
+        for check in checks { #expect(check.ok, "\(check.line)") }
+        #expect(checks.count == 8)
+    }
+}

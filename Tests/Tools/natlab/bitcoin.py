@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""As much of Bitcoin's P2P protocol (version 1 of its transport) as witnesses and attackers need."""
+import hashlib
+import ipaddress
+import os
+import socket
+import struct
+import threading
+
+from lab import Site
+
+MAGIC = {"regtest": bytes.fromhex("fabfb5da"), "main": bytes.fromhex("f9beb4d9")}
+PROTOCOL_VERSION = 70_016
+NODE_NETWORK, NODE_WITNESS, NODE_HOLEPUNCH = 1, 8, 1 << 27
+AGENT = b"/witness:1/"
+# How long a connection back to who asked for one may take.
+BACK_SECONDS = 1.0
+MAXIMUM_PAYLOAD = 1 << 20
+# How long a witness keeps a connection that says nothing.
+PATIENCE = 20.0
+
+
+def frame(magic: bytes, command: str, payload: bytes = b"") -> bytes:
+    checksum = hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:4]
+    return magic + command.encode().ljust(12, b"\0") + struct.pack("<I", len(payload)) + checksum + payload
+
+
+def receive_exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = connection.recv(count - len(data))
+        if not piece:
+            raise ConnectionError("closed by the other side")
+        data += piece
+    return data
+
+
+def receive(connection: socket.socket, magic: bytes) -> tuple[str, bytes]:
+    header = receive_exactly(connection, 24)
+    length = struct.unpack("<I", header[16:20])[0]
+    if header[:4] != magic or length > MAXIMUM_PAYLOAD:
+        raise ConnectionError("no Bitcoin message")
+    return header[4:16].rstrip(b"\0").decode(), receive_exactly(connection, length)
+
+
+def network_address(services: int, address: str, port: int) -> bytes:
+    ip = ipaddress.ip_address(address)
+    packed = ip.packed if ip.version == 6 else b"\0" * 10 + b"\xff\xff" + ip.packed
+    return struct.pack("<Q", services) + packed + struct.pack(">H", port)
+
+
+def version(receiver: tuple[str, int], services: int = NODE_NETWORK | NODE_WITNESS,
+            nonce: bytes | None = None) -> bytes:
+    """The payload of a version message to a peer whose address we see as `receiver`."""
+    return (struct.pack("<iQq", PROTOCOL_VERSION, services, 0) + network_address(0, *receiver[:2])
+            + network_address(services, "0.0.0.0", 0) + (nonce or os.urandom(8)) + bytes([len(AGENT)]) + AGENT
+            + struct.pack("<i?", 0, False))
+
+
+class BitcoinWitness:
+    """Answers version handshakes, and says which address it sees, as every Bitcoin node does.
+
+    `seen` changes what it says, for witnesses that lie. `reaches_back`: it also connects to who asks for that, as nodes
+    do that answer NAT checks.
+    """
+
+    def __init__(self, site: Site, network: str = "regtest", port: int = 8333, seen=lambda address: address,
+                 reaches_back: bool = False) -> None:
+        self.site, self.magic, self.port, self._seen = site, MAGIC[network], port, seen
+        self.reaches_back = reaches_back
+        self.connections: list[tuple[str, int]] = []
+        with site.host:
+            self.listener = socket.create_server(("0.0.0.0", port), backlog=256)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.site.address}:{self.port}"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, address = self.listener.accept()
+            except OSError:
+                return
+            self.connections.append(address)
+            threading.Thread(target=self._answer, args=(connection, address), daemon=True).start()
+
+    def _answer(self, connection: socket.socket, address: tuple[str, int]) -> None:
+        with connection:
+            connection.settimeout(PATIENCE)
+            try:
+                while True:
+                    command, payload = receive(connection, self.magic)
+                    if command == "version":
+                        is_asked = self.reaches_back and struct.unpack_from("<Q", payload, 46)[0] & NODE_HOLEPUNCH
+                        services = NODE_HOLEPUNCH if is_asked else NODE_NETWORK | NODE_WITNESS
+                        answer = version(self._seen(address), services)
+                        connection.sendall(frame(self.magic, "version", answer) + frame(self.magic, "verack"))
+                        if is_asked:
+                            self._reach(address, payload[72:80])
+                    elif command == "ping":
+                        connection.sendall(frame(self.magic, "pong", payload))
+            except (OSError, UnicodeDecodeError):
+                pass
+
+    def _reach(self, address: tuple[str, int], nonce: bytes) -> None:
+        """One SYN to who asked, from another port than that of the question."""
+        with self.site.host:
+            connection = socket.socket()
+        with connection:
+            connection.settimeout(BACK_SECONDS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
+            try:
+                connection.connect(address)
+                connection.sendall(frame(self.magic, "version", version(address, NODE_HOLEPUNCH, nonce)))
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()

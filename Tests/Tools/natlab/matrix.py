@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""Punches with real daemons between hosts behind every pair of NAT kinds, and counts."""
+import json
+import statistics
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+
+from bitcoin import BitcoinWitness
+from daemons import Daemon, Failure, tail
+from lab import Lab, Site
+from nats import KINDS, Kind, connects
+from rendezvous import Rendezvous
+
+KIND_NAMES = ["open", "firewall", "firewall-rst", "preserving", "preserving-rst", "mapped", "mapped-rst", "double",
+              "dependent", "dependent-rst"]
+WITNESSES = 4
+# Three times as many SYNs as one plan may send go to one address within ten minutes.
+RUNS_PER_LIFE = 3
+# Where the responder's coordination endpoint listens on its loopback, and the rendezvous in public.
+HIDDEN_PORT, PUBLIC_PORT = 7_001, 7_000
+
+
+@dataclass
+class Run:
+    """One attempt, as the initiator reports it."""
+
+    connected: bool
+    outcome: str
+    path: str | None = None
+    reason: str | None = None
+    attempts: int = 0
+    milliseconds: float = 0.0
+    round_trips: float | None = None
+    own_nat: str = ""
+    peer_nat: str = ""
+    # What both daemons logged, when it should have connected.
+    logs: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Cell:
+    """What a pair came to."""
+
+    initiator: str
+    responder: str
+    possible: bool
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def successes(self) -> list[Run]:
+        return [run for run in self.runs if run.connected]
+
+    @property
+    def failures(self) -> list[str]:
+        return sorted({f"{run.outcome}: {run.reason}" for run in self.runs if not run.connected})[:5]
+
+
+def punch_settings(witnesses: list[BitcoinWitness], **more) -> dict:
+    return {"enabled": True, "witnesses": [witness.endpoint for witness in witnesses], "relay": False,
+            "map_ports": False, **more}
+
+
+class Pair:
+    """Two hosts, and a rendezvous between them."""
+
+    def __init__(self, lab: Lab, name: str, initiator: Kind, responder: Kind, hub: Site, port: int, arguments) -> None:
+        half = dict(delay=arguments.delay / 2000, loss=1 - (1 - arguments.loss / 100) ** 0.5,
+                    jitter=arguments.jitter / 2000)
+        self.arguments, self.name = arguments, name
+        self.initiator = lab.site(f"{name}b", initiator.name, **half)
+        self.responder = lab.site(f"{name}a", responder.name, **half)
+        self.rendezvous = Rendezvous(
+            hub, list(range(port, port + RUNS_PER_LIFE)), self.responder, HIDDEN_PORT, arguments.overlay / 1000,
+            arguments.overlay / 4000, name)
+        self.cell = Cell(initiator.name, responder.name, connects(initiator, responder))
+        self.lives = 0
+
+    def measure(self, runs: int, witnesses: list[BitcoinWitness]) -> None:
+        while len(self.cell.runs) < runs:
+            self.live(min(RUNS_PER_LIFE, runs - len(self.cell.runs)), witnesses)
+
+    def live(self, runs: int, witnesses: list[BitcoinWitness]) -> None:
+        """Some runs with new daemons, so that no limit for ten minutes has a say."""
+        self.lives += 1
+        self.move()
+        daemons: list[Daemon] = []
+        settings = [
+            (self.responder, punch_settings(
+                witnesses, offer=RUNS_PER_LIFE, coordination=[f"direct:127.0.0.1:{HIDDEN_PORT}"])),
+            (self.initiator, punch_settings(witnesses))]
+
+        def start(site: Site, punch: dict) -> Daemon:
+            daemon = Daemon(site, f"{site.name}{self.lives}", self.arguments.binaries, {"punch": punch},
+                            level=self.arguments.log_level)
+            daemons.append(daemon)
+            daemon.check_nat()
+            return daemon
+
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                _, asking = (future.result() for future in [pool.submit(start, *each) for each in settings])
+            for number in range(runs):
+                self.cell.runs.append(self.punch(asking, number, daemons))
+        except (Failure, OSError) as error:
+            self.cell.runs.append(Run(False, "error", reason=str(error), logs=logs(daemons)))
+        finally:
+            for daemon in daemons:
+                daemon.stop()
+            if self.arguments.verbose:
+                print(*logs(daemons), sep="\n", file=sys.stderr)
+            for daemon in daemons:
+                daemon.forget()
+
+    def move(self) -> None:
+        """Other external addresses, rules set anew."""
+        for site in [self.initiator, self.responder]:
+            number = site.addresses.index(site.address) + 1
+            site.use_address(site.addresses[number % len(site.addresses)])
+
+    def punch(self, asking: Daemon, number: int, daemons: list[Daemon]) -> Run:
+        try:
+            report = asking.operate("punch", {"endpoint": self.rendezvous.endpoints[number]})
+        except Failure as error:
+            return Run(False, "error", reason=str(error), logs=logs(daemons))
+        connected = report["outcome"] == "connected"
+        return Run(
+            connected, report["outcome"], report.get("path"), report.get("reason"), report["attempts"],
+            report["milliseconds"], report.get("roundTrips"), report["ownNAT"], report["peerNAT"],
+            [] if connected or not self.cell.possible else logs(daemons))
+
+
+def logs(daemons: list[Daemon]) -> list[str]:
+    return [line for daemon in daemons for line in [f"-- {daemon.name}", *tail(daemon.log, 60)]]
+
+
+def measure(arguments) -> list[Cell]:
+    """So many runs of each pair, several pairs at once."""
+    kinds = arguments.kinds.split(",") if arguments.kinds else KIND_NAMES
+    if unknown := [name for name in kinds if name not in KINDS]:
+        raise SystemExit(f"there is no kind {unknown[0]}; there are {', '.join(KINDS)}")
+    chosen = [(one, other) for one in kinds for other in kinds]
+    if arguments.pairs:
+        chosen = [tuple(pair.split(":")) for pair in arguments.pairs.split(",")]
+    cells: list[Cell] = []
+    begun, lock = time.monotonic(), threading.Lock()
+    # A lab has room for so many sites, and each pair has two.
+    for first in range(0, len(chosen), 60):
+        with Lab(arguments.seed) as lab:
+            half = arguments.delay / 2000
+            witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", half), reaches_back=index < 2)
+                         for index in range(WITNESSES)]
+            hub = lab.site("hub", "open", half)
+            pairs = [Pair(lab, f"p{index}", KINDS[one], KINDS[other], hub,
+                          PUBLIC_PORT + index * RUNS_PER_LIFE, arguments)
+                     for index, (one, other) in enumerate(chosen[first:first + 60])]
+
+            def work(pair: Pair) -> None:
+                cell = pair.cell
+                pair.measure(arguments.runs if cell.possible else min(arguments.runs, arguments.impossible), witnesses)
+                with lock:
+                    print(json.dumps({
+                        "initiator": cell.initiator, "responder": cell.responder, "possible": cell.possible,
+                        "runs": len(cell.runs), "connected": len(cell.successes),
+                        "others": cell.failures, "seconds": round(time.monotonic() - begun)}), flush=True)
+
+            with ThreadPoolExecutor(arguments.parallel) as pool:
+                list(pool.map(work, pairs))
+            cells += [pair.cell for pair in pairs]
+            for witness in witnesses:
+                witness.close()
+            for pair in pairs:
+                pair.rendezvous.close()
+    return cells
+
+
+def run(arguments) -> list[dict]:
+    cells = measure(arguments)
+    if arguments.output:
+        with open(arguments.output, "w") as file:
+            json.dump({"delay": arguments.delay, "loss": arguments.loss, "jitter": arguments.jitter,
+                       "overlay": arguments.overlay, "cells": [asdict(cell) for cell in cells]}, file)
+    reports = []
+    for cell in cells:
+        good = len(cell.successes)
+        first = sum(run.attempts <= 1 for run in cell.successes)
+        # 99 of 100, and never fewer than all but one.
+        enough = good >= 0.99 * len(cell.runs) if cell.possible else good == 0 and all(
+            run.attempts == 0 for run in cell.runs)
+        reports.append({
+            "check": f"punch {cell.initiator} {cell.responder}", "possible": cell.possible, "runs": len(cell.runs),
+            "connected": good, "at_first_attempt": first, "paths": sorted({run.path for run in cell.successes}),
+            "median_milliseconds": round(statistics.median([run.milliseconds for run in cell.successes] or [0])),
+            "others": cell.failures,
+            "ok": enough})
+    return reports
