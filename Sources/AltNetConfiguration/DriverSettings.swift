@@ -187,6 +187,8 @@ extension Settings {
             else { throw self.invalid(name, "must begin with / and have at most 100 printable characters") }
             settings["dht_protocol"] = .text(text)
         }
+        let foreign = table.appending("loopback_is_foreign")
+        if let isForeign = self.flag(foreign) { settings["loopback_is_foreign"] = .flag(isForeign) }
         return settings
     }
 

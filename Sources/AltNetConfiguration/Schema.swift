@@ -109,7 +109,7 @@ enum DriverProgram: Hashable, Sendable {
         case .libp2p:
             [
                 "connect": .texts, "listen": .texts, "announce": .texts, "proxy": .text, "key_file": .text,
-                "dial": .texts, "dht": .text, "dht_protocol": .text,
+                "dial": .texts, "dht": .text, "dht_protocol": .text, "loopback_is_foreign": .flag,
             ]
         case .punch:
             [

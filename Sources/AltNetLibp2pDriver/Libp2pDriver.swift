@@ -44,6 +44,7 @@ public enum Libp2pDriver {
             throw DriverSetupError("dht must be client, server or off")
         }
         let dhtProtocol = try settings.text("dht_protocol") ?? KademliaService.publicProtocol
+        let isForeign = try settings.flag("loopback_is_foreign")
         try settings.finish()
         let key: PeerPrivateKey
         do {
@@ -57,6 +58,7 @@ public enum Libp2pDriver {
             configuration.maximumInbound = HostDriver.maximumInbound
             configuration.proxy = proxy
             configuration.dialPolicy = policy
+            configuration.inboundLoopbackIsForeign = isForeign
             configuration.announced = announce
             configuration.agentVersion = software
             configuration.recordIssuer = SequencedIssuer(

@@ -60,9 +60,11 @@ enum SocketTarget {
     ///
     /// - Parameter takesPrivate: also lets names lead to this machine and to private networks.
     static func check(of address: Multiaddress, takesPrivate: Bool) -> (@Sendable (String) -> Bool)? {
-        guard case .name? = address.endpoint?.host else { return nil }
+        guard case .name(_, let family)? = address.endpoint?.host else { return nil }
         return { found in
-            switch Self.multiaddress(HostAndPort(host: found, port: 1))?.reach {
+            // /dns4 and /dns6 name one family, whatever else the name leads to.
+            guard family.map({ $0 == (found.contains(":") ? .ip6 : .ip4) }) ?? true else { return false }
+            return switch Self.multiaddress(HostAndPort(host: found, port: 1))?.reach {
             case .global, .overlay: true
             case .loopback, .linkLocal, .privateRange: takesPrivate
             case .name, .nowhere, nil: false

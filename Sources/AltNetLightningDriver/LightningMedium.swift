@@ -245,7 +245,7 @@ struct LightningMedium: StreamMedium {
         let feed = links.peers.map { PeerFeed($0) }
         await self.hub.deliverAddresses { body, node in
             guard let address = await book.received(body, from: node) else { return }
-            await feed?.given(address, by: node)
+            feed?.given(address, by: node)
         }
         let outcome: Result<Void, any Error>
         do {

@@ -34,11 +34,12 @@ actor PeerFeed {
     }
 
     /// A peer gave us an address of its own that nobody else knows. The store tells it to nobody.
-    func given(_ address: LightningAddress, by node: NodeID) async {
+    ///
+    /// Does not wait for the store: the peer's next message is behind this one.
+    nonisolated func given(_ address: LightningAddress, by node: NodeID) {
         guard let peer = PeerID(node), let place = address.multiaddress else { return }
-        await self.tell([
-            .addresses(peer, [place], source: .altAddr, lifetime: Self.lifetime, use: .lightning)
-        ])
+        let news = PeerNews.addresses(peer, [place], source: .altAddr, lifetime: Self.lifetime, use: .lightning)
+        Task { await self.tell([news]) }
     }
 
     /// The attached node is connected with a peer, or no more.

@@ -22,7 +22,7 @@ struct ExampleFileTests {
         self.text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             guard line.hasPrefix("# ") else { return line }
             let rest = line.dropFirst(2)
-            let key = rest.prefix { $0.isLowercase || $0 == "_" || $0 == "-" }
+            let key = rest.prefix { $0.isLowercase || $0.isNumber || $0 == "_" || $0 == "-" }
             return rest.hasPrefix("[") || (!key.isEmpty && rest.dropFirst(key.count).hasPrefix(" = ")) ? rest : line
         }
         .joined(separator: "\n")
@@ -37,7 +37,7 @@ struct ExampleFileTests {
         let radio = configuration.drivers.removeLast()
         let punch = configuration.drivers.removeLast()
         #expect(punch.program == "altnet-punch")
-        #expect(punch.settings.count == 16)
+        #expect(punch.settings.count == 17)
         #expect(punch.settings["coordination"] == .texts(["tor"]))
         #expect(punch.settings["offer"] == .number(0))
         let plugin = configuration.drivers.removeLast()
@@ -62,7 +62,7 @@ struct ExampleFileTests {
                 "listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate", "lnd",
                 "lnd_certificate", "lnd_macaroon", "alt_addr_peers",
                 "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log", "tor_control",
-                "tor_control_password_file",
+                "tor_control_password_file", "announce", "announce_bitcoin", "announce_bitcoin_services", "dial",
             ] {
                 configuration.drivers[index].settings[key] = nil
             }
@@ -91,7 +91,8 @@ struct ExampleFileTests {
         "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",
         "from", "sendmail", "alt_addr_peers", "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log",
         "tor_control", "tor_control_password_file", "capacity", "share_record", "keep_private_ranges",
-        "keep_unknown_transports", "announce", "dial", "dht", "dht_protocol", "outbound", "relay_offers", "coordination",
+        "keep_unknown_transports", "announce", "dial", "dht", "dht_protocol", "loopback_is_foreign",
+        "announce_bitcoin", "announce_bitcoin_services", "outbound", "relay_offers", "coordination",
         "socks", "sam", "offer", "use", "witnesses", "minimum_witnesses", "predict_port", "relay", "map_ports", "ipv6",
         "answer_checks", "rotate_hours", "allow_private_addresses",
     ])

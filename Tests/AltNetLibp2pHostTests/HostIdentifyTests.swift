@@ -276,6 +276,16 @@ struct LocalNetworksTests {
 
 @Suite("From multiaddresses to sockets")
 struct SocketTargetTests {
+    @Test("a name for one address family leads to no address of the other")
+    func families() throws {
+        let (four, six) = ("203.0.113.7", "2001:db8::7")
+        for (text, allowed) in [("dns", [four, six]), ("dns4", [four]), ("dns6", [six])] {
+            let address = try Multiaddress(text: "/\(text)/example.org/tcp/4001")
+            let check = try #require(SocketTarget.check(of: address, takesPrivate: false))
+            #expect([four, six].filter(check) == allowed)
+        }
+    }
+
     @Test(
         "What TCP reaches is dialled, directly or through the proxy",
         arguments: [

@@ -78,7 +78,9 @@ struct PeerFeedTests {
     func confidences() async throws {
         let taker = NewsTaker()
         let node = Keys.random().publicKey
-        await PeerFeed(taker.book).given(try LightningAddress(text: Self.place), by: node)
+        let feed = PeerFeed(taker.book)
+        feed.given(try LightningAddress(text: Self.place), by: node)
+        try await Condition.wait("it is told") { !taker.news.isEmpty }
         #expect(
             taker.news == [
                 .addresses(

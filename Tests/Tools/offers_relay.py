@@ -221,47 +221,63 @@ def inbound(binaries: str, directory: str) -> dict:
 def core(binaries: str, directory: str) -> dict:
     """Bitcoin Core keeps its connections, and neither keeps nor passes on either encoding."""
     node = Bitcoind(os.environ["ALTNET_BITCOIND"], f"{directory}/core", "0")
-    told, stranger, altnet = Node(), None, None
+    told, teller, altnet, listeners = Node(), None, None, []
     try:
         node.mine(1)
         altnet = Altnet(binaries, f"{directory}/altnet", f"drivers.bitcoin.connect={told.address},{node.address}")
         told.wait_ready()
         until(lambda: altnet.ask("punch", "status")["offerLinks"] == 2, 20, "two links that carry offers")
-        stranger, direct = Node(node.address), Node(node.address)
-        stranger.wait_ready()
-        direct.wait_ready()
+        listeners = [Node(node.address) for _ in range(3)]
+        teller = Node(node.address)
+        for one in (*listeners, teller):
+            one.wait_ready()
         # Core relays addresses only to those who have shown that they take part.
-        stranger.send("getaddr")
+        for one in listeners:
+            one.send("getaddr")
+            one.answers_ping()
         ours = next(peer for peer in node.call("getpeerinfo") if "AltNet" in peer["subver"])
         told.tell(*offers(7, int(time.time())))
         until(lambda: next(peer for peer in node.call("getpeerinfo") if peer["id"] == ours["id"])
               ["bytesrecv_per_msg"].get("addrv2"), RELAY_SECONDS, "the offer's way to Bitcoin Core")
-        direct.tell(*offers(8, int(time.time())))
-        direct.answers_ping()
-        # An ordinary address, so that it is seen that Core does relay such a message; Core sends at random moments.
-        direct.tell(entry(int(time.time()), 1033, 1, bytes([11, 22, 33, 44]), 8333))
+        # Core takes one address at once and one in ten seconds from each peer, and sends at random moments.
         now = int(time.time())
-        for step in range(1, 40):
-            node.call("setmocktime", now + 30 * step)
-            stranger.answers_ping()
-            if any(bytes([11, 22, 33, 44]) in payload for payload in stranger.addresses()):
+
+        def later(seconds: int) -> None:
+            nonlocal now
+            now += seconds
+            node.call("setmocktime", now)
+            for one in (*listeners, teller):
+                one.answers_ping()
+
+        for encoding in offers(8, now):
+            teller.tell(encoding)
+            later(30)
+        # An ordinary one, so that it is seen that Core relays what comes in this way.
+        teller.tell(entry(now, 1033, 1, bytes([11, 22, 33, 44]), 8333))
+
+        def heard(part: bytes) -> bool:
+            return any(part in payload for one in listeners for payload in one.addresses())
+
+        for _ in range(40):
+            if heard(bytes([11, 22, 33, 44])):
                 break
+            later(30)
             time.sleep(0.1)
-        require(any(bytes([11, 22, 33, 44]) in payload for payload in stranger.addresses()),
-                "Bitcoin Core did not relay the ordinary address")
+        require(heard(bytes([11, 22, 33, 44])), "Bitcoin Core did not relay the ordinary address")
         for number in (7, 8):
-            key = hashlib.sha256(bytes([number])).digest()
-            require(not any(key in payload for payload in stranger.addresses()), "Bitcoin Core relayed an offer")
+            require(not heard(hashlib.sha256(bytes([number])).digest()), "Bitcoin Core relayed an offer")
+        known = [one["clearnet"] for one in altnet.ask("punch", "offers")["offers"]]
+        require(known == ["11.7.33.44"], f"known are {known}")
         require(all(".onion" not in one["address"] and not one["address"].startswith("11.7.")
                     for one in node.call("getnodeaddresses", 0)), "Bitcoin Core kept an offer")
         peers = {peer["id"] for peer in node.call("getpeerinfo")}
-        require(ours["id"] in peers and direct.is_open, "Bitcoin Core closed a connection")
+        require(ours["id"] in peers and teller.is_open, "Bitcoin Core closed a connection")
         return {"version": node.call("getnetworkinfo")["subversion"]}
     finally:
         for one in (altnet, node):
             if one:
                 one.stop()
-        for one in (told, stranger):
+        for one in (told, teller, *listeners):
             if one:
                 one.close()
 
