@@ -26,7 +26,6 @@ import namespaces  # noqa: E402
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(namespaces.INSIDE, action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--until-input-ends", action="store_true", help="end when standard input does")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("possible", help="say why there can be no lab here, if so")
@@ -37,6 +36,7 @@ def main() -> int:
     table.add_argument("--runs", type=int, default=1)
     table.add_argument("--impossible", type=int, default=3, help="runs of pairs that cannot connect, at most")
     table.add_argument("--kinds", help="only these, with commas between them")
+    table.add_argument("--initiators", help="only these as the side that calls, with commas between them")
     table.add_argument("--pairs", help="only these, as INITIATOR:RESPONDER with commas between them")
     table.add_argument("--delay", type=float, default=25, help="between two hosts, one way, in milliseconds")
     table.add_argument("--jitter", type=float, default=0, help="at most so many milliseconds more, one way")

@@ -18,8 +18,8 @@ from rendezvous import Rendezvous
 KIND_NAMES = ["open", "firewall", "firewall-rst", "preserving", "preserving-rst", "mapped", "mapped-rst", "double",
               "dependent", "dependent-rst"]
 WITNESSES = 4
-# Three times as many SYNs as one plan may send go to one address within ten minutes.
-RUNS_PER_LIFE = 3
+# Only so many SYNs go to one address within ten minutes: enough for two runs, of which one needs both its attempts.
+RUNS_PER_LIFE = 2
 # Each pair has two sites.
 PAIRS_PER_LAB = 100
 # Where the responder's coordination endpoint listens on its loopback, and the rendezvous in public.
@@ -152,7 +152,10 @@ def measure(arguments) -> list[Cell]:
     kinds = arguments.kinds.split(",") if arguments.kinds else KIND_NAMES
     if unknown := [name for name in kinds if name not in KINDS]:
         raise SystemExit(f"there is no kind {unknown[0]}; there are {', '.join(KINDS)}")
-    chosen = [(one, other) for one in kinds for other in kinds]
+    initiators = arguments.initiators.split(",") if arguments.initiators else kinds
+    if unknown := [name for name in initiators if name not in KINDS]:
+        raise SystemExit(f"there is no kind {unknown[0]}; there are {', '.join(KINDS)}")
+    chosen = [(one, other) for one in initiators for other in kinds]
     if arguments.pairs:
         chosen = [tuple(pair.split(":")) for pair in arguments.pairs.split(",")]
     cells: list[Cell] = []

@@ -7,19 +7,19 @@ with those of another run, and the kernel removes all of it when the first proce
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import uuid
 
-INSIDE = "--inside-the-lab"
-CLONE_NEWNET = 0x4000_0000
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x0002_0000, 0x2000_0000, 0x4000_0000
+PR_SET_PDEATHSIG = 1
 # Everything a run writes: a file system of its own in memory, gone with the run.
 ROOT = "/run"
 # Of which at most this much is used.
 ROOT_SIZE = "4g"
-PROGRAMS = ["ip", "nft", "unshare", "mount"]
+PROGRAMS = ["ip", "nft", "mount"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,21 +37,28 @@ def missing() -> str | None:
 
 
 def enter() -> None:
-    """Starts this program again in namespaces of its own; returns in the new one only.
+    """Goes on in namespaces of this run's own; returns in there only.
 
-    The first process in there has the number 1: when it ends, the kernel kills all others of the run.
+    The process that returns has the number 1 in there: when it ends, the kernel kills all others of the run. It ends
+    with the process outside, which waits for it, and ends it when a signal comes.
     """
-    if INSIDE in sys.argv:
-        sys.argv.remove(INSIDE)
-        run("mount", "-t", "tmpfs", "-o", f"size={ROOT_SIZE},mode=0755", "tmpfs", ROOT)
-        os.makedirs(f"{ROOT}/netns", exist_ok=True)
-        os.makedirs(f"{ROOT}/lab", exist_ok=True)
-        tempfile.tempdir = f"{ROOT}/lab"
-        run("ip", "link", "set", "lo", "up")
-        return
-    os.execvp("unshare", [
-        "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc",
-        "--propagation", "private", "--", sys.executable, sys.argv[0], INSIDE, *sys.argv[1:]])
+    if _libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    child = os.fork()
+    if child:
+        for number in [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]:
+            signal.signal(number, lambda *_: os.kill(child, signal.SIGKILL))
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        os._exit(code if code >= 0 else 128 - code)
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    run("mount", "--make-rprivate", "/")
+    run("mount", "-t", "proc", "proc", "/proc")
+    run("mount", "-t", "tmpfs", "-o", f"size={ROOT_SIZE},mode=0755", "tmpfs", ROOT)
+    os.makedirs(f"{ROOT}/netns")
+    os.makedirs(f"{ROOT}/lab")
+    tempfile.tempdir = f"{ROOT}/lab"
+    run("ip", "link", "set", "lo", "up")
 
 
 def run(*command: str, text: str | None = None) -> str:
