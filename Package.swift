@@ -151,10 +151,10 @@ let package = Package(
             name: "AltNetTorControl",
             dependencies: ["AltNetBase", crypto, nioCore, nioPosix]),
         .target(
-            name: "AltNetSAM", dependencies: ["AltNetBase", "AltNetTransport", crypto, logging, nioCore, nioPosix]),
+            name: "AltNetSAM", dependencies: ["AltNetBase", "AltNetTransport", crypto]),
         .target(
             name: "AltNetPortMapping",
-            dependencies: ["AltNetBase", "AltNetTransport", crypto, logging, nioCore, nioPosix]),
+            dependencies: ["AltNetBase", "AltNetTransport", logging, nioCore, nioPosix]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CBitcoinKernel"),
         .target(
@@ -428,11 +428,11 @@ let package = Package(
             dependencies: ["AltNetBase", "AltNetTestKit", "AltNetTransport", nioCore, nioPosix]),
         .testTarget(
             name: "AltNetSAMTests",
-            dependencies: ["AltNetBase", "AltNetSAM", "AltNetTestKit", "AltNetTransport", logging, nioCore, nioPosix]),
+            dependencies: ["AltNetBase", "AltNetSAM", "AltNetTestKit", "AltNetTransport"]),
         .testTarget(
             name: "AltNetPortMappingTests",
             dependencies: [
-                "AltNetBase", "AltNetPortMapping", "AltNetTestKit", "AltNetTransport", logging, nioCore, nioPosix,
+                "AltNetBase", "AltNetPortMapping", "AltNetTestKit", "AltNetTransport", logging,
             ]),
         .testTarget(
             name: "AltNetPunchDriverTests",

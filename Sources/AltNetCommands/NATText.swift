@@ -84,7 +84,7 @@ enum NATText {
             advice.append("your provider has a NAT of its own: what your router maps is not reached from outside")
         }
         if let dissenters = report.dissenters, !dissenters.isEmpty {
-            let names = dissenters.map { UntrustedText($0).description }.joined(separator: ", ")
+            let names = dissenters.sorted().map { UntrustedText($0).description }.joined(separator: ", ")
             advice.append("do not ask \(names) again: what they say contradicts the others")
         }
         return advice
@@ -96,16 +96,19 @@ enum NATText {
         let ports = report.evidence.map(\.localPort).reduce(into: [UInt16]()) { ports, port in
             if !ports.contains(port) { ports.append(port) }
         }
+        // Without contradictions there is no column for them.
+        let columns = ["LOCAL PORT", "SEEN AS", "BY", "NETWORK", "AFTER", "BUT"].prefix(dissenters.isEmpty ? 5 : 6)
         return TextTable.of(
-            ["LOCAL PORT", "SEEN AS", "BY", "NETWORK", "AFTER", ""],
+            Array(columns),
             ports.flatMap { port in
                 report.evidence.filter { $0.localPort == port }.map { observation in
-                    [
+                    let cells = [
                         "\(port)", UntrustedText(observation.address).description,
                         UntrustedText(observation.witness).description, UntrustedText(observation.group).description,
                         Milliseconds.text(observation.latencyMilliseconds),
-                        dissenters.contains(observation.witness) ? "contradicts the others" : "",
+                        dissenters.contains(observation.witness) ? "contradicts the others" : "-",
                     ]
+                    return Array(cells.prefix(columns.count))
                 }
             }, empty: "")
     }

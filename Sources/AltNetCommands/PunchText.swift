@@ -101,8 +101,12 @@ enum PunchText {
             return "they come over links of altnet-bitcoin that show our address, and there are none of these."
                 + " Connect to other AltNet nodes with `connect` in [drivers.bitcoin]"
         }
-        return "none was heard over \(overview.offerLinks) links in the last ten minutes."
+        return "none was heard over \(Self.links(overview)) in the last ten minutes."
             + " Only AltNet nodes pass them on, and only some nodes make any"
+    }
+
+    private static func links(_ overview: PunchOverviewReport) -> String {
+        overview.offerLinks == 1 ? "1 link" : "\(overview.offerLinks) links"
     }
 
     // MARK: - How it stands
@@ -119,7 +123,7 @@ enum PunchText {
         }
         lines.append("outbound   \(report.outbound) of \(report.outboundWanted) wanted")
         lines.append(
-            "offers     \(report.offersKnown) of others, \(report.offersOwn) of ours, over \(report.offerLinks) links")
+            "offers     \(report.offersKnown) of others, \(report.offersOwn) of ours, over \(Self.links(report))")
         return lines.joined(separator: "\n")
     }
 

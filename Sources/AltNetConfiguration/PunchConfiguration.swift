@@ -44,6 +44,13 @@ extension Settings {
     /// The settings of `altnet-punch`.
     func punchSettings(_ table: SettingPath) throws(ConfigurationError) -> [String: DaemonConfiguration.DriverSetting] {
         var settings: [String: DaemonConfiguration.DriverSetting] = [:]
+        let connect = table.appending("connect")
+        if let texts = self.texts(connect), !texts.isEmpty {
+            for text in texts where !Self.isEndpoint(text) {
+                throw self.notOfForm("name.onion:port, name.b32.i2p or direct:host:port", connect, text)
+            }
+            settings["connect"] = .texts(texts)
+        }
         let coordination = table.appending("coordination")
         if let texts = self.texts(coordination), !texts.isEmpty {
             for text in texts where !Self.isCoordination(text) {
@@ -92,10 +99,25 @@ extension Settings {
             guard self.number(path) != nil else { continue }
             settings[name] = .number(try self.number(path, default: range.lowerBound, in: range))
         }
+        let offer = table.appending("offer")
+        if case .number(1...) = settings["offer"], settings["coordination"] == nil {
+            throw self.invalid(offer, "needs `coordination`: somewhere to arrange the connections")
+        }
+        let places = self.texts(coordination) ?? []
+        for (place, key) in [("tor", "tor_control"), ("i2p", "sam")]
+        where places.contains(place) && settings[key] == nil {
+            throw self.invalid(coordination, "has `\(place)`, which needs `\(key)`")
+        }
         for name in ["predict_port", "relay", "map_ports", "ipv6", "allow_private_addresses"] {
             if let flag = self.flag(table.appending(name)) { settings[name] = .flag(flag) }
         }
         return settings
+    }
+
+    /// Whether a text has the form of an endpoint. Whether the name is one that can be is the driver's business.
+    private static func isEndpoint(_ text: String) -> Bool {
+        if text.hasPrefix("direct:") { return HostAndPort.isValid(String(text.dropFirst("direct:".count))) }
+        return text.hasSuffix(".b32.i2p") || (HostAndPort.isValid(text) && text.contains(".onion:"))
     }
 
     private static func isCoordination(_ text: String) -> Bool {

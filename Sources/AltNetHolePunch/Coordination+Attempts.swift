@@ -21,7 +21,7 @@ extension Coordination {
         self.directives.append(.learnMapping(attempt: number, path, listens: attempt.listens))
         // The clock is agreed on while both learn their addresses, which takes as long.
         if self.isInitiator {
-            self.attempt?.pingsLeft = ClockAgreement.roundsPerAttempt
+            self.attempt?.pingsLeft = number == 1 ? ClockAgreement.rounds : ClockAgreement.laterRounds
             if !self.agreement.isWaiting { self.ping(now: now) }
         }
     }
@@ -30,7 +30,7 @@ extension Coordination {
     /// responder learns it from the wish.
     private func mustRelayNow(now: MonotonicInstant) -> Bool {
         guard self.isInitiator, let peer = self.peerHello, PunchPaths.allowRelay(self.hello, peer) else { return false }
-        return now - self.startedAt > Self.wholeTimeout - Self.relayTimeout
+        return now - self.startedAt > Self.latestAttempt
     }
 
     private mutating func ping(now: MonotonicInstant) {
@@ -187,6 +187,8 @@ extension Coordination {
         attempt number: UInt8, _ reason: PunchReason?, now: MonotonicInstant
     ) throws(CoordinationViolation) {
         if self.stage == .farewell { return self.leave(nil) }
+        // The responder has begun an attempt, and ended it, before it read that none follows.
+        if self.stage == .relay, self.isInitiator, reason != nil { return }
         guard self.stage == .attempt, let attempt = self.attempt, attempt.number == number, attempt.peerResult == nil
         else { throw .unexpected("a result") }
         guard let reason else {

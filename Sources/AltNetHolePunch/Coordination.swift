@@ -88,6 +88,9 @@ public struct Coordination: Sendable {
     public static let relayTimeout: Duration = .seconds(10)
     /// All of it. A responder's places are few, and whoever holds one longer is not punching.
     public static let wholeTimeout: Duration = .seconds(30)
+    /// After this time no further attempt begins where a relayed connection can be had: over the slowest circuits an
+    /// attempt takes ten seconds, and the agreement on the relayed connection two.
+    public static let latestAttempt: Duration = .seconds(15)
     /// How long a side that has its connection waits for the other side's last message.
     static let farewellTimeout: Duration = .seconds(5)
     /// How far ahead the moment may be: a responder's sockets do not wait longer for an initiator's whim.

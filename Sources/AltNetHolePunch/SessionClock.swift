@@ -28,8 +28,10 @@ struct SessionClock: Hashable, Sendable {
 struct ClockAgreement: Sendable {
     /// The moment is not agreed on with fewer answers: one alone may be any that waited long.
     static let minimumSamples = 3
-    /// The questions of one attempt, one after the other.
-    static let roundsPerAttempt = 4
+    /// The questions of the first attempt, one after the other.
+    static let rounds = 4
+    /// The questions of each later attempt: what was agreed on before still holds, and may get better.
+    static let laterRounds = 2
     /// The clocks of two machines run apart by up to 500 parts in a million, and answers take seconds at most.
     static let tolerance: Duration = .milliseconds(2)
 

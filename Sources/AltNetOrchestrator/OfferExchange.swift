@@ -37,6 +37,11 @@ struct OfferExchange: Sendable {
     static let ownJitter: Duration = .seconds(60)
     /// The most offers of others that wait for one link; more are left out.
     static let maximumWaiting = 2 * OfferBook<Link>.maximumPerMessage
+    /// The most offers, news or not, that all links with one network group may tell in ten minutes: several links with
+    /// honest nodes tell less, and nobody fills the book by connecting again and again.
+    static let maximumPerOrigin = 120
+    /// The most network groups that are counted: more than a node has links with in ten minutes.
+    static let maximumOrigins = 1024
     /// Endpoints that were ours and may still be offered: all of several rotations on demand.
     static let maximumFormer = 64
 
@@ -46,11 +51,15 @@ struct OfferExchange: Sendable {
         var relayed: UInt64 = 0
         /// Our own, from others.
         var own: UInt64 = 0
+        /// From one network group more than ``OfferExchange/maximumPerOrigin``.
+        var overLimit: UInt64 = 0
         /// Left out because too many waited for a link.
         var leftOut: UInt64 = 0
     }
 
     private struct LinkState {
+        /// The network group of who is on the other end.
+        let origin: String
         /// Offers of others.
         var waiting: [NodeAddress] = []
         /// Whether our own are to be announced.
@@ -59,7 +68,14 @@ struct OfferExchange: Sendable {
         var leavesAt: MonotonicInstant?
     }
 
+    /// What those of one network group told, until the count begins anew.
+    private struct Told {
+        var count: Int
+        let until: MonotonicInstant
+    }
+
     private(set) var counts = Counts()
+    private var told: [String: Told] = [:]
     private let relaysOthers: Bool
     private let allowPrivate: Bool
     private var book: OfferBook<Link>
@@ -90,8 +106,12 @@ struct OfferExchange: Sendable {
     // MARK: - Links
 
     /// A link opened over which offers may travel.
-    mutating func opened(_ link: Link, now: MonotonicInstant, using generator: inout some RandomNumberGenerator) {
-        self.links[link] = LinkState()
+    ///
+    /// - Parameter origin: the network group of who is on the other end.
+    mutating func opened(
+        _ link: Link, origin: String, now: MonotonicInstant, using generator: inout some RandomNumberGenerator
+    ) {
+        self.links[link] = LinkState(origin: origin)
         // Those who are told between two rounds get the time of the last one: it is the same offer.
         if self.roundTime > 0, !self.own.isEmpty { self.oweOwn(to: link, now: now, using: &generator) }
     }
@@ -119,12 +139,26 @@ struct OfferExchange: Sendable {
             return !self.isOwn(offer.endpoint, now: now)
         }
         self.counts.own += UInt64(addresses.count(where: PunchOffer.isOffer) - others.count)
-        guard !others.isEmpty else { return }
+        let passing = others.prefix(self.take(others.count, of: link, now: now))
+        self.counts.overLimit += UInt64(others.count - passing.count)
+        guard !passing.isEmpty else { return }
         let relays = self.book.learn(
-            others, from: link, links: Array(self.links.keys), now: now, clock: clock, random: &generator)
+            Array(passing), from: link, links: Array(self.links.keys), now: now, clock: clock, random: &generator)
         for (link, offers) in relays.sorted(by: { $0.key < $1.key }) {
             for offer in offers { self.add(offer, to: link, now: now, using: &generator) }
         }
+    }
+
+    /// How many of so many offers a link may tell: the book counts by link, and whoever connects anew has a new one.
+    private mutating func take(_ count: Int, of link: Link, now: MonotonicInstant) -> Int {
+        guard let origin = self.links[link]?.origin else { return 0 }
+        self.told = self.told.filter { $0.value.until > now }
+        guard self.told[origin] != nil || self.told.count < Self.maximumOrigins else { return 0 }
+        var told = self.told[origin] ?? Told(count: 0, until: now + OfferBook<Link>.lifetime)
+        let taken = min(count, Self.maximumPerOrigin - told.count)
+        told.count += taken
+        self.told[origin] = told
+        return taken
     }
 
     private mutating func add(
@@ -299,7 +333,8 @@ struct OfferExchange: Sendable {
         return [
             "announced": self.counts.announced, "relayed": self.counts.relayed, "own": self.counts.own,
             "left-out": self.counts.leftOut, "learnt": UInt64(learnt.learnt), "malformed": UInt64(learnt.malformed),
-            "stale": UInt64(learnt.stale), "known": UInt64(learnt.known), "over-limit": UInt64(learnt.overLimit),
+            "stale": UInt64(learnt.stale), "known": UInt64(learnt.known),
+            "over-limit": UInt64(learnt.overLimit) + self.counts.overLimit,
         ]
     }
 }

@@ -73,6 +73,11 @@ struct PunchPlanner: Sendable {
         }
         self.streak += 1
         self.nextAttempt = now + min(Self.longestPace, Self.doubled(Self.pace, self.streak - 1))
+        self.failed(endpoint, now: now)
+    }
+
+    /// A connection was of no use: it did not last, or led where we are connected already.
+    mutating func failed(_ endpoint: CoordinationEndpoint, now: MonotonicInstant) {
         let count = (self.failures[endpoint]?.count ?? 0) + 1
         self.failures[endpoint] = Failure(
             count: count, until: now + min(Self.longestPause, Self.doubled(Self.firstPause, count - 1)))

@@ -91,11 +91,13 @@ extension PunchService {
         if expected.isAutomatic, let group = expected.standing.group,
             self.standing.values.contains(where: { $0.group == group })
         {
+            self.planner.failed(expected.standing.endpoint, now: .system)
             return await self.close(number, "there is a punched connection with its network group already")
         }
         self.note(number, expected.standing)
         guard description.peer.takesStreams else { return }
-        await self.giveToNode(number, expected.standing)
+        // Elsewhere: what the driver says next must not wait for the node.
+        Task { await self.giveToNode(number, expected.standing) }
     }
 
     /// Has the node connect over a link that is one stream.

@@ -8,6 +8,7 @@ internal import AltNetDriverProtocol
 internal import AltNetHolePunch
 internal import AltNetNode
 internal import AltNetObjects
+internal import AltNetPeerRecords
 internal import AltNetPunchReports
 internal import AltNetWeb
 internal import Logging
@@ -23,6 +24,8 @@ actor PunchService {
     static let pollInterval: Duration = .seconds(10)
     /// How long a link may take to show up after its attempt succeeded.
     static let linkPatience: Duration = .seconds(10)
+    /// A link that ends sooner counts as one that failed: who hangs up at once must not be called every ten seconds.
+    static let shortLife: Duration = .seconds(300)
     /// The most attempts that are kept for the dashboard.
     static let maximumRecent = 10
 
@@ -30,6 +33,7 @@ actor PunchService {
     struct Standing {
         let endpoint: CoordinationEndpoint
         let group: String?
+        let since = MonotonicInstant.system
     }
 
     /// A link that an attempt of ours led to, and that has not shown up yet.
@@ -100,7 +104,10 @@ actor PunchService {
 
     private func work() async {
         let now = MonotonicInstant.system
-        self.expected = self.expected.filter { $0.value.until > now }
+        for (remote, expected) in self.expected where expected.until <= now {
+            self.expected[remote] = nil
+            self.planner.failed(expected.standing.endpoint, now: now)
+        }
         let announcements = self.exchange.onTimer(now: now, clock: .system, using: &self.generator)
         for announcement in announcements {
             await self.host?.send(
@@ -153,7 +160,9 @@ actor PunchService {
             self.dialed[OfferExchange.Link(driver: driver, number: number)] = nil
             guard driver == self.driver else { return }
             self.punched[number] = nil
-            self.standing[number] = nil
+            if let gone = self.standing.removeValue(forKey: number), .system - gone.since < Self.shortLife {
+                self.planner.failed(gone.endpoint, now: .system)
+            }
         case .announcement(let number, .addresses(let addresses)):
             self.exchange.heard(
                 addresses, over: OfferExchange.Link(driver: driver, number: number), now: .system,
@@ -165,14 +174,22 @@ actor PunchService {
     private func open(_ number: DriverLink, of driver: String, _ description: DriverLinkDescription) async {
         if self.carriesOffers(description, of: driver) {
             let link = OfferExchange.Link(driver: driver, number: number)
-            self.exchange.opened(link, now: .system, using: &self.generator)
+            self.exchange.opened(
+                link, origin: PeerSharing.origin(of: description, driver: driver).networkGroup, now: .system,
+                using: &self.generator)
             // Who calls us comes from a port that nobody answers at.
             if !description.target.isEmpty, driver != self.driver { self.dialed[link] = description.remote }
         }
         guard driver == self.driver else { return }
         self.punched[number] = description
-        guard let expected = self.expected.removeValue(forKey: description.remote) else { return }
-        await self.use(number, description, expected)
+        if let expected = self.expected.removeValue(forKey: description.remote) {
+            await self.use(number, description, expected)
+        } else if let endpoint = try? CoordinationEndpoint(description.target) {
+            // The configuration names it, and the driver keeps it open.
+            let standing = Standing(
+                endpoint: endpoint, group: ExternalEndpoint(description.remote)?.networkGroup)
+            await self.use(number, description, Expected(standing: standing, isAutomatic: false, until: .system))
+        }
     }
 
     /// Whether offers travel over a link: Bitcoin's own protocol carries them, and only those who see our address anyway

@@ -41,91 +41,131 @@ struct HTTPReply: Hashable, Sendable {
     }
 }
 
-/// Puts an HTTP answer together from the bytes of a connection that carries one only.
+/// Puts an HTTP answer together from the bytes of a connection that carries one only. Each byte is looked at once, in
+/// however small pieces it comes.
 struct HTTPReplyReader: Sendable {
-    private var bytes: [UInt8] = []
+    /// The longest line that says how long a chunk is.
+    static let maximumChunkLine = 64
+
+    private enum Framing {
+        /// Bytes that are missing still.
+        case length(Int)
+        case untilEnd
+        case chunkSize
+        /// Bytes of the chunk that are missing, its line end included.
+        case chunk(Int)
+    }
+
+    private var head: (status: Int, fields: [String: String])?
+    private var framing = Framing.untilEnd
+    /// What is not taken yet: of the head, or of a chunk's size.
+    private var pending: [UInt8] = []
+    private var body: [UInt8] = []
+    /// Everything that came, chunk sizes included.
+    private var total = 0
 
     /// The bytes that are held.
-    var held: Int { self.bytes.count }
+    var held: Int { self.pending.count + self.body.count }
 
     /// Takes bytes.
     ///
     /// - Returns: the answer, once its length is reached; `nil` while more is to come.
     mutating func append(_ bytes: [UInt8]) throws(PortMappingError) -> HTTPReply? {
-        // Twice the body: chunks may be as small as a byte and then cost six.
-        guard self.bytes.count + bytes.count <= HTTPReply.maximumHead + 2 * HTTPReply.maximumBody else {
+        self.total += bytes.count
+        // Twice the body: small chunks cost more than they carry.
+        guard self.total <= HTTPReply.maximumHead + 2 * HTTPReply.maximumBody else {
             throw .malformed(.upnp, "it is too long")
         }
-        self.bytes += bytes
-        return try self.reply(isOver: false)
+        guard self.head == nil else { return try self.take(bytes[...]) }
+        let start = max(0, self.pending.count - 3)
+        self.pending += bytes
+        guard let end = self.pending[start...].firstRange(of: Array("\r\n\r\n".utf8))?.upperBound else {
+            guard self.pending.count <= HTTPReply.maximumHead else {
+                throw .malformed(.upnp, "its head is too long")
+            }
+            return nil
+        }
+        let rest = self.pending[end...]
+        try self.read(head: self.pending[..<end])
+        self.pending = []
+        return try self.take(rest)
     }
 
     /// Takes the end of the connection.
     func end() throws(PortMappingError) -> HTTPReply {
-        guard let reply = try self.reply(isOver: true) else { throw .malformed(.upnp, "it ends too early") }
-        return reply
+        guard let head, case .untilEnd = self.framing else { throw .malformed(.upnp, "it ends too early") }
+        return HTTPReply(status: head.status, fields: head.fields, body: self.body)
     }
 
-    private func reply(isOver: Bool) throws(PortMappingError) -> HTTPReply? {
-        guard let end = self.endOfHead else {
-            guard self.bytes.count <= HTTPReply.maximumHead else { throw .malformed(.upnp, "its head is too long") }
-            return nil
-        }
-        let (status, fields) = try HTTPReply.head(self.bytes[..<end])
+    private mutating func read(head bytes: ArraySlice<UInt8>) throws(PortMappingError) {
+        let (status, fields) = try HTTPReply.head(bytes)
         guard !(300...399).contains(status) else {
             throw .elsewhere(UntrustedText(fields["location"] ?? "a redirect"))
         }
-        let rest = self.bytes[end...]
-        let body: [UInt8]?
         if let coding = fields["transfer-encoding"] {
             guard coding.lowercased() == "chunked" else { throw .malformed(.upnp, "its coding is unknown") }
-            body = try Self.joined(rest)
+            self.framing = .chunkSize
         } else if let text = fields["content-length"] {
             guard text.utf8.count <= 9, text.utf8.allSatisfy(IPAddressText.isDigit), let length = Int(text),
                 length <= HTTPReply.maximumBody
             else { throw .malformed(.upnp, "its length is wrong, or too much") }
-            body = rest.count >= length ? Array(rest.prefix(length)) : nil
-        } else {
-            body = isOver ? Array(rest) : nil
+            self.framing = .length(length)
         }
-        guard let body else {
-            guard rest.count <= 2 * HTTPReply.maximumBody else { throw .malformed(.upnp, "it is too long") }
-            return nil
-        }
-        guard body.count <= HTTPReply.maximumBody else { throw .malformed(.upnp, "it is too long") }
-        return HTTPReply(status: status, fields: fields, body: body)
+        self.head = (status, fields)
     }
 
-    /// Where the head ends: after an empty line.
-    private var endOfHead: Int? {
-        let limit = min(self.bytes.count, HTTPReply.maximumHead + 4)
-        return self.bytes[..<limit].firstRange(of: Array("\r\n\r\n".utf8))?.upperBound
-    }
-
-    /// The body that chunks carry; `nil` while the last is missing.
-    private static func joined(_ bytes: ArraySlice<UInt8>) throws(PortMappingError) -> [UInt8]? {
+    private mutating func take(_ bytes: ArraySlice<UInt8>) throws(PortMappingError) -> HTTPReply? {
         var rest = bytes
-        var body: [UInt8] = []
         while true {
-            guard let end = rest.prefix(64).firstRange(of: Array("\r\n".utf8)) else {
-                guard rest.count < 64 else { throw .malformed(.upnp, "a chunk has no size") }
+            switch self.framing {
+            case .untilEnd:
+                try self.add(rest)
                 return nil
+            case .length(let missing):
+                let part = rest.prefix(missing)
+                try self.add(part)
+                self.framing = .length(missing - part.count)
+                return missing == part.count ? self.reply : nil
+            case .chunkSize:
+                guard let byte = rest.popFirst() else { return nil }
+                guard self.pending.count < Self.maximumChunkLine else { throw .malformed(.upnp, "a chunk has no size") }
+                self.pending.append(byte)
+                guard self.pending.suffix(2).elementsEqual(Array("\r\n".utf8)) else { continue }
+                let size = try Self.size(self.pending.dropLast(2))
+                self.pending = []
+                // Trailers may follow the last chunk; the connection ends after them.
+                guard size > 0 else { return self.reply }
+                self.framing = .chunk(size + 2)
+            case .chunk(let missing):
+                let part = rest.prefix(missing)
+                guard !part.isEmpty else { return nil }
+                rest = rest.dropFirst(part.count)
+                try self.add(part.prefix(max(0, missing - 2)))
+                // The last two are its line end.
+                for (offset, byte) in part.enumerated() where offset >= missing - 2 {
+                    guard byte == (offset == missing - 2 ? UInt8(ascii: "\r") : UInt8(ascii: "\n")) else {
+                        throw .malformed(.upnp, "a chunk has another size than it says")
+                    }
+                }
+                self.framing = part.count == missing ? .chunkSize : .chunk(missing - part.count)
             }
-            let line = String(decoding: rest[..<end.lowerBound], as: UTF8.self)
-            let digits = line.prefix { $0 != ";" && $0 != " " }
-            guard (1...6).contains(digits.utf8.count), let size = UInt32(digits, radix: 16) else {
-                throw .malformed(.upnp, "a chunk has no size")
-            }
-            rest = rest[end.upperBound...]
-            guard size > 0 else { return body }
-            guard body.count + Int(size) <= HTTPReply.maximumBody else { throw .malformed(.upnp, "it is too long") }
-            guard rest.count >= Int(size) + 2 else { return nil }
-            body += rest.prefix(Int(size))
-            rest = rest.dropFirst(Int(size))
-            guard rest.prefix(2).elementsEqual(Array("\r\n".utf8)) else {
-                throw .malformed(.upnp, "a chunk has another size than it says")
-            }
-            rest = rest.dropFirst(2)
         }
+    }
+
+    private mutating func add(_ bytes: ArraySlice<UInt8>) throws(PortMappingError) {
+        guard self.body.count + bytes.count <= HTTPReply.maximumBody else { throw .malformed(.upnp, "it is too long") }
+        self.body += bytes
+    }
+
+    private var reply: HTTPReply? {
+        self.head.map { HTTPReply(status: $0.status, fields: $0.fields, body: self.body) }
+    }
+
+    private static func size(_ line: ArraySlice<UInt8>) throws(PortMappingError) -> Int {
+        let digits = String(decoding: line, as: UTF8.self).prefix { $0 != ";" && $0 != " " }
+        guard (1...6).contains(digits.utf8.count), let size = UInt32(digits, radix: 16) else {
+            throw .malformed(.upnp, "a chunk has no size")
+        }
+        return Int(size)
     }
 }

@@ -2,7 +2,6 @@
 
 internal import AltNetBase
 internal import AltNetTransport
-internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 internal import Synchronization
@@ -32,14 +31,9 @@ final class RouterSocket: Sendable {
         guard isMulticast else {
             return RouterSocket(channel: try await bootstrap.connect(to: router).get(), router: router)
         }
-        // Bound to the address that faces the router, so that the search leaves on its interface.
+        // Linux sends multicasts by the interface whose address the socket is bound to.
         let client = try await Self.clientAddress(towards: gateway)
         let channel = try await bootstrap.bind(host: IPAddressText.text(ipv4: client), port: 0).get()
-        if let provider = channel as? any SocketOptionProvider {
-            let number = client.reduce(0) { $0 << 8 | in_addr_t($1) }
-            // Not by its members: which module they belong to, the compiler does not always find.
-            try await provider.setIPMulticastIF(unsafeBitCast(number.bigEndian, to: in_addr.self)).get()
-        }
         return RouterSocket(channel: channel, router: router)
     }
 

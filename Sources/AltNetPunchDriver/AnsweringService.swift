@@ -53,7 +53,7 @@ public final class AnsweringService: Sendable {
         _ continuation: AsyncStream<StreamConnection.Event>.Continuation
     ) async {
         // An address that is no use to the asker tells that there is a proxy in front of us, and nothing else.
-        guard let remote = connection.socket.flatMap(Self.endpoint),
+        guard let remote = connection.socket.flatMap({ ExternalEndpoint($0.description) }),
             remote.refusedHost(allowPrivate: self.allowPrivate) == nil
         else { return connection.abort() }
         let group = NATWitness(name: "", endpoint: remote).group(allowPrivate: self.allowPrivate)
@@ -101,14 +101,5 @@ public final class AnsweringService: Sendable {
         self.counts.withLock { $0.back += 1 }
         try? await opened.connection.write(bytes)
         opened.connection.close()
-    }
-
-    private static func endpoint(_ socket: HostAndPort) -> ExternalEndpoint? {
-        // IPv4 over a socket for both families.
-        let mapped = "::ffff:"
-        guard socket.host.hasPrefix(mapped), socket.host.contains(".") else {
-            return ExternalEndpoint(socket.description)
-        }
-        return ExternalEndpoint("\(socket.host.dropFirst(mapped.count)):\(socket.port)")
     }
 }

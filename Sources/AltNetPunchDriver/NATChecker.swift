@@ -47,11 +47,12 @@ public struct NATChecker: Sendable {
                         }
                     case .probe(let probe):
                         if ports[probe.port] == nil { ports[probe.port] = await CheckPort.open(probe.port) }
-                        guard case .success(let port)? = ports[probe.port] else {
-                            group.addTask { .silent(id: probe.id, "no local port can be had") }
-                            continue
+                        switch ports[probe.port] {
+                        case .success(let port)?: group.addTask { await self.ask(probe, from: port) }
+                        case .failure(let failure)?:
+                            group.addTask { .silent(id: probe.id, failure.description) }
+                        case nil: break
                         }
-                        group.addTask { await self.ask(probe, from: port) }
                     case .finished(let verdict):
                         group.cancelAll()
                         return verdict

@@ -30,8 +30,10 @@ actor NetworkPlace: MappingSource {
 
     /// How often it is looked whether the network is another.
     private static let lookInterval: Duration = .seconds(15)
-    /// A check that told nothing is not repeated sooner.
-    private static let retryInterval: Duration = .seconds(300)
+    /// After a check that told nothing, the pause until the next one; it doubles with each. A driver often starts before
+    /// its witnesses can be reached.
+    private static let firstRetry: Duration = .seconds(5)
+    private static let longestRetry: Duration = .seconds(600)
     /// Whether the router maps ports is asked again after this long: it may have been set up meanwhile.
     private static let routerInterval: Duration = .seconds(3600)
 
@@ -49,6 +51,7 @@ actor NetworkPlace: MappingSource {
     /// A check under way, which everybody who wants one waits for.
     private var checking: Task<NATVerdict, Never>?
     private var nextTry = MonotonicInstant.now
+    private var pause = NetworkPlace.firstRetry
     private var routerMaps = false
     private var nextRouterTry = MonotonicInstant.now
     private let wake: AsyncStream<Void>
@@ -101,8 +104,12 @@ actor NetworkPlace: MappingSource {
                 mapping: NATMapping.unknown.name, confidence: 0,
                 reason: missing > 0 ? "\(missing) more witnesses are needed" : "not checked yet")
         }
-        return NATReport(
+        var report = NATReport(
             verdict, network: self.checkedFrom?.description, at: self.checkedAt ?? PunchCoordinator.wallClock)
+        if verdict.mapping == .unknown, let silence = verdict.silent.first {
+            report.reason += "; \(silence.witness): \(silence.reason)"
+        }
+        return report
     }
 
     // MARK: - Checking
@@ -160,6 +167,7 @@ actor NetworkPlace: MappingSource {
             self.own = own
             if let checkedFrom, own.hasMoved(from: checkedFrom) { self.verdict = nil }
             self.nextTry = .now
+            self.pause = Self.firstRetry
             self.nextRouterTry = .now
         } else if own.network != nil {
             // The same, and now its name is known.
@@ -170,10 +178,19 @@ actor NetworkPlace: MappingSource {
         if self.verdict?.ipv4?.mapping ?? .unknown == .unknown, now >= self.nextTry,
             self.witnesses.count >= self.settings.minimumWitnesses
         {
-            self.nextTry = now + Self.retryInterval
             _ = await self.checkOnce()
+            self.nextTry = .now + self.pause
+            self.wake(at: self.nextTry)
+            self.pause = min(self.pause * 2, Self.longestRetry)
         }
         if self.settings.mapsPorts, now >= self.nextRouterTry { await self.askRouter() }
+    }
+
+    private nonisolated func wake(at moment: MonotonicInstant) {
+        Task { [waker] in
+            try? await Task.sleep(for: moment - .now)
+            waker.yield()
+        }
     }
 
     /// Finds out whether the router maps ports, with a port that is given back at once.

@@ -75,10 +75,17 @@ extension PunchMedium {
 
     private func stats() async -> PunchStatsReport {
         let records = await self.coordinator.records
+        let answering = self.answering.statistics
+        var counters = records.counters
+        if self.settings.answersChecks != nil {
+            counters["checks-answered"] = answering.answered
+            counters["checks-refused"] = answering.refused
+            counters["checks-connected-back"] = answering.back
+        }
         return PunchStatsReport(
             counts: Array(records.counts.prefix(PunchOperation.maximumCounts)), slots: self.settings.offer,
             slotsTaken: await self.coordinator.slotsTaken, coordinating: await self.coordinator.coordinating,
-            endpoints: await self.endpoints.current.map(\.description), counters: records.counters)
+            endpoints: await self.endpoints.current.map(\.description), counters: counters)
     }
 
     private static func witnesses(_ told: PunchWitnesses) throws(OperationFailure) -> [HostAndPort] {

@@ -24,7 +24,7 @@ final class PunchMedium: StreamMedium {
     let coordinator: PunchCoordinator
     let endpoints: CoordinationEndpoints
     let place: NetworkPlace
-    private let answering: AnsweringService
+    let answering: AnsweringService
     /// Connections that are to become links.
     let connections: AsyncStream<PunchedConnection>
     private let continuation: AsyncStream<PunchedConnection>.Continuation

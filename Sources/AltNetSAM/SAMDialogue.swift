@@ -63,6 +63,9 @@ struct SAMDialogue: Sendable {
         self.credentials = credentials
     }
 
+    /// Whether what comes now is the stream's.
+    var isStream: Bool { self.state == .stream }
+
     /// What is held of a line that is not complete.
     var held: Int { self.line.count }
 

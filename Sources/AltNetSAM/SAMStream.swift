@@ -47,6 +47,8 @@ final class SAMSocket: Sendable {
         var end: SAMError?
         /// Who gets the stream's bytes once it is one.
         var receiver: Receiver?
+        /// The receiver has what came before it was there: from now on bytes go to it as they come.
+        var isFlushed = false
         /// The receiver was told of the end.
         var isEnded = false
     }
@@ -107,10 +109,13 @@ final class SAMSocket: Sendable {
     func handOver(to receiver: @escaping Receiver) { self.events.handOver(to: receiver) }
 
     func readMore() {
-        let rest = self.events.takeRest()
-        guard !rest.isEmpty else { return self.connection.readMore() }
-        // On the event loop, as all other bytes, and never before this returns.
-        _ = self.connection.schedule(at: .now) { [events] in events.deliver(rest) }
+        guard !self.events.isFlushed else { return self.connection.readMore() }
+        // On the event loop, as all other bytes: what one read has brought in several pieces stays in its order.
+        let events = self.events
+        let connection = self.connection
+        _ = connection.schedule(at: .now) {
+            if !events.flush() { connection.readMore() }
+        }
     }
 
     /// Everything that happens on the connection.
@@ -124,18 +129,15 @@ final class SAMSocket: Sendable {
 
         func attach(_ connection: StreamConnection) { self.connection.withLock { $0 = connection } }
 
+        var isFlushed: Bool { self.state.withLock { $0.isFlushed } }
+
         func receive(_ event: StreamConnection.Event) {
-            let receiver = self.state.withLock { $0.receiver }
-            if let receiver {
-                switch event {
-                case .bytes: receiver(event)
-                case .closed(let why): self.end(why, receiver)
-                }
-                return
-            }
+            let receiver = self.state.withLock { $0.isFlushed ? $0.receiver : nil }
             switch event {
-            case .closed: self.fail(.closed)
-            case .bytes(let bytes): self.talk(bytes)
+            case .bytes(let bytes):
+                if let receiver { receiver(event) } else { self.talk(bytes) }
+            case .closed(let why):
+                if let receiver { self.end(why, receiver) } else { self.fail(.closed) }
             }
         }
 
@@ -143,16 +145,10 @@ final class SAMSocket: Sendable {
             let result: Result<(send: [[UInt8]], isStream: Bool), SAMError> = self.state.withLock { state in
                 do throws(SAMError) {
                     var send: [[UInt8]] = []
-                    var isStream = false
                     for step in try state.dialogue.receive(bytes) {
-                        if case .send(let bytes) = step {
-                            send.append(bytes)
-                        } else {
-                            if case .stream = step { isStream = true }
-                            state.steps.append(step)
-                        }
+                        if case .send(let bytes) = step { send.append(bytes) } else { state.steps.append(step) }
                     }
-                    return .success((send, isStream))
+                    return .success((send, state.dialogue.isStream))
                 } catch {
                     return .failure(error)
                 }
@@ -165,7 +161,7 @@ final class SAMSocket: Sendable {
             case .success(let (send, isStream)):
                 for bytes in send { connection?.enqueue(bytes) {} }
                 self.wake()
-                // A stream is read when its user asks.
+                // A stream is read when its user asks; what one read brings is all that is kept until then.
                 if !isStream { connection?.readMore() }
             }
         }
@@ -198,20 +194,20 @@ final class SAMSocket: Sendable {
             self.wake()
         }
 
-        func handOver(to receiver: @escaping Receiver) {
-            let isOver = self.state.withLock { state in
-                state.receiver = receiver
-                return state.end != nil
+        func handOver(to receiver: @escaping Receiver) { self.state.withLock { $0.receiver = receiver } }
+
+        /// Gives the receiver what came before it was there, on the event loop.
+        ///
+        /// - Returns: whether there was anything.
+        func flush() -> Bool {
+            let (rest, isOver, receiver) = self.state.withLock { state in
+                state.isFlushed = true
+                return (state.dialogue.takeRest(), state.end != nil, state.receiver)
             }
-            // The end came between the answer and now.
+            guard let receiver else { return false }
+            if !rest.isEmpty { receiver(.bytes(rest)) }
             if isOver { self.end(SAMError.closed.description, receiver) }
-        }
-
-        func takeRest() -> [UInt8] { self.state.withLock { $0.dialogue.takeRest() } }
-
-        func deliver(_ rest: [UInt8]) {
-            let receiver = self.state.withLock { $0.isEnded ? nil : $0.receiver }
-            receiver?(.bytes(rest))
+            return !rest.isEmpty || isOver
         }
 
         private func end(_ why: String, _ receiver: Receiver) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-public import Foundation
+internal import Foundation
 
 /// A private Tor network on loopback, `Tests/Tools/tor_network.py`: onion services of one client are reached through
 /// another one. It ends with this value, or with the process.

@@ -22,7 +22,7 @@ struct ExampleFileTests {
         self.text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             guard line.hasPrefix("# ") else { return line }
             let rest = line.dropFirst(2)
-            let key = rest.prefix { $0.isLowercase || $0 == "_" || $0 == "-" }
+            let key = rest.prefix { $0.isLowercase || $0.isNumber || $0 == "_" || $0 == "-" }
             return rest.hasPrefix("[") || (!key.isEmpty && rest.dropFirst(key.count).hasPrefix(" = ")) ? rest : line
         }
         .joined(separator: "\n")
@@ -37,7 +37,7 @@ struct ExampleFileTests {
         let radio = configuration.drivers.removeLast()
         let punch = configuration.drivers.removeLast()
         #expect(punch.program == "altnet-punch")
-        #expect(punch.settings.count == 15)
+        #expect(punch.settings.count == 17)
         #expect(punch.settings["coordination"] == .texts(["tor"]))
         #expect(punch.settings["offer"] == .number(0))
         let plugin = configuration.drivers.removeLast()

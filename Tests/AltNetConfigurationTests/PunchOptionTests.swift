@@ -30,6 +30,7 @@ struct PunchOptionTests {
     @Test func `The driver has its own program and is handed its settings`() throws {
         let text = """
             [drivers.punch]
+            connect = ["direct:192.0.2.1:9735", "abc.onion:8333", "abc.b32.i2p"]
             coordination = ["tor", "i2p", "direct:127.0.0.1:0"]
             tor_control = "unix:/run/tor/control"
             tor_control_password_file = "~/tor-password"
@@ -50,6 +51,7 @@ struct PunchOptionTests {
         #expect(driver.program == "altnet-punch")
         #expect(
             driver.settings == [
+                "connect": .texts(["direct:192.0.2.1:9735", "abc.onion:8333", "abc.b32.i2p"]),
                 "coordination": .texts(["tor", "i2p", "direct:127.0.0.1:0"]),
                 "tor_control": .text("unix:/run/tor/control"),
                 "tor_control_password_file": .text("/home/anna/tor-password"), "socks": .text("127.0.0.1:9050"),
@@ -81,6 +83,13 @@ struct PunchOptionTests {
         ("answer_checks = 'yes'", "`drivers.punch.answer_checks` must have the form host:port, unlike `yes`"),
         ("use = 'nodes'", "`drivers.punch.use` must be links or node, not `nodes`; did you mean `node`?"),
         ("minimum_witnesses = 1", "`drivers.punch.minimum_witnesses` must be from 2 to 16, not 1"),
+        (
+            "connect = ['192.0.2.1:8333']",
+            "`drivers.punch.connect` must have the form name.onion:port, name.b32.i2p or direct:host:port, unlike `192.0.2.1:8333`"
+        ),
+        ("offer = 1", "`drivers.punch.offer` needs `coordination`: somewhere to arrange the connections"),
+        ("coordination = ['tor']", "`drivers.punch.coordination` has `tor`, which needs `tor_control`"),
+        ("coordination = ['i2p']", "`drivers.punch.coordination` has `i2p`, which needs `sam`"),
         ("offer = 126", "`drivers.punch.offer` must be from 0 to 125, not 126"),
         ("rotate_hours = 0", "`drivers.punch.rotate_hours` must be from 1 to 8760, not 0"),
     ])

@@ -14,6 +14,7 @@ struct Probe {
     var written: [CoordinationDecoder.Message] = []
     var directives: [Coordination.Directive] = []
     var timer: MonotonicInstant?
+    private var pongs = 0
     private var decoder = CoordinationDecoder(network: .main)
 
     init(
@@ -79,12 +80,21 @@ struct Probe {
 
     /// What a responder says to each question about the clock: its time is the test's, in microseconds.
     mutating func answerPings(after: Duration = .milliseconds(100)) {
-        for _ in 0..<8 {
-            guard case .punch(.ping(let sent))? = self.written.last else { return }
+        while let sent = self.nextPing() {
             self.now = self.now + after
             let reading = UInt64((self.now - .zero).wholeNanoseconds / 1000)
             self.say(.pong(sent: sent, received: reading, replied: reading))
         }
+    }
+
+    /// The next question about the clock that has no answer yet.
+    mutating func nextPing() -> UInt64? {
+        let pings: [UInt64] = self.written.compactMap {
+            if case .punch(.ping(let sent)) = $0 { sent } else { nil }
+        }
+        guard self.pongs < pings.count else { return nil }
+        self.pongs += 1
+        return pings[self.pongs - 1]
     }
 
     mutating func learn(_ text: String = "9.9.9.9:40000", attempt: UInt8 = 1) {
@@ -342,9 +352,7 @@ struct CoordinationTests {
             probe.greet()
             probe.learn()
             probe.tell()
-            var answers = 0
-            while case .punch(.ping(let sent))? = probe.written.last, answers < 8 {
-                answers += 1
+            while !probe.isClosed, let sent = probe.nextPing() {
                 probe.now = probe.now + .milliseconds(Int.random(in: 1...300, using: &random))
                 let received = UInt64.random(in: .min ... .max, using: &random)
                 let held = UInt64.random(in: 0...400_000, using: &random)

@@ -85,7 +85,7 @@ struct SessionClockTests {
             var agreement = ClockAgreement()
             var now: Int64 = 0
             var shortest: (roundTrip: Int64, difference: Int64) = (.max, 0)
-            for round in 0..<ClockAgreement.roundsPerAttempt {
+            for round in 0..<ClockAgreement.rounds {
                 #expect(agreement.samples == round)
                 let (out, held, back) = (
                     Int64.random(in: 0...300_000_000, using: &random), Int64.random(in: 0...50_000_000, using: &random),

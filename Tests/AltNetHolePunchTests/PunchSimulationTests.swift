@@ -69,7 +69,7 @@ struct PunchSimulationTests {
         for node in [world[.initiator], world[.responder]] {
             #expect(node.outcomes.count == 1)
             #expect(node.isClosed || node.isRelaying)
-            #expect(node.syns.values.allSatisfy { $0 <= PunchPlan.synBudget })
+            #expect(node.synsOfAttempt.values.allSatisfy { $0 <= PunchPlan.synBudget })
             #expect(node.plans.allSatisfy { $0.at <= node.local(world.now) + Coordination.maximumLead })
         }
     }
@@ -80,12 +80,14 @@ struct PunchSimulationTests {
     }
 
     @Test(
-        "every possible pair connects at the first attempt and within three round trips of the moment, in 99 of 100 runs",
+        "every possible pair connects in 99 of 100 runs; of all, 99 of 100 at the first attempt and within three round trips",
         arguments: Place.allCases)
     func everyPair(_ initiator: Place) {
+        var punched = (runs: 0, inTime: 0)
         for responder in Place.allCases {
             let isPossible =
                 !initiator.isDependent && !responder.isDependent || initiator == .open || responder == .open
+            let isDirect = initiator == .open || responder == .open
             let runs = isPossible ? 100 : 5
             var connected = 0
             var inTime = 0
@@ -105,17 +107,19 @@ struct PunchSimulationTests {
                     #expect(own.learnt + peer.learnt == 0 && own.syns.isEmpty && peer.syns.isEmpty)
                     continue
                 }
-                let path: PunchPath = initiator == .open || responder == .open ? .direct : .punch
+                let path: PunchPath = isDirect ? .direct : .punch
                 guard Self.connection(own) == path, Self.connection(peer) == path else { continue }
                 connected += 1
                 let opening = own.outcome?.opening ?? .seconds(1)
                 if own.outcome?.attempts.count == 1, opening <= conditions.oneWay * 6 { inTime += 1 }
             }
             guard isPossible else { continue }
-            #expect(connected >= 99, "\(initiator) to \(responder)")
-            // One side alone connects to an open one: a lost segment of three costs the kernel's second.
-            #expect(inTime >= (initiator == .open || responder == .open ? 90 : 99), "\(initiator) to \(responder)")
+            #expect(connected >= runs * 99 / 100, "\(initiator) to \(responder)")
+            // Where one side alone connects, a lost segment of three costs the kernel's second.
+            #expect(inTime >= runs * (isDirect ? 90 : 98) / 100, "\(initiator) to \(responder)")
+            if !isDirect { punched = (punched.runs + runs, punched.inTime + inTime) }
         }
+        #expect(punched.inTime * 100 >= punched.runs * 99)
     }
 
     @Test("where the way is shorter than the clocks are apart, NATs that drop and NATs that reset still connect")
@@ -203,6 +207,84 @@ struct PunchSimulationTests {
         #expect(failed[.responder].outcome?.ending == .failed(.attemptsFailed(.noMapping)))
         #expect(failed[.initiator].outcome?.attempts.first?.peer == .noMapping)
         #expect(failed[.responder].outcome?.attempts.first?.own == .noMapping)
+    }
+
+    @Test("over IPv6 both connect, so that firewalls on both sides let them through")
+    func ipv6Firewalls() {
+        for (seed, boxes) in [
+            (UInt64(1), [SimulatedNAT.Unsolicited.drop, .drop]), (2, [.drop, .reset]), (3, [.reset, .drop]),
+            (4, [.reset, .reset]),
+        ] {
+            var sides = [Place.dependentDrop.side(.initiator), Place.dependentReset.side(.responder)]
+            for index in sides.indices {
+                sides[index].abilities.insert(.ipv6)
+                sides[index].ipv6 = [SimulatedNAT(.none, boxes[index], external: [])]
+            }
+            var world = PunchWorld(initiator: sides[0], responder: sides[1], .init(), seed: seed)
+            world.run()
+            self.expectOrder(world)
+            #expect(Self.connection(world[.initiator]) == .ipv6)
+            #expect(Self.connection(world[.responder]) == .ipv6)
+        }
+    }
+
+    @Test("whoever names a third party makes it see sixteen SYNs at most, and no other byte")
+    func lyingEndpoint() {
+        let victim = endpoint("77.7.7.7:25565")
+        for place in [Place.preservingDrop, .independentReset] {
+            for liar in [PunchRole.initiator, .responder] {
+                for seed in UInt64(0)..<50 {
+                    var sides = [Place.preservingDrop.side(.initiator), place.side(.responder)]
+                    sides[liar == .initiator ? 0 : 1].lie = [victim]
+                    var world = PunchWorld(initiator: sides[0], responder: sides[1], .init(), seed: seed)
+                    world.run()
+                    self.expectOrder(world)
+                    let honest = world[liar.other]
+                    #expect((1...16).contains(honest.syns[victim] ?? 0))
+                    #expect(Set(honest.syns.keys) == [victim])
+                    #expect(Self.connection(honest) == nil)
+                    #expect(honest.outcome?.attempts.count == 2)
+                }
+            }
+        }
+    }
+
+    @Test("the tally counts each outcome once, by what it was")
+    func tally() {
+        var tally = PunchTally()
+        for seed in UInt64(0)..<5 {
+            for responder in [Place.independentDrop, .dependentDrop] {
+                var world = PunchWorld(
+                    initiator: Place.preservingDrop.side(.initiator), responder: responder.side(.responder), .init(),
+                    seed: seed)
+                world.run()
+                for outcome in world[.initiator].outcomes { tally.count(outcome) }
+            }
+        }
+        #expect(tally.attemptsToSuccess == [1: 5])
+        let words = tally.counts.map {
+            "\($0.key.path?.name ?? $0.key.failure) \($0.key.peerMapping?.name ?? "") \($0.value)"
+        }
+        #expect(Set(words) == ["punch endpoint-independent 5", "impossible endpoint-dependent 5"])
+    }
+
+    @Test("when no way works, the relayed connection comes before the time of the coordination is over")
+    func relayInTime() {
+        for seed in UInt64(0)..<50 {
+            var conditions = PunchWorld.Conditions()
+            conditions.loss = 1
+            conditions.coordinationOneWay = .milliseconds(100 + Int(seed) * 10)
+            conditions.coordinationJitter = .milliseconds(100)
+            var sides = [Place.preservingDrop.side(.initiator), Place.independentReset.side(.responder)]
+            for index in sides.indices { sides[index].abilities = [.ipv4, .ipv6, .mapped, .relay] }
+            var world = PunchWorld(initiator: sides[0], responder: sides[1], conditions, seed: seed)
+            world.run()
+            self.expectOrder(world)
+            for node in [world[.initiator], world[.responder]] {
+                #expect(Self.connection(node) == .relayed)
+                #expect((node.outcome?.duration ?? .seconds(99)) < Coordination.wholeTimeout)
+            }
+        }
     }
 
     @Test("when the ways are lossy beyond use, the second attempt has fresh ports, and both sides end with a reason")

@@ -55,6 +55,7 @@ struct PunchWorld {
         var plans: [PunchPlan] = []
         /// Segments with SYN that left the host, by where they went.
         var syns: [ExternalEndpoint: Int] = [:]
+        var synsOfAttempt: [UInt8: Int] = [:]
         var firstSYNAt: [UInt8: Int64] = [:]
         var disconnect: PunchFailure??
 
@@ -307,6 +308,7 @@ struct PunchWorld {
         guard let opening = node.opening else { return }
         node.opening?.syns += 1
         node.syns[opening.plan.remote, default: 0] += 1
+        node.synsOfAttempt[opening.plan.attempt, default: 0] += 1
         self.transmit(.syn, node)
     }
 

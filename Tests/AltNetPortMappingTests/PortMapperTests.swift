@@ -39,7 +39,7 @@ struct FakeRouter {
             PortMapper.Configuration(
                 methods: methods, gateway: DefaultGateway(address: self.address, interface: "lo"),
                 allowsPrivateAddresses: allowsPrivate),
-            logger: Logger(label: "test"))
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
     }
 }
 
@@ -123,7 +123,7 @@ struct PortMapperTests {
         let mapper = PortMapper(
             PortMapper.Configuration(
                 methods: [.pcp, .natPMP], gateway: DefaultGateway(address: [127, 254, 254, 254], interface: "lo")),
-            logger: Logger(label: "test"))
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
         let start = ContinuousClock.now
         await #expect(throws: PortMappingError.noAnswer) { try await mapper.map(port: 18_333) }
         await #expect(throws: PortMappingError.noAnswer) { try await mapper.map(port: 18_333) }
@@ -155,7 +155,7 @@ struct PortMapperTests {
         let third = router.requests[2]
         #expect(third[24..<44] == first[24..<44] && Array(third.suffix(4)) == [44, 7, 0, 2])
         await mapper.close()
-        #expect(router.requests.count == 5)
+        #expect(router.requests.count >= 5)
     }
 
     @Test("two calls for one port at once are one request")

@@ -52,7 +52,7 @@ final class RealRouter: Sendable {
         PortMapper(
             PortMapper.Configuration(
                 methods: methods, gateway: DefaultGateway(address: self.gateway, interface: "lan")),
-            logger: Logger(label: "test"))
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
     }
 }
 

@@ -11,7 +11,11 @@ import Testing
 struct PunchTests {
     private static func daemon(_ settings: [String: String], dataDirectory: String? = nil) async throws -> DaemonProcess
     {
-        let own = ["drivers.punch.allow_private_addresses": "true", "drivers.punch.map_ports": "false"]
+        // What the machine under the test has of IPv6 and routers makes no difference.
+        let own = [
+            "drivers.punch.allow_private_addresses": "true", "drivers.punch.map_ports": "false",
+            "drivers.punch.ipv6": "false",
+        ]
         let daemon = try await DaemonProcess.start(
             settings: own.merging(settings) { $1 }, dataDirectory: dataDirectory)
         try await Condition.wait("the driver is attached") {
@@ -20,17 +24,27 @@ struct PunchTests {
         return daemon
     }
 
-    /// One that has blocks and lets others connect.
-    private static func responder(_ settings: [String: String] = [:], headers: Int = 0) async throws -> DaemonProcess {
+    /// A data directory with headers.
+    private static func directory(headers: Int) async throws -> String {
         let directory = TemporaryDirectory.make()
-        if headers > 0 {
-            let chain = TemporaryDirectory.make() + "/chain"
-            _ = try await Programs.run("altnet", ["regtest", "mine", "--count", "\(headers)", "--output", chain])
-            _ = try await Programs.run(
-                "altnet", ["headers", "import", chain, "--network", "regtest", "--data-directory", directory])
-        }
+        let chain = TemporaryDirectory.make() + "/chain"
+        _ = try await Programs.run("altnet", ["regtest", "mine", "--count", "\(headers)", "--output", chain])
+        _ = try await Programs.run(
+            "altnet", ["headers", "import", chain, "--network", "regtest", "--data-directory", directory])
+        return directory
+    }
+
+    /// One that has headers and lets others connect.
+    private static func responder(_ settings: [String: String] = [:]) async throws -> DaemonProcess {
         let own = ["drivers.punch.coordination": "direct:127.0.0.1:0", "drivers.punch.offer": "4"]
-        return try await Self.daemon(own.merging(settings) { $1 }, dataDirectory: directory)
+        return try await Self.daemon(
+            own.merging(settings) { $1 }, dataDirectory: try await Self.directory(headers: 2500))
+    }
+
+    private static func read(_ count: Int, from socket: LoopbackSocket) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let received = recv(socket.descriptor, &bytes, count, Int32(MSG_WAITALL))
+        return Array(bytes.prefix(max(0, received)))
     }
 
     private static func endpoint(_ daemon: DaemonProcess) async throws -> String {
@@ -39,9 +53,87 @@ struct PunchTests {
         }
     }
 
+    /// Bitcoin nodes on several addresses of this machine, which tell who asks how they see it.
+    private static func witnesses() async throws -> (process: BackgroundProcess, settings: [String: String]) {
+        let hosts = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
+        let tool = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "Tools/nat_witness.py").path
+        let process = try BackgroundProcess("/usr/bin/python3", [tool] + hosts)
+        let addresses = try await Condition.value("the witnesses listen") {
+            let lines = process.output.split(separator: "\n")
+            return lines.count == hosts.count ? lines : nil
+        }
+        return (process, ["drivers.punch.witnesses": addresses.joined(separator: ",")])
+    }
+
+    private static func checked(_ daemon: DaemonProcess, _ mapping: String) async throws -> NATReport {
+        try await Condition.value("the NAT is checked") {
+            let report = try await daemon.control.punchOverview().nat
+            return report?.mapping == mapping ? report : nil
+        }
+    }
+
+    @Test("both learn their addresses from witnesses, connect at one moment, and headers travel")
+    func punched() async throws {
+        let (witnesses, settings) = try await Self.witnesses()
+        defer { witnesses.kill() }
+        let alice = try await Self.responder(settings.merging(["drivers.punch.relay": "false"]) { $1 })
+        let bob = try await Self.daemon(settings)
+        for daemon in [alice, bob] {
+            let nat = try await Self.checked(daemon, "endpoint-independent")
+            #expect(nat.preservesPort == true && nat.evidence.count >= 3, "\(nat)")
+        }
+        let report = try await bob.control.punch(PunchRequest(endpoint: try await Self.endpoint(alice)))
+        #expect(report.outcome == PunchReport.connected, "\(report)")
+        #expect(report.path == "punch" && report.attempts == 1, "\(report)")
+        try await bob.reaches(2500)
+        let link = try #require(try await bob.control.links().first { $0.driver == "punch" })
+        #expect(link.remote == report.peer && link.exposure == "clearnetAddress")
+        let theirs = try #require(try await alice.control.punches().punches.first)
+        #expect(theirs.role == "responder" && theirs.path == "punch")
+        #expect(try await alice.control.punchStats().slotsTaken == 1)
+        // The slot is free again when the link is gone.
+        try await bob.stop()
+        try await Condition.wait("the slot is free") { try await alice.control.punchStats().slotsTaken == 0 }
+    }
+
+    @Test("without a NAT there is nothing to punch: witnesses that connect back show it")
+    func direct() async throws {
+        let port = try FreePort.find()
+        let witness = try await Self.daemon(["drivers.punch.answer_checks": "0.0.0.0:\(port)"])
+        let asked = (2...4).map { "127.0.0.\($0):\(port)" }.joined(separator: ",")
+        let alice = try await Self.responder(["drivers.punch.witnesses": asked])
+        _ = try await Self.checked(alice, "open")
+        // Bob's witnesses do not connect back, and one of the two sides is enough.
+        let (witnesses, settings) = try await Self.witnesses()
+        defer { witnesses.kill() }
+        let bob = try await Self.daemon(settings)
+        _ = try await Self.checked(bob, "endpoint-independent")
+        let report = try await bob.control.punch(PunchRequest(endpoint: try await Self.endpoint(alice)))
+        #expect(report.outcome == PunchReport.connected && report.path == "direct", "\(report)")
+        try await bob.reaches(2500)
+        #expect(try await witness.control.punchStats().counters["checks-connected-back", default: 0] >= 1)
+    }
+
+    /// Bitcoin's nodes are sockets here: what one writes the other reads.
+    @Test("nodes talk over a punched connection as if it were one of their own")
+    func node() async throws {
+        let node = try LoopbackSocket.listening()
+        let alice = try await Self.responder(["drivers.punch.use": "node", "splice.accept": node.address])
+        // The other side speaks for itself: either use goes with the other.
+        let bob = try await Self.daemon([:])
+        let report = try await bob.control.punch(PunchRequest(endpoint: try await Self.endpoint(alice)))
+        #expect(report.isConnected, "\(report)")
+        let accepted = try await node.accept()
+        let version = Self.read(24, from: accepted)
+        // Regtest's magic, and the first message of whoever connects.
+        #expect(Array(version.prefix(4)) == [0xfa, 0xbf, 0xb5, 0xda])
+        #expect(String(decoding: version[4..<11], as: UTF8.self) == "version")
+    }
+
     @Test("where nothing else works, headers travel over the coordination endpoint itself")
     func relayed() async throws {
-        let alice = try await Self.responder(headers: 2500)
+        let alice = try await Self.responder()
         let bob = try await Self.daemon([:])
         let report = try await bob.control.punch(PunchRequest(endpoint: try await Self.endpoint(alice)))
         #expect(report.outcome == PunchReport.connected, "\(report)")
@@ -51,5 +143,50 @@ struct PunchTests {
         #expect(try await alice.control.punchStats().slotsTaken == 1)
         let theirs = try #require(try await alice.control.punches().punches.first)
         #expect(theirs.role == "responder" && theirs.path == "relayed")
+        // Neither side's address shows over the endpoint.
+        let links = try await alice.control.links() + bob.control.links()
+        #expect(links.allSatisfy { $0.exposure != "clearnetAddress" })
+    }
+
+    @Test("a target that is an endpoint is called, and called again when the connection is gone")
+    func target() async throws {
+        let alice = try await Self.responder()
+        let endpoint = try await Self.endpoint(alice)
+        let bob = try await Self.daemon(["drivers.punch.connect": endpoint])
+        try await bob.reaches(2500)
+        #expect(try await bob.control.links().contains { $0.target == endpoint && $0.state == "open" })
+        try await alice.stop()
+        let gone = try await Condition.value("the endpoint is called again") {
+            try await bob.control.links().first { $0.target == endpoint && $0.state == "unreachable" }
+        }
+        #expect(gone.reason?.isEmpty == false, "\(gone)")
+    }
+
+    @Test("a node that wants no more peers says so, and one that offers none cannot be called")
+    func slots() async throws {
+        let alice = try await Self.responder(["drivers.punch.offer": "1"])
+        let endpoint = try await Self.endpoint(alice)
+        let bob = try await Self.daemon([:])
+        #expect(try await bob.control.punch(PunchRequest(endpoint: endpoint)).isConnected)
+        let carol = try await Self.daemon([:])
+        let report = try await carol.control.punch(PunchRequest(endpoint: endpoint))
+        #expect(report.outcome == "refused-by-peer", "\(report)")
+        #expect(report.reason?.contains("no more punched connections") == true, "\(report)")
+        #expect(try await alice.control.punchStats().counters["requests-without-slot"] == 1)
+    }
+
+    @Test("endpoints that cannot be called, or are none, are told in a sentence")
+    func refused() async throws {
+        let bob = try await Self.daemon([:])
+        let report = try await bob.control.punch(PunchRequest(endpoint: "direct:127.0.0.1:1"))
+        #expect(report.outcome == "unreachable" && report.reason == "Connection refused", "\(report)")
+        let onion = "duckduckgogg42xjoc72x3sjasowoarfbgcmvfimaftt6twagswzczad.onion:8333"
+        let tor = try await bob.control.punch(PunchRequest(endpoint: onion))
+        #expect(tor.reason == "the endpoint is in Tor, and socks is not set", "\(tor)")
+        for text in ["nowhere", "abc.onion:1", "direct:host"] {
+            await #expect(throws: ControlError.self, "\(text)") {
+                try await bob.control.punch(PunchRequest(endpoint: text))
+            }
+        }
     }
 }

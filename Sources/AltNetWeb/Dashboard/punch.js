@@ -28,8 +28,10 @@ export function showPunch(data) {
   const punch = data.punch;
   byID('punch').hidden = !punch || !(punch.driver || punch.outboundWanted || punch.offersKnown);
   if (byID('punch').hidden) return;
-  byID('punch-problem').hidden = !punch.problem;
-  setText(byID('punch-problem'), punch.problem ?? '');
+  // Who only passes offers on lacks nothing.
+  const problem = punch.driver || punch.outboundWanted ? punch.problem : undefined;
+  byID('punch-problem').hidden = !problem;
+  setText(byID('punch-problem'), problem ?? '');
   show(byID('punch-facts'), [punch.nat, punch.stats, punch.outbound, punch.outboundWanted, punch.offersKnown, punch.offersOwn,
     punch.offerLinks], () => {
     const { stats } = punch;

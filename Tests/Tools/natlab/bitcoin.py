@@ -120,3 +120,97 @@ class BitcoinWitness:
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+
+# MARK: Addresses, BIP 155
+
+
+def compact_size(number: int) -> bytes:
+    if number < 0xFD:
+        return bytes([number])
+    return b"\xfd" + struct.pack("<H", number) if number <= 0xFFFF else b"\xfe" + struct.pack("<I", number)
+
+
+def read_compact_size(data: bytes, offset: int) -> tuple[int, int]:
+    """The number, and where it ends."""
+    first = data[offset]
+    if first < 0xFD:
+        return first, offset + 1
+    width = {0xFD: 2, 0xFE: 4, 0xFF: 8}[first]
+    return int.from_bytes(data[offset + 1:offset + 1 + width], "little"), offset + 1 + width
+
+
+def addrv2(entries: list[tuple[int, int, int, bytes, int]]) -> bytes:
+    """Entries of time, services, network, address and port."""
+    payload = compact_size(len(entries))
+    for seen, services, network, address, port in entries:
+        payload += struct.pack("<I", seen) + compact_size(services) + bytes([network]) + compact_size(len(address))
+        payload += address + struct.pack(">H", port)
+    return payload
+
+
+def read_addrv2(payload: bytes) -> list[tuple[int, int, int, bytes, int]]:
+    count, offset = read_compact_size(payload, 0)
+    entries = []
+    for _ in range(count):
+        seen = struct.unpack_from("<I", payload, offset)[0]
+        services, offset = read_compact_size(payload, offset + 4)
+        network = payload[offset]
+        length, offset = read_compact_size(payload, offset + 1)
+        address, port = payload[offset:offset + length], struct.unpack_from(">H", payload, offset + length)[0]
+        offset += length + 2
+        entries.append((seen, services, network, address, port))
+    return entries
+
+
+class BitcoinPeer:
+    """A public node that keeps its connections and writes down the addresses that it is told."""
+
+    def __init__(self, site: Site, network: str = "regtest", port: int = 8333) -> None:
+        self.site, self.magic, self.port = site, MAGIC[network], port
+        self.heard: list[tuple[int, int, int, bytes, int]] = []
+        self.connections: list[socket.socket] = []
+        with site.host:
+            self.listener = socket.create_server(("0.0.0.0", port), backlog=16)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.site.address}:{self.port}"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, address = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._talk, args=(connection, address), daemon=True).start()
+
+    def _talk(self, connection: socket.socket, address: tuple[str, int]) -> None:
+        with connection:
+            try:
+                while True:
+                    command, payload = receive(connection, self.magic)
+                    if command == "version":
+                        for name, answer in [("version", version(address)), ("sendaddrv2", b""), ("verack", b"")]:
+                            connection.sendall(frame(self.magic, name, answer))
+                    elif command == "verack":
+                        self.connections.append(connection)
+                    elif command == "ping":
+                        connection.sendall(frame(self.magic, "pong", payload))
+                    elif command == "getheaders":
+                        connection.sendall(frame(self.magic, "headers", b"\0"))
+                    elif command == "addrv2":
+                        self.heard += read_addrv2(payload)
+            except (OSError, UnicodeDecodeError, IndexError, struct.error):
+                pass
+
+    def send(self, command: str, payload: bytes = b"") -> None:
+        for connection in list(self.connections):
+            connection.sendall(frame(self.magic, command, payload))
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.connections:
+            connection.close()

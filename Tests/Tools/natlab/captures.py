@@ -23,31 +23,39 @@ class Segment:
         return self.flags & (SYN | ACK) == SYN
 
 
-def segments(path: str) -> list[Segment]:
-    """All TCP segments of a capture, and an error for anything that was cut off."""
+def packets(path: str) -> list[tuple[float, bytes]]:
+    """All IP packets of a capture, with the time at which they entered the wire."""
     with open(path, "rb") as file:
         data = file.read()
     found, position = [], 24
     while position < len(data):
         seconds, microseconds, length, _ = struct.unpack_from("<IIII", data, position)
-        packet = data[position + 16:position + 16 + length]
+        found.append((seconds + microseconds / 1e6, data[position + 16:position + 16 + length]))
         position += 16 + length
-        if packet[0] >> 4 == 4:
-            start, protocol = 4 * (packet[0] & 15), packet[9]
-            addresses = packet[12:16], packet[16:20]
-            end = struct.unpack_from(">H", packet, 2)[0]
-        else:
-            start, protocol = 40, packet[6]
-            addresses = packet[8:24], packet[24:40]
-            end = 40 + struct.unpack_from(">H", packet, 4)[0]
-        if protocol != 6:
+    return found
+
+
+def is_tcp(packet: bytes) -> bool:
+    return (packet[9] if packet[0] >> 4 == 4 else packet[6]) == 6
+
+
+def segments(path: str) -> list[Segment]:
+    """All TCP segments of a capture."""
+    found = []
+    for at, packet in packets(path):
+        if not is_tcp(packet):
             continue
+        if packet[0] >> 4 == 4:
+            start, end = 4 * (packet[0] & 15), struct.unpack_from(">H", packet, 2)[0]
+            addresses = packet[12:16], packet[16:20]
+        else:
+            start, end = 40, 40 + struct.unpack_from(">H", packet, 4)[0]
+            addresses = packet[8:24], packet[24:40]
         source_port, target_port, sequence = struct.unpack_from(">HHI", packet, start)
         offset = start + 4 * (packet[start + 12] >> 4)
         source, target = (str(ipaddress.ip_address(address)) for address in addresses)
         found.append(Segment(
-            seconds + microseconds / 1e6, (source, source_port), (target, target_port), packet[start + 13], sequence,
-            packet[offset:end]))
+            at, (source, source_port), (target, target_port), packet[start + 13], sequence, packet[offset:end]))
     return found
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 
 from bitcoin import MAGIC, BitcoinWitness, frame
-from captures import Stream, segments, streams
+from captures import Stream, is_tcp, packets, segments, streams
 from coordination import AGENT, HELLO, SERVICE_FLAG, Talk, hello
 from daemons import Bitcoind, Daemon, Failure, until
 from lab import HERE, Lab, Site
@@ -152,12 +152,16 @@ def traces(key: bytes, onion: str) -> dict[str, bytes]:
             "base64": base64.b64encode(key)[:-1], "reversed": key[::-1]}
 
 
-def leaks(found: list[Stream], endpoint: str, magic: bytes) -> tuple[list[str], int]:
+def leaks(capture: str, tor: list[str], endpoint: str, magic: bytes) -> tuple[list[str], int]:
     """Where the endpoint appears outside advertisements, and how often it appears in them."""
+    found = clearnet(streams(segments(capture)), tor)
     onion = endpoint.split(":")[0]
     label = onion.split(".")[0].upper()
     key = base64.b32decode(label + "=" * (-len(label) % 8))[:32]
     wanted, leaked, advertised = traces(key, onion), [], 0
+    for at, packet in packets(capture):
+        if not is_tcp(packet):
+            leaked += [f"{form} in a packet at {at} without TCP" for form, trace in wanted.items() if trace in packet]
     for stream in found:
         inside, rest = messages(stream, magic)
         for command, payload in [*inside, ("no message", rest)]:
@@ -198,7 +202,7 @@ def unlinkable(bench: Bench, capture: str, endpoint: str, visits: list[tuple[dic
     magic = MAGIC["regtest"]
     bench.lab.tell(flush=True)
     public = clearnet(streams(segments(capture)), bench.relays.addresses)
-    leaked, advertised = leaks(public, endpoint, magic)
+    leaked, advertised = leaks(capture, bench.relays.addresses, endpoint, magic)
     shown, own = [version for version, _, _ in visits], []
     for stream in public:
         if stream.source[0] == bench.a.address:
@@ -266,8 +270,8 @@ def over_i2p(bench: Bench) -> list[dict]:
         return [{"check": "punch over i2p", "ok": True, "skipped": "i2pd is not installed"}]
     seconds = bench.start_i2p()
     report, capture, endpoint, _ = connected(bench, "i2p")
-    leaked, advertised = leaks(streams(segments(capture)), endpoint, MAGIC["regtest"])
     bench.lab.capture(None)
+    leaked, advertised = leaks(capture, [], endpoint, MAGIC["regtest"])
     return [report | {"network_seconds": round(seconds, 1)}, {
         "check": "unlinkable over i2p", "leaks": leaked, "advertised": advertised,
         "ok": not leaked and advertised >= 1}]

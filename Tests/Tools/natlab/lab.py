@@ -20,7 +20,7 @@ from nats import KINDS, Kind, rules
 
 # External addresses per site, so that a limit per address does not stop a long measurement.
 ADDRESSES_PER_SITE = 16
-MAXIMUM_SITES = 200
+MAXIMUM_SITES = 240
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 

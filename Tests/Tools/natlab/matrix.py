@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
 from bitcoin import BitcoinWitness
+from captures import segments
 from daemons import Daemon, Failure, tail
 from lab import Lab, Site
 from nats import KINDS, Kind, connects
@@ -19,6 +20,8 @@ KIND_NAMES = ["open", "firewall", "firewall-rst", "preserving", "preserving-rst"
 WITNESSES = 4
 # Three times as many SYNs as one plan may send go to one address within ten minutes.
 RUNS_PER_LIFE = 3
+# Each pair has two sites.
+PAIRS_PER_LAB = 100
 # Where the responder's coordination endpoint listens on its loopback, and the rendezvous in public.
 HIDDEN_PORT, PUBLIC_PORT = 7_001, 7_000
 
@@ -48,10 +51,18 @@ class Cell:
     responder: str
     possible: bool
     runs: list[Run] = field(default_factory=list)
+    # Between the two routers, where nothing may be tried.
+    syns: int = 0
 
     @property
     def successes(self) -> list[Run]:
         return [run for run in self.runs if run.connected]
+
+    @property
+    def misjudged(self) -> int:
+        """Runs in which a NAT was taken for one of another kind."""
+        expected = KINDS[self.initiator].mapping, KINDS[self.responder].mapping
+        return sum(run.peer_nat != "" and (run.own_nat, run.peer_nat) != expected for run in self.runs)
 
     @property
     def failures(self) -> list[str]:
@@ -146,8 +157,7 @@ def measure(arguments) -> list[Cell]:
         chosen = [tuple(pair.split(":")) for pair in arguments.pairs.split(",")]
     cells: list[Cell] = []
     begun, lock = time.monotonic(), threading.Lock()
-    # A lab has room for so many sites, and each pair has two.
-    for first in range(0, len(chosen), 60):
+    for first in range(0, len(chosen), PAIRS_PER_LAB):
         with Lab(arguments.seed) as lab:
             half = arguments.delay / 2000
             witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", half), reaches_back=index < 2)
@@ -155,19 +165,27 @@ def measure(arguments) -> list[Cell]:
             hub = lab.site("hub", "open", half)
             pairs = [Pair(lab, f"p{index}", KINDS[one], KINDS[other], hub,
                           PUBLIC_PORT + index * RUNS_PER_LIFE, arguments)
-                     for index, (one, other) in enumerate(chosen[first:first + 60])]
+                     for index, (one, other) in enumerate(chosen[first:first + PAIRS_PER_LAB])]
 
             def work(pair: Pair) -> None:
                 cell = pair.cell
                 pair.measure(arguments.runs if cell.possible else min(arguments.runs, arguments.impossible), witnesses)
                 with lock:
+                    save(arguments, cells + [each.cell for each in pairs if each.cell.runs])
                     print(json.dumps({
                         "initiator": cell.initiator, "responder": cell.responder, "possible": cell.possible,
                         "runs": len(cell.runs), "connected": len(cell.successes),
                         "others": cell.failures, "seconds": round(time.monotonic() - begun)}), flush=True)
 
+            impossible = [pair for pair in pairs if not pair.cell.possible]
+            others = [pair for pair in pairs if pair.cell.possible]
             with ThreadPoolExecutor(arguments.parallel) as pool:
-                list(pool.map(work, pairs))
+                # Captured alone: all the others would make a large file.
+                capture = lab.capture("impossible")
+                list(pool.map(work, impossible))
+                lab.capture(None)
+                count_syns(impossible, capture)
+                list(pool.map(work, others))
             cells += [pair.cell for pair in pairs]
             for witness in witnesses:
                 witness.close()
@@ -176,23 +194,35 @@ def measure(arguments) -> list[Cell]:
     return cells
 
 
-def run(arguments) -> list[dict]:
-    cells = measure(arguments)
+def save(arguments, cells: list[Cell]) -> None:
+    """All that was measured so far."""
     if arguments.output:
         with open(arguments.output, "w") as file:
             json.dump({"delay": arguments.delay, "loss": arguments.loss, "jitter": arguments.jitter,
                        "overlay": arguments.overlay, "cells": [asdict(cell) for cell in cells]}, file)
+
+
+def count_syns(pairs: list[Pair], capture: str) -> None:
+    found = [{each.source[0], each.target[0]} for each in segments(capture) if each.is_first_syn]
+    for pair in pairs:
+        both = set(pair.initiator.addresses), set(pair.responder.addresses)
+        pair.cell.syns = sum(all(ends & side for side in both) for ends in found)
+
+
+def run(arguments) -> list[dict]:
+    cells = measure(arguments)
+    save(arguments, cells)
     reports = []
     for cell in cells:
         good = len(cell.successes)
         first = sum(run.attempts <= 1 for run in cell.successes)
         # 99 of 100, and never fewer than all but one.
-        enough = good >= 0.99 * len(cell.runs) if cell.possible else good == 0 and all(
-            run.attempts == 0 for run in cell.runs)
+        enough = good >= 0.99 * len(cell.runs) if cell.possible else good == 0 and cell.syns == 0
+        enough = enough and cell.misjudged <= 0.01 * len(cell.runs)
         reports.append({
             "check": f"punch {cell.initiator} {cell.responder}", "possible": cell.possible, "runs": len(cell.runs),
             "connected": good, "at_first_attempt": first, "paths": sorted({run.path for run in cell.successes}),
             "median_milliseconds": round(statistics.median([run.milliseconds for run in cell.successes] or [0])),
-            "others": cell.failures,
+            "others": cell.failures, "syns": cell.syns, "misjudged_nats": cell.misjudged,
             "ok": enough})
     return reports

@@ -17,7 +17,7 @@ class Kind:
     """What stands between a host and the network."""
 
     name: str
-    # As the NAT check should call it: open, endpoint-independent, endpoint-dependent.
+    # What the NAT check should call it: open, where connections from outside come in, else as in RFC 4787.
     mapping: str
     preserves_port: bool = True
     # SYNs from outside that nobody expects: "accept", "drop" or "reset".
@@ -35,8 +35,8 @@ class Kind:
 
 KINDS = {kind.name: kind for kind in [
     Kind("open", "open", unsolicited="accept", text="a public address and no firewall"),
-    Kind("firewall", "open", text="a public address behind a stateful firewall that drops"),
-    Kind("firewall-rst", "open", unsolicited="reset",
+    Kind("firewall", "endpoint-independent", text="a public address behind a stateful firewall that drops"),
+    Kind("firewall-rst", "endpoint-independent", unsolicited="reset",
          text="a public address behind a stateful firewall that answers RST"),
     Kind("preserving", "endpoint-independent", layers=("preserving",), text="a NAT that keeps the port and drops"),
     Kind("preserving-rst", "endpoint-independent", unsolicited="reset", layers=("preserving",),

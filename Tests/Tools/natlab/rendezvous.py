@@ -37,9 +37,10 @@ class Forwarder:
         for listener in self.listeners:
             self._loop.create_task(self._serve(listener))
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self._loop.close()
 
     async def _serve(self, listener: socket.socket) -> None:
