@@ -115,7 +115,8 @@ enum DriverProgram: Hashable, Sendable {
             [
                 "connect": .texts, "coordination": .texts, "tor_control": .text, "tor_control_password_file": .text, "socks": .text,
                 "sam": .text, "witnesses": .texts, "minimum_witnesses": .number, "predict_port": .flag,
-                "offer": .number, "use": .text, "relay": .flag, "map_ports": .flag, "ipv6": .flag, "answer_checks": .text,
+                "offer": .number, "use": .text, "relay": .flag, "map_ports": .flag, "ipv6": .flag,
+                "answer_checks": .text,
                 "rotate_hours": .number, "allow_private_addresses": .flag,
             ]
         case .other: [:]
