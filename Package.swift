@@ -115,7 +115,7 @@ let package = Package(
             name: "AltNetAlternativeAddresses", dependencies: ["AltNetBase", "AltNetKeys", "AltNetLightning"]),
         .target(name: "AltNetWatchdog", dependencies: ["AltNetBase", "AltNetBitcoin"]),
         .target(
-            name: "AltNetHolePunch", dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetObjects", crypto]),
+            name: "AltNetHolePunch", dependencies: ["AltNetBase", "AltNetBitcoin", crypto]),
         .target(
             name: "AltNetHeaderSync",
             dependencies: ["AltNetBase", "AltNetBitcoin", "AltNetHeaderChain", "AltNetObjects", crypto]),
@@ -232,7 +232,7 @@ let package = Package(
             dependencies: [
                 "AltNetBase", "AltNetBitcoin", "AltNetBitcoinSession", "AltNetDriverKit", "AltNetDriverProtocol",
                 "AltNetHolePunch", "AltNetObjects", "AltNetPortMapping", "AltNetPunchReports", "AltNetSAM",
-                "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", crypto, logging, nioCore, nioPosix,
+                "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging, nioCore, nioPosix,
             ]),
 
         .target(

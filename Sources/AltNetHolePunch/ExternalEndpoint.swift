@@ -76,18 +76,16 @@ public struct ExternalEndpoint: Hashable, Sendable, CustomStringConvertible {
         return allowPrivate && refusal.isLiftedInLabs ? nil : refusal
     }
 
-    /// RFC 6890 and IANA's registry of special-purpose IPv4 addresses.
     private var refusalOfIPv4: TargetRefusal? {
-        switch (self.address[0], self.address[1], self.address[2]) {
-        case (0, _, _): .unspecified
-        case (127, _, _): .loopback
-        case (10, _, _), (172, 16...31, _), (192, 168, _), (100, 64...127, _): .private
-        case (169, 254, _): .linkLocal
-        case (192, 0, 2), (198, 51, 100), (203, 0, 113): .documentation
-        case (192, 0, 0), (192, 88, 99), (198, 18...19, _): .reserved
-        case (224...239, _, _): .multicast
-        case (240...255, _, _): .reserved
-        default: nil
+        switch SpecialIPv4(self.address) {
+        case .unspecified: .unspecified
+        case .loopback: .loopback
+        case .private: .private
+        case .linkLocal: .linkLocal
+        case .documentation: .documentation
+        case .multicast: .multicast
+        case .reserved: .reserved
+        case nil: nil
         }
     }
 

@@ -192,6 +192,9 @@ public struct NATAnswer: Sendable {
 public struct NATAnswerLimits: Sendable {
     /// Checks at a time.
     public static let maximumAtOnce = 32
+    /// Connections back at a time. They share the places for openings with our own punches, which must not
+    /// wait because somebody lets ours run into nothing.
+    public static let maximumBackAtOnce = 8
     /// Checks that one network group may have within ``window``: some nodes of one provider, or one that tries again.
     public static let maximumPerGroup = 8
     /// Checks in all within ``window``.
@@ -200,6 +203,7 @@ public struct NATAnswerLimits: Sendable {
     public static let window: Duration = .seconds(600)
 
     private var atOnce = 0
+    private var backAtOnce = 0
     /// When each group's checks began; holds at most ``maximumInAll`` moments, because none is taken on beyond that.
     private var begun: [String: [MonotonicInstant]] = [:]
 
@@ -221,5 +225,17 @@ public struct NATAnswerLimits: Sendable {
 
     public mutating func ended() {
         self.atOnce = max(0, self.atOnce - 1)
+    }
+
+    /// Whether a connection back is made; where not, the check is answered without one. ``endedBack()`` MUST follow each
+    /// one that is.
+    public mutating func beginBack() -> Bool {
+        guard self.backAtOnce < Self.maximumBackAtOnce else { return false }
+        self.backAtOnce += 1
+        return true
+    }
+
+    public mutating func endedBack() {
+        self.backAtOnce = max(0, self.backAtOnce - 1)
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 internal import AltNetBase
-internal import AltNetTransport
+public import AltNetTransport
 internal import Foundation
 public import Logging
 

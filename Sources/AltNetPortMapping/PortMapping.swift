@@ -81,16 +81,9 @@ public enum PortMappingError: Error, Hashable, Sendable, CustomStringConvertible
 
 /// Which external addresses are of use.
 enum ExternalAddressRule {
-    /// Whether the world can reach an IPv4 address: none that is private (RFC 1918), a carrier's (RFC 6598), loopback,
-    /// link-local, multicast, reserved, or kept for documents and measurements (RFC 6890).
+    /// Whether the world can reach an IPv4 address.
     static func isPublic(_ address: [UInt8]) -> Bool {
-        guard address.count == 4 else { return false }
-        switch (address[0], address[1], address[2]) {
-        case (0, _, _), (10, _, _), (127, _, _), (224..., _, _): return false
-        case (100, 64...127, _), (169, 254, _), (172, 16...31, _), (192, 168, _), (198, 18...19, _): return false
-        case (192, 0, 0), (192, 0, 2), (198, 51, 100), (203, 0, 113): return false
-        default: return true
-        }
+        address.count == 4 && SpecialIPv4(address) == nil
     }
 
     /// Whether it can be the address of anything at all: also in a lab.

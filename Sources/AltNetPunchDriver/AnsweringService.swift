@@ -91,6 +91,8 @@ public final class AnsweringService: Sendable {
 
     /// One SYN to an address that has just shown that it is there.
     private func reach(_ remote: ExternalEndpoint, with bytes: [UInt8]) async {
+        guard self.limits.withLock({ $0.beginBack() }) else { return }
+        defer { self.limits.withLock { $0.endedBack() } }
         guard let port = try? ReusedPort(HostAndPort(host: remote.isIPv4 ? "0.0.0.0" : "::", port: 0)),
             let opened = try? await SimultaneousOpen.run(
                 SimultaneousOpen.Plan(

@@ -81,12 +81,14 @@ public struct LocalSurroundings: Hashable, Sendable {
 
     /// Asks the system. Reads three small files of Linux's.
     public static func look() -> LocalSurroundings {
-        let route = Self.defaultRoute(in: Self.text("/proc/net/route"))
+        let route = DefaultGateway(routeTable: Self.text("/proc/net/route"))
         let devices = (try? System.enumerateDevices()) ?? []
         return LocalSurroundings(
             interfaces: devices.compactMap(Self.interface),
             defaultInterface: route?.interface,
-            gateway: route.flatMap { Self.hardwareAddress(of: $0.gateway, in: Self.text("/proc/net/arp")) },
+            gateway: route.flatMap {
+                Self.hardwareAddress(of: IPAddressText.text(ipv4: $0.address), in: Self.text("/proc/net/arp"))
+            },
             salt: Self.salt)
     }
 
@@ -95,18 +97,6 @@ public struct LocalSurroundings: Hashable, Sendable {
         let id = LocalSurroundings.text("/etc/machine-id")
         return Array((id.isEmpty ? LocalSurroundings.text("/proc/sys/kernel/random/boot_id") : id).utf8)
     }()
-
-    /// The gateway of the default route in Linux's table of routes, which has addresses as little-endian numbers.
-    static func defaultRoute(in table: String) -> (interface: String, gateway: String)? {
-        for line in table.split(separator: "\n").dropFirst() {
-            let fields = line.split(whereSeparator: \.isWhitespace)
-            guard fields.count >= 4, fields[1] == "00000000", let gateway = UInt32(fields[2], radix: 16), gateway != 0
-            else { continue }
-            let bytes = (0..<4).map { UInt8(truncatingIfNeeded: gateway >> (8 * UInt32($0))) }
-            return (String(fields[0]), bytes.map(String.init).joined(separator: "."))
-        }
-        return nil
-    }
 
     /// The hardware address of a neighbour in Linux's table of them.
     static func hardwareAddress(of address: String, in table: String) -> String? {

@@ -77,7 +77,17 @@ struct OpeningRace: Sendable {
                 }
                 tries.finish(OpeningTries.Ending(code), retransmissions: retransmissions, now: .now)
             }
-            if ready[2], let socket = Self.accept(on: listener?.descriptor ?? -1) {
+            guard ready[2] else { continue }
+            switch Self.accept(on: listener?.descriptor ?? -1) {
+            case .nobody: break
+            case .failed(let code):
+                // It stays readable as long as this lasts: to wait for it would be to spin.
+                listener = nil
+                guard self.plan.dials else {
+                    throw Failure(
+                        reason: .system(SocketFailure("accept on \(self.local.text)", code: code)), syns: tries.syns)
+                }
+            case .connection(let socket):
                 if let from = socket.remote, self.isWanted(from) {
                     let underWay = dial == nil ? 0 : 1 + (dial?.retransmissions ?? 0)
                     return Won(socket, from: from, wasAccepted: true, syns: tries.syns + underWay)
@@ -133,12 +143,34 @@ struct OpeningRace: Sendable {
         }
     }
 
-    private static func accept(on listener: Int32) -> OwnedSocket? {
+    /// What a listener that is readable gave.
+    enum Accepted: ~Copyable {
+        case connection(OwnedSocket)
+        /// Whoever was there has gone, or the network lost the connection.
+        case nobody
+        /// The system cannot accept: no descriptors or no memory, most likely.
+        case failed(Int32)
+    }
+
+    static func accept(on listener: Int32) -> Accepted {
         let descriptor = Glibc.accept(listener, nil, nil)
-        guard descriptor >= 0 else { return nil }
+        guard descriptor >= 0 else {
+            let code = errno
+            return Self.isOneConnection(code) ? .nobody : .failed(code)
+        }
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
-        return OwnedSocket(adopting: descriptor)
+        return .connection(OwnedSocket(adopting: descriptor))
+    }
+
+    /// Whether an error of `accept` is about one connection, so that the next may succeed: accept(2), "Error handling".
+    static func isOneConnection(_ code: Int32) -> Bool {
+        switch code {
+        case EAGAIN, EINTR, ECONNABORTED, ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
+            ENETUNREACH:
+            true
+        default: false
+        }
     }
 
     /// Waits until something happens on one of the descriptors, or the moment has come; which of them are ready.

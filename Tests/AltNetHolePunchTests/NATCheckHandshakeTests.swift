@@ -133,4 +133,20 @@ struct NATCheckHandshakeTests {
         let again = limits.begin(group: "1.2", now: now)
         #expect(again)
     }
+
+    @Test("few connections back are made at a time, and checks go on without them")
+    func backLimits() {
+        var limits = NATAnswerLimits()
+        for _ in 0..<NATAnswerLimits.maximumBackAtOnce {
+            let granted = limits.beginBack()
+            #expect(granted)
+        }
+        let refused = limits.beginBack()
+        #expect(!refused)
+        let answered = limits.begin(group: "1.2", now: .zero)
+        #expect(answered)
+        limits.endedBack()
+        let again = limits.beginBack()
+        #expect(again)
+    }
 }

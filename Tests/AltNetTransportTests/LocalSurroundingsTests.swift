@@ -20,11 +20,10 @@ struct LocalSurroundingsTests {
 
     @Test("Linux's tables name the gateway and its hardware address")
     func tables() {
-        let route = LocalSurroundings.defaultRoute(in: Self.route)
-        #expect(route?.interface == "wlan0" && route?.gateway == "192.168.1.1")
+        #expect(
+            DefaultGateway(routeTable: Self.route) == DefaultGateway(address: [192, 168, 1, 1], interface: "wlan0"))
         #expect(LocalSurroundings.hardwareAddress(of: "192.168.1.1", in: Self.arp) == "00:11:22:33:44:55")
         #expect(LocalSurroundings.hardwareAddress(of: "10.0.0.1", in: Self.arp) == nil)
-        #expect(LocalSurroundings.defaultRoute(in: "") == nil)
         #expect(LocalSurroundings.hardwareAddress(of: "192.168.1.1", in: "\n\n x") == nil)
     }
 
