@@ -44,7 +44,9 @@ struct CoordinationClient: Sendable {
             }
             let session = try await SAMSession.open(at: SAMBridge(at: sam), key: nil, within: Self.sessionDeadline)
             do {
-                let stream = try await session.connect(to: address) { inbox.receive($0) }
+                let stream = try await session.connect(to: address, within: Self.streamDeadline) {
+                    inbox.receive($0)
+                }
                 return HeldConnection(connection: OwnSessionStream(stream, of: session), inbox: inbox)
             } catch {
                 session.close()
@@ -66,8 +68,10 @@ struct CoordinationClient: Sendable {
         }
     }
 
-    /// How long a router may take for new tunnels: half of what the operator waits for a connection.
-    private static let sessionDeadline: Duration = .seconds(60)
+    /// How long a router may take for new tunnels, and then for finding the endpoint: with the coordination's 30 s
+    /// together less than the two minutes that the operator waits.
+    private static let sessionDeadline: Duration = .seconds(45)
+    private static let streamDeadline: Duration = .seconds(40)
 }
 
 /// A stream whose I2P session is for it alone, and ends with it.

@@ -90,3 +90,26 @@ struct HeldConnection: Sendable {
         }
     }
 }
+
+/// A connection that keeps something for as long as it is used: the router's mapping that it came through, for
+/// instance, whose end would be the connection's.
+final class KeepingConnection: LinkConnection {
+    private let connection: any LinkConnection
+    private let kept: any Sendable
+
+    init(_ connection: any LinkConnection, keeping kept: any Sendable) {
+        self.connection = connection
+        self.kept = kept
+    }
+
+    var remote: String { self.connection.remote }
+    func readMore() { self.connection.readMore() }
+    func write(_ bytes: [UInt8]) async throws { try await self.connection.write(bytes) }
+
+    func schedule(at moment: MonotonicInstant, _ body: @escaping @Sendable () -> Void) -> LinkTimer {
+        self.connection.schedule(at: moment, body)
+    }
+
+    func close() { self.connection.close() }
+    func abort() { self.connection.abort() }
+}

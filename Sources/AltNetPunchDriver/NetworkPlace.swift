@@ -19,6 +19,15 @@ actor NetworkPlace: MappingSource {
         var abilities: PunchAbilities = []
         var addresses = PathOpener.Place()
 
+        /// What an offer says where a connection will lead to: nobody takes another family of addresses then.
+        var offered: [UInt8]? {
+            switch self.mapping {
+            case .open, .endpointIndependent: self.addresses.ipv4 ?? self.addresses.ipv6
+            case .endpointDependent, .unknown:
+                self.abilities.contains(.mapped) ? self.addresses.ipv4 : self.addresses.ipv6
+            }
+        }
+
         /// Whether there is a way on which others can get through to us.
         var canBeReached: Bool {
             switch self.mapping {

@@ -101,8 +101,14 @@ actor PathOpener {
             return .failure(Self.reason(error.reason))
         }
         do throws(PunchReason) {
-            let (held, roundTrip) = try await HeldConnection(connection: opened.connection, inbox: inbox)
-                .prove(plan.proof)
+            // The router lets a connection through as long as it has the mapping. A witness is not needed any longer.
+            let connection: any LinkConnection =
+                if plan.path == .mapped, let mapping = ready.holding {
+                    KeepingConnection(opened.connection, keeping: mapping)
+                } else {
+                    opened.connection
+                }
+            let (held, roundTrip) = try await HeldConnection(connection: connection, inbox: inbox).prove(plan.proof)
             let peer = opened.connection.socket.flatMap { ExternalEndpoint($0.description) } ?? plan.remote
             return .success(
                 Opened(held: held, success: PunchSuccess(peer: peer, stoodAt: opened.at, roundTrip: roundTrip)))

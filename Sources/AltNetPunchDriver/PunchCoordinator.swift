@@ -127,9 +127,13 @@ actor PunchCoordinator {
         } onCancel: {
             task.cancel()
         }
-        guard let (outcome, opened) = result.withLock({ $0 }) else {
-            task.cancel()
-            throw Refusal(description: "the driver stops")
+        if Task.isCancelled {
+            // A connection that stood in the last moment is nobody's.
+            await task.value
+            result.withLock { $0?.1 }?.connection.abort()
+        }
+        guard !Task.isCancelled, let (outcome, opened) = result.withLock({ $0 }) else {
+            throw Refusal(description: "the connection is not wanted any more")
         }
         let report = self.records.ended(outcome, endpoint, at: at)
         return (report, Self.connection(outcome, opened, endpoint))

@@ -59,11 +59,11 @@ extension PunchMedium {
 
     /// What may be announced: nothing while no more peers are wanted, and nothing while nobody could get through.
     private func offers() async -> [PunchOffers.Address] {
-        guard await self.coordinator.hasSlot, await self.place.view.canBeReached else { return [] }
-        let addresses = await self.place.view.addresses
+        let view = await self.place.view
+        guard await self.coordinator.hasSlot, view.canBeReached else { return [] }
         let time = UInt32(clamping: time(nil))
         return await self.endpoints.current
-            .compactMap { PunchOffer(endpoint: $0, clearnet: addresses.ipv4 ?? addresses.ipv6) }
+            .compactMap { PunchOffer(endpoint: $0, clearnet: view.offered) }
             .flatMap { $0.encodings(time: time) }
             .prefix(PunchOperation.maximumOffers)
             .map {
