@@ -88,6 +88,7 @@ extension Coordination {
         switch self.choose(among: endpoints, for: attempt) {
         case .success(let remote):
             self.attempt?.remote = remote
+            if remote.isIPv4 { self.peerIPv4 = remote.address }
             self.tellOwnEndpoints()
             self.goIfReady(now: now)
         case .failure(let reason): self.failAttempt(reason, now: now)
@@ -102,13 +103,30 @@ extension Coordination {
         guard !ours.isEmpty else { return .failure(.noMapping) }
         let allowPrivate = self.configuration.allowPrivate
         let allowed = ours.map(\.endpoint).filter { endpoint in
-            attempt.dials
+            guard self.isSameHost(endpoint), !self.isOwn(endpoint) else { return false }
+            return attempt.dials
                 ? endpoint.refusedTarget(allowPrivate: allowPrivate) == nil
                 : endpoint.refusedHost(allowPrivate: allowPrivate) == nil
         }
         guard !allowed.isEmpty else { return .failure(.targetRefused) }
         guard let remote = allowed.first(where: self.isOffered) else { return .failure(.notTheOffered) }
         return .success(remote)
+    }
+
+    /// Whether an address may belong to whoever told the earlier ones: a host has one IPv4 address, so that one
+    /// coordination cannot make us connect to several.
+    private func isSameHost(_ endpoint: ExternalEndpoint) -> Bool {
+        !endpoint.isIPv4 || self.peerIPv4 == nil || self.peerIPv4 == endpoint.address
+    }
+
+    /// Whether an address is ours, or of our IPv6 /64. In a lab, both sides may share an address that means something
+    /// in one network only.
+    private func isOwn(_ endpoint: ExternalEndpoint) -> Bool {
+        if self.configuration.allowPrivate, endpoint.refusedHost(allowPrivate: false) != nil { return false }
+        let length = endpoint.isIPv4 ? 4 : 8
+        return self.configuration.ownAddresses.contains { own in
+            own.count == endpoint.address.count && own.prefix(length) == endpoint.address.prefix(length)
+        }
     }
 
     /// Whether an address is where the offer said the other side is. The choice between offers is made by network
@@ -128,6 +146,7 @@ extension Coordination {
         else { return }
         let at = now + self.agreement.lead
         guard let moment = self.agreement.reading(at: at) else { return }
+        guard self.hasSYNs(for: attempt) else { return self.failAttempt(.synBudgetSpent, now: now) }
         self.send(.go(attempt: attempt.number, path: attempt.path, moment: moment))
         self.open(at: at, now: now)
     }
@@ -144,7 +163,13 @@ extension Coordination {
         let lead = self.clock.lead(of: moment, at: now)
         guard lead <= Self.maximumLead else { throw .momentTooFar }
         guard lead >= .zero - Self.maximumLateness else { return self.failAttempt(.late, now: now) }
+        guard self.hasSYNs(for: attempt) else { return self.failAttempt(.synBudgetSpent, now: now) }
         self.open(at: now + max(.zero, lead), now: now)
+    }
+
+    /// Whether the attempt may send its SYNs, after those of the attempts before it.
+    private func hasSYNs(for attempt: PunchAttempt) -> Bool {
+        !attempt.dials || self.plannedSYNs + PunchPlan.syns(for: attempt.path) <= Self.maximumSYNs
     }
 
     private mutating func open(at: MonotonicInstant, now: MonotonicInstant) {
@@ -157,6 +182,7 @@ extension Coordination {
                 initiatorNonce: self.isInitiator ? attempt.nonce : peerNonce,
                 responderNonce: self.isInitiator ? peerNonce : attempt.nonce))
         self.attempt?.plan = plan
+        if plan.dials { self.plannedSYNs += plan.syns }
         let last = plan.deadline + PunchPlan.proofTimeout + Self.openingGrace
         self.begin(.attempt, .opening, within: last - now, now: now)
         self.directives.append(.open(plan))
@@ -177,7 +203,7 @@ extension Coordination {
     mutating func failAttempt(_ reason: PunchReason, now: MonotonicInstant) {
         guard let attempt = self.attempt, !attempt.isOver else { return }
         self.attempt?.ownReason = reason
-        self.send(.result(attempt: attempt.number, reason))
+        self.send(.result(attempt: attempt.number, reason.told))
         self.directives.append(.abandon(attempt: attempt.number))
         self.begin(.attempt, .result, within: Self.resultTimeout, now: now)
         self.nextIfOver(now: now)

@@ -18,19 +18,26 @@ public struct Coordination: Sendable {
         public var network: Network
         /// How our NAT maps, from the NAT check.
         public var mapping: NATMapping
+        /// What this side can and will do. A responder should have ``PunchAbilities/relay`` only where the operator says
+        /// so: a relayed connection shows a stranger the node itself, at an endpoint that has nothing else of it.
+        /// An initiator with an ``offered`` address does without ``PunchAbilities/relay`` whatever stands here.
         public var abilities: PunchAbilities
         /// 32 bytes from the system's generator, fresh for this connection: nonces and the start of the session's
         /// clock come from them, so that nothing of another connection can be replayed here.
         public var secret: [UInt8]
         /// The initiator: the clearnet address that the offer told, 4 or 16 bytes. An address of the same family in
-        /// another network group, and any of another family, is refused.
+        /// another network group, and any of another family, is refused. So is a relayed connection, which shows no
+        /// address: whoever was chosen for its network group has to come from it.
         public var offered: [UInt8]?
+        /// Our own addresses as others see them, 4 or 16 bytes each. None of them is connected to because the other
+        /// side names it: that would let a stranger try the ports of our own router, and of our IPv6 /64, from within.
+        public var ownAddresses: [[UInt8]]
         /// Whether addresses that mean something in one network only are connected to: labs and tests.
         public var allowPrivate: Bool
 
         public init(
             role: PunchRole, network: Network, mapping: NATMapping, abilities: PunchAbilities, secret: [UInt8],
-            offered: [UInt8]? = nil, allowPrivate: Bool = false
+            offered: [UInt8]? = nil, ownAddresses: [[UInt8]] = [], allowPrivate: Bool = false
         ) {
             self.role = role
             self.network = network
@@ -38,6 +45,7 @@ public struct Coordination: Sendable {
             self.abilities = abilities
             self.secret = secret
             self.offered = offered
+            self.ownAddresses = ownAddresses
             self.allowPrivate = allowPrivate
         }
     }
@@ -54,7 +62,7 @@ public struct Coordination: Sendable {
         /// side connects to it, so the port must be known and kept until the attempt ends. Where not, the address alone
         /// is enough, with port 0: it tells the other side from whom to accept.
         case learnMapping(attempt: UInt8, PunchPath, listens: Bool)
-        /// Take ``PunchPlan/synBudget`` from ``PunchLimits`` where the plan dials, open the connection, and call
+        /// Take the plan's ``PunchPlan/syns`` from ``PunchLimits`` where the plan dials, open the connection, and call
         /// ``Coordination/onPunched(attempt:_:now:)`` when it has proved itself or failed.
         case open(PunchPlan)
         /// The attempt is over: close whatever was opened for it. Its answer is not needed any more.
@@ -97,6 +105,9 @@ public struct Coordination: Sendable {
     public static let maximumLead: Duration = .seconds(5)
     /// A moment that is over by less is now: behind NATs that drop, a late SYN is still in time.
     public static let maximumLateness: Duration = .seconds(1)
+    /// SYNs of all attempts of one coordination: what one request makes a node send. Each path gets its share once,
+    /// whatever the others have used.
+    public static let maximumSYNs = 24
     /// Messages that other Bitcoin nodes send and that have no use here.
     public static let maximumIgnored = 16
     /// All messages of the other side: five attempts have nine each.
@@ -134,6 +145,10 @@ public struct Coordination: Sendable {
     var paths: [PunchPath] = []
     var attempt: PunchAttempt?
     var attempts: [PunchOutcome.Attempt] = []
+    /// The other side's IPv4 address, as the first attempt over IPv4 told it.
+    var peerIPv4: [UInt8]?
+    /// SYNs that the plans so far may send.
+    var plannedSYNs = 0
     var agreement = ClockAgreement()
     var hasFinished = false
 
@@ -148,8 +163,14 @@ public struct Coordination: Sendable {
     var isInitiator: Bool { self.configuration.role == .initiator }
 
     var hello: PunchHello {
-        PunchHello(mapping: self.configuration.mapping, abilities: self.configuration.abilities)
+        var abilities = self.configuration.abilities
+        if self.configuration.offered != nil { abilities.remove(.relay) }
+        return PunchHello(mapping: self.configuration.mapping, abilities: abilities)
     }
+
+    /// Whether the other side has sent its version message: whoever has not is the first to make room for others. See
+    /// ``PunchVisitors``.
+    public var hasGreeted: Bool { self.peerVersion != nil }
 
     /// As many bytes as wanted, at most 32, that only we know: the connection's secret and what they are for.
     func derived(_ purpose: String, _ number: UInt8 = 0, count: Int = 32) -> [UInt8] {

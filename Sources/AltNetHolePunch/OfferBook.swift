@@ -20,8 +20,11 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
     /// From one clearnet network group, and from one link: what one operator can fill of the book.
     public static var maximumPerGroup: Int { 16 }
     public static var maximumPerLink: Int { 16 }
-    /// Entries about one endpoint: both encodings, and one that lies about the clearnet address.
-    public static var maximumPerEndpoint: Int { 3 }
+    /// Entries about one endpoint that one link may tell: one of each encoding. So whoever lies about the clearnet
+    /// address of an endpoint lies once.
+    public static var maximumPerEndpointAndLink: Int { 2 }
+    /// Entries about one endpoint from all links. The truth finds room beside the lies of as many links, less two.
+    public static var maximumPerEndpoint: Int { 8 }
     /// Links that an offer is passed on to, beside the one that told it.
     public static var maximumRelays: Int { 2 }
     /// Offers in one message, read or sent.
@@ -129,8 +132,12 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
 
     private func hasRoom(for offer: PunchOffer, from link: Link) -> Bool {
         let others = self.entries.values.filter { $0.offer != offer }
+        let alike = others.filter { $0.offer.endpoint == offer.endpoint }
+        let told = alike.filter { $0.from == link }
         guard others.count < Self.maximumOffers, others.count(where: { $0.from == link }) < Self.maximumPerLink,
-            others.count(where: { $0.offer.endpoint == offer.endpoint }) < Self.maximumPerEndpoint
+            alike.count < Self.maximumPerEndpoint, told.count < Self.maximumPerEndpointAndLink,
+            // The address of an endpoint, once; and the endpoint without an address, once.
+            !told.contains(where: { ($0.offer.clearnet == nil) == (offer.clearnet == nil) })
         else { return false }
         guard let group = offer.networkGroup else { return true }
         return others.count { $0.offer.networkGroup == group } < Self.maximumPerGroup

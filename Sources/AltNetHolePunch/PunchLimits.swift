@@ -5,8 +5,9 @@ public import AltNetBase
 /// What strangers can make this node do: one value for all coordinations of a driver, in both roles. What is not
 /// certainly allowed is refused.
 public struct PunchLimits: Sendable {
-    /// Requests that are taken at once, and the time after which one more is, in all. Each costs up to two outbound
-    /// connections to good peers and up to 16 SYNs.
+    /// Requests that are taken at once, and the time after which one more is, in all. Each costs at most
+    /// ``Coordination/maximumSYNs`` to one IPv4 address and one IPv6 address, and in each of at most
+    /// ``PunchPaths/punchAttempts`` attempts a connection to a good peer, or to another one when the first is silent.
     public static let requestBurst = 8
     public static let requestInterval: Duration = .seconds(15)
     /// The same for one coordination endpoint, so that a flood of one does not close the others.
@@ -14,8 +15,8 @@ public struct PunchLimits: Sendable {
     public static let endpointInterval: Duration = .seconds(30)
     /// How many coordinate at once as responders.
     public static let maximumCoordinations = 4
-    /// Connections to our endpoints that have not asked yet. Each is gone after ``Coordination/handshakeTimeout``.
-    public static let maximumConnections = 16
+    /// Connections to our endpoints: those that ``PunchVisitors`` lets wait, and those that coordinate.
+    public static let maximumConnections = 2 * PunchVisitors<Int>.maximumOfEach + maximumCoordinations
     /// SYNs to one IPv4 address or IPv6 /64 in ``synWindow``, whoever named it: what somebody bears whose address is
     /// told by a liar, however many liars there are.
     public static let maximumSYNs = 24

@@ -58,7 +58,8 @@ public struct PunchAbilities: OptionSet, Hashable, Sendable {
     public static let direct = Self(rawValue: 4)
     /// It has, or can get, a mapped port of its router over IPv4.
     public static let mapped = Self(rawValue: 8)
-    /// It takes a relayed connection when nothing else works.
+    /// It takes a relayed connection when nothing else works. Such a connection shows the node itself, so that a
+    /// responder has this only when its operator wants it.
     public static let relay = Self(rawValue: 16)
 }
 

@@ -5,8 +5,11 @@ public import AltNetBase
 /// One attempt to connect, as both sides agreed on it.
 public struct PunchPlan: Hashable, Sendable {
     /// At most this many SYNs go to one address and port in one attempt, retransmissions and new tries after a reset
-    /// included: what a third party gets to see when the other side lies about its address.
+    /// included: what a third party gets to see when the other side lies about its address. A single plan may have
+    /// fewer, see ``syns``.
     public static let synBudget = 8
+    /// Where only one side connects, to a port that is open: against loss, and nothing else.
+    public static let synBudgetToListener = 4
     /// From the moment until a connection stands. The kernel's second SYN goes out after one second, and arrives half a
     /// round trip later; a third would come after three, when a new attempt with fresh mappings is worth more.
     public static let connectTimeout: Duration = .seconds(3)
@@ -28,9 +31,14 @@ public struct PunchPlan: Hashable, Sendable {
     /// Whether we accept a connection at the port that was told. When both sides dial they listen too: a SYN that comes
     /// between two tries is answered.
     public let listens: Bool
-    /// What passes before Bitcoin's protocol begins. When several connections stand, the initiator chooses by writing
-    /// to one of them, and the responder keeps the one that brings the proof.
+    /// What passes before Bitcoin's protocol begins. The first connection that stands is the one that is proved, and no
+    /// other is accepted beside it.
     public let proof: PunchProof
+
+    /// How many SYNs may go to ``remote`` in this attempt.
+    public var syns: Int { Self.syns(for: self.path) }
+
+    static func syns(for path: PunchPath) -> Int { path.isSimultaneous ? Self.synBudget : Self.synBudgetToListener }
 
     /// How a side goes on after a reset. NATs that answer an early SYN with a reset forget the mapping, so that the tries
     /// of both sides have to meet. With one side trying without a pause and the other spread, some pair of tries meets

@@ -12,7 +12,7 @@ public enum PunchReason: Error, Hashable, Sendable, CustomStringConvertible {
     case synBudgetSpent
     /// Neither SYN nor answer came through in time.
     case timedOut
-    /// Each SYN was answered with a reset.
+    /// Each SYN was answered with a reset. The other side is told ``timedOut``, as with the next two.
     case refused
     /// What came over the new connection was not the proof.
     case proofFailed
@@ -45,6 +45,17 @@ public enum PunchReason: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// All reasons with a name of their own.
     public static var named: [Self] { Self.numbered.map(\.1) }
+
+    /// What the other side is told. How a connection failed tells whether something answers at the address that it
+    /// named, and that is none of its business: else it could try out other people's ports through us.
+    var told: Self {
+        switch self {
+        case .refused, .proofFailed, .proofLate: .timedOut
+        case .noMapping, .targetRefused, .notTheOffered, .synBudgetSpent, .timedOut, .late, .peerFailed, .local,
+            .other:
+            self
+        }
+    }
 
     /// Whether the same path would fail again at once, however fresh the mappings.
     var isFinal: Bool {

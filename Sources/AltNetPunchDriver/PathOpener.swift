@@ -87,7 +87,7 @@ actor PathOpener {
     /// Opens the connection of an attempt, and proves it.
     func open(_ plan: PunchPlan) async -> Result<Opened, PunchReason> {
         guard let ready = self.ready[plan.attempt] else { return .failure(.local) }
-        if plan.dials, !self.limits.takeSyns(to: plan.remote) { return .failure(.synBudgetSpent) }
+        if plan.dials, !self.limits.takeSyns(plan.syns, to: plan.remote) { return .failure(.synBudgetSpent) }
         let inbox = EventInbox()
         let opened: SimultaneousOpen.Opened
         do throws(SimultaneousOpen.Failure) {
@@ -95,7 +95,7 @@ actor PathOpener {
                 SimultaneousOpen.Plan(
                     remote: HostAndPort(host: plan.remote.host, port: plan.remote.port), at: plan.at,
                     deadline: plan.deadline, dials: plan.dials, listens: plan.listens,
-                    rhythm: plan.isDense ? .dense : .spread, synBudget: PunchPlan.synBudget),
+                    rhythm: plan.isDense ? .dense : .spread, synBudget: plan.syns),
                 from: ready.port, onEvent: { inbox.receive($0) })
         } catch {
             let reason = Self.reason(error.reason)

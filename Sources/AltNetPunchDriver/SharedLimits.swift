@@ -21,8 +21,8 @@ final class SharedLimits: Sendable {
     func requestEnded() { self.limits.withLock { $0.requestEnded() } }
 
     /// Whether all the SYNs that a plan allows may go to an address.
-    func takeSyns(to target: ExternalEndpoint) -> Bool {
-        self.limits.withLock { $0.takeSYNs(PunchPlan.synBudget, to: target, now: .now) }
+    func takeSyns(_ count: Int, to target: ExternalEndpoint) -> Bool {
+        self.limits.withLock { $0.takeSYNs(count, to: target, now: .now) }
     }
 
     /// Coordinations under way as responder.
