@@ -5,6 +5,7 @@ internal import AltNetHolePunch
 internal import AltNetSAM
 internal import AltNetTorControl
 internal import AltNetTransport
+internal import Logging
 
 extension CoordinationEndpoints {
     /// A peer needs one stream, and one more when its first was lost.

@@ -4,6 +4,7 @@ internal import AltNetBase
 internal import AltNetHolePunch
 internal import AltNetPortMapping
 internal import AltNetTransport
+internal import Logging
 
 /// Addresses for attempts.
 extension NetworkPlace {

@@ -40,8 +40,6 @@ actor PunchCoordinator {
     private struct Visit {
         let run: CoordinationRun
         let task: Task<Void, Never>
-        /// Whether it has said anything that Bitcoin nodes say.
-        var hasSpoken = false
         var isGranted = false
 
         func close(_ refusal: PunchRefusal) {
@@ -59,6 +57,8 @@ actor PunchCoordinator {
     private let onInbound: @Sendable (PunchedConnection) -> Bool
     private(set) var records = PunchRecords()
     private var visits: [UInt64: Visit] = [:]
+    /// Those of them that have not asked for anything.
+    private var visitors = PunchVisitors<UInt64>()
     private var nextVisit: UInt64 = 1
     /// Endpoints that we are calling.
     private var calls: Set<CoordinationEndpoint> = []
@@ -93,7 +93,7 @@ actor PunchCoordinator {
         if role == .responder, !self.slots.hasRelayedPlace { view.abilities.remove(.relay) }
         return Coordination.Configuration(
             role: role, network: self.network, mapping: view.mapping, abilities: view.abilities, secret: secret,
-            offered: offered, allowPrivate: self.settings.allowsPrivate)
+            offered: offered, ownAddresses: view.own, allowPrivate: self.settings.allowsPrivate)
     }
 
     private func opener() async -> PathOpener {
@@ -161,22 +161,16 @@ actor PunchCoordinator {
 
     // MARK: - Being called
 
-    /// Takes a connection at an endpoint of ours. When there are too many, one leaves that has not asked for anything:
-    /// of those that have not said a word, or else of all, who has been there for longest.
+    /// Takes a connection at an endpoint of ours; ``PunchVisitors`` says who leaves for it.
     func accept(_ held: HeldConnection, at endpoint: CoordinationEndpoint) async {
         let configuration = await self.configuration(.responder, offered: nil)
         let opener = await self.opener()
         self.records.count("connections")
-        if !self.limits.connected() {
-            let strangers = self.visits.filter { !$0.value.isGranted }
-            guard let oldest = strangers.filter({ !$0.value.hasSpoken }).keys.min() ?? strangers.keys.min() else {
-                self.records.count("connections-refused")
-                return held.connection.abort()
-            }
-            self.records.count("connections-pushed-out")
-            self.visits.removeValue(forKey: oldest)?.close(.busy)
-            self.limits.disconnected()
-            guard self.limits.connected() else { return held.connection.abort() }
+        self.pushOut(self.visitors.arrived(self.nextVisit))
+        guard self.limits.connected() else {
+            self.visitors.left(self.nextVisit)
+            self.records.count("connections-refused")
+            return held.connection.abort()
         }
         let (visit, at) = (self.nextVisit, Self.wallClock)
         self.nextVisit += 1
@@ -192,12 +186,20 @@ actor PunchCoordinator {
         self.visits[visit] = Visit(run: run, task: task)
     }
 
+    private func pushOut(_ visit: UInt64?) {
+        guard let visit, let pushedOut = self.visits.removeValue(forKey: visit) else { return }
+        self.records.count("connections-pushed-out")
+        pushedOut.close(.busy)
+        self.limits.disconnected()
+    }
+
     private func left(_ visit: UInt64) {
+        self.visitors.left(visit)
         if self.visits.removeValue(forKey: visit) != nil { self.limits.disconnected() }
     }
 
     private func spoke(_ visit: UInt64) {
-        self.visits[visit]?.hasSpoken = true
+        self.pushOut(self.visitors.greeted(visit))
     }
 
     private func decide(_ visit: UInt64, _ endpoint: CoordinationEndpoint) -> PunchRefusal? {
@@ -210,6 +212,7 @@ actor PunchCoordinator {
             return refusal
         }
         self.visits[visit]?.isGranted = true
+        self.visitors.left(visit)
         return nil
     }
 
