@@ -329,6 +329,53 @@ struct PunchLimitsTests {
         #expect(again)
     }
 
+    @Test("those who say nothing push out nobody who speaks, and there is always room for one more")
+    func visitors() {
+        var visitors = PunchVisitors<Int>()
+        let most = PunchVisitors<Int>.maximumOfEach
+        var out: [Int] = []
+        for visitor in 0..<10 {
+            let left = [visitors.arrived(visitor), visitors.greeted(visitor)]
+            out += left.compactMap { $0 }
+        }
+        for visitor in 100..<10_000 { if let left = visitors.arrived(visitor) { out.append(left) } }
+        #expect(out == Array(100..<10_000 - most), "the oldest of the silent ones, in turn")
+        #expect(visitors.count == most + 10)
+        // Among those who speak, too, the oldest leaves, and none twice.
+        out = []
+        for visitor in 20_000..<20_000 + most {
+            let left = [visitors.arrived(visitor), visitors.greeted(visitor), visitors.greeted(visitor)]
+            out += left.compactMap { $0 }
+        }
+        #expect(out.filter { $0 < 100 } == Array(0..<10))
+        #expect(visitors.count <= PunchLimits.maximumConnections - PunchLimits.maximumCoordinations)
+        visitors.left(20_000)
+        visitors.left(20_000)
+        let pushed = [visitors.arrived(30_000), visitors.greeted(30_000)].compactMap { $0 }
+        #expect(pushed.isEmpty, "where somebody has left, nobody has to")
+    }
+
+    @Test("a caller with a round trip of two seconds survives 30 new connections a second")
+    func pushOut() {
+        for speaks in [false, true] {
+            var visitors = PunchVisitors<Int>()
+            var out: Set<Int> = []
+            func take(_ visitor: Int?) { if let visitor { out.insert(visitor) } }
+            for visitor in 1...1_000 {
+                take(visitors.arrived(visitor))
+                if speaks { take(visitors.greeted(visitor)) }
+            }
+            // Its version message comes after one round trip, its hello after another.
+            take(visitors.arrived(0))
+            for step in 0..<120 {
+                take(visitors.arrived(2_000 + step))
+                if speaks { take(visitors.greeted(2_000 + step)) }
+                if step == 60 { take(visitors.greeted(0)) }
+            }
+            #expect(!out.contains(0))
+        }
+    }
+
     @Test("a third party gets no more than 24 SYNs in any ten minutes, whoever names it and on whatever port")
     func thirdParty() {
         var random = SeededRandom(seed: 8)

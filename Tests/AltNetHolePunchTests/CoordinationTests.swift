@@ -19,12 +19,14 @@ struct Probe {
 
     init(
         _ role: PunchRole, mapping: NATMapping = .endpointIndependent(preservesPort: true),
-        abilities: PunchAbilities = [.ipv4], offered: [UInt8]? = nil, secret: UInt8 = 1
+        abilities: PunchAbilities = [.ipv4], offered: [UInt8]? = nil, own: [[UInt8]] = [], secret: UInt8 = 1,
+        allowPrivate: Bool = false
     ) {
         self.coordination = Coordination(
             Coordination.Configuration(
                 role: role, network: .main, mapping: mapping, abilities: abilities,
-                secret: [UInt8](repeating: secret, count: 32), offered: offered))
+                secret: [UInt8](repeating: secret, count: 32), offered: offered, ownAddresses: own,
+                allowPrivate: allowPrivate))
         self.take(self.coordination.onConnected(now: self.now))
     }
 
@@ -274,6 +276,108 @@ struct CoordinationTests {
         probe.answerPings()
         probe.tell("[2a00::2]:9000", path: .ipv6)
         #expect(probe.results == [.notTheOffered])
+    }
+
+    @Test("an initiator that chose an address takes no relayed connection, which shows none")
+    func noRelayForOffered() {
+        for offered in [nil, [8, 8, 8, 8] as [UInt8]] {
+            var probe = Probe(.initiator, abilities: [.ipv4, .relay], offered: offered)
+            probe.greet(abilities: [.ipv4, .relay])
+            let hellos = probe.written.compactMap { if case .punch(.hello(let hello)) = $0 { hello } else { nil } }
+            #expect(hellos.first?.abilities.contains(.relay) == (offered == nil))
+            probe.take(probe.coordination.onMapping(attempt: 1, .failure(.noMapping), now: probe.now))
+            probe.say(.result(attempt: 1, .peerFailed))
+            #expect(probe.written.contains(.punch(.relay)) == (offered == nil))
+            probe.say(.relayAccepted)
+            #expect((probe.outcome?.ending == .connected(.relayed, peer: nil)) == (offered == nil))
+            if offered != nil { #expect(probe.failure == .attemptsFailed(.noMapping)) }
+        }
+        // Not even where nothing else was possible, and after an address in another network group.
+        var impossible = Probe(.initiator, abilities: [.ipv4, .relay], offered: [8, 8, 8, 8])
+        impossible.greet(mapping: .endpointDependent, abilities: [.ipv4, .relay])
+        #expect(impossible.failure != nil && !impossible.written.contains(.punch(.relay)))
+        var elsewhere = Probe(.initiator, abilities: [.ipv4, .relay], offered: [8, 8, 8, 8])
+        elsewhere.greet(abilities: [.ipv4, .relay])
+        elsewhere.learn()
+        elsewhere.tell("9.8.8.8:50000")
+        elsewhere.say(.result(attempt: 1, .peerFailed))
+        #expect(elsewhere.failure == .attemptsFailed(.notTheOffered))
+        #expect(!elsewhere.written.contains(.punch(.relay)))
+    }
+
+    @Test("nobody is connected to at an address of our own because the other side names it")
+    func ownTarget() {
+        let own: [[UInt8]] = [[9, 9, 9, 9], [0x2a, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1], [192, 168, 1, 1]]
+        for (text, allowPrivate, isTaken) in [
+            ("9.9.9.9:9000", false, false), ("9.9.9.8:9000", false, true), ("9.9.9.9:9000", true, false),
+            ("[2a00:0:0:1::1]:9000", false, false), ("[2a00:0:0:1::77]:9000", false, false),
+            ("[2a00:0:0:2::1]:9000", false, true),
+            // Both sides of a lab may be on one machine.
+            ("192.168.1.1:9000", true, true),
+        ] {
+            let path: PunchPath = endpoint(text).isIPv4 ? .punch : .ipv6
+            let ability: PunchAbilities = path == .ipv6 ? .ipv6 : .ipv4
+            for role in [PunchRole.initiator, .responder] {
+                var probe = Probe(role, abilities: ability, own: own, allowPrivate: allowPrivate)
+                probe.greet(abilities: ability)
+                probe.learn(path == .ipv6 ? "[2a00:0:0:1::1]:9000" : "9.9.9.9:40000")
+                probe.tell(text, path: path)
+                #expect(probe.results == (isTaken ? [] : [.targetRefused]), "\(text)")
+            }
+        }
+    }
+
+    @Test("one coordination makes us connect to one IPv4 host, and sends 24 SYNs in all attempts together")
+    func oneHost() {
+        /// A responder that dials in every attempt, and what it says of each.
+        func attempts(_ targets: [(PunchPath, String)]) -> Probe {
+            var probe = Probe(.responder, abilities: [.ipv4, .ipv6])
+            probe.greet(abilities: [.ipv4, .ipv6, .direct, .mapped])
+            for (attempt, (path, text)) in zip(UInt8(1)..., targets) {
+                probe.learn(path == .ipv6 ? "[2a00::1]:9000" : "9.9.9.9:40000", attempt: attempt)
+                probe.tell(text, path: path, attempt: attempt)
+                if probe.results.count < Int(attempt) {
+                    let clock = probe.readClock()
+                    probe.say(.go(attempt: attempt, path: path, moment: clock + 1000))
+                }
+                probe.take(probe.coordination.onPunched(attempt: attempt, .failure(.refused), now: probe.now))
+                probe.say(.result(attempt: attempt, .timedOut))
+            }
+            return probe
+        }
+        func plans(_ probe: Probe) -> [PunchPlan] {
+            probe.directives.compactMap { if case .open(let plan) = $0 { plan } else { nil } }
+        }
+        let all = attempts([
+            (.direct, "8.8.8.8:5001"), (.ipv6, "[2a01::1]:5002"), (.mapped, "8.8.8.8:5003"), (.punch, "8.8.8.8:5004"),
+            (.punch, "8.8.8.8:5005"),
+        ])
+        #expect(plans(all).map(\.syns) == [4, 8, 4, 8])
+        #expect(plans(all).map(\.syns).reduce(0, +) == Coordination.maximumSYNs)
+        #expect(all.outcome?.attempts.map(\.own) == [.refused, .refused, .refused, .refused, .synBudgetSpent])
+        let many = attempts([
+            (.direct, "8.8.8.8:5001"), (.ipv6, "[2a01::1]:5002"), (.mapped, "8.8.8.7:5003"), (.punch, "8.8.4.4:5004"),
+        ])
+        #expect(Set(plans(many).map(\.remote.host)) == ["8.8.8.8", "2a01::1"])
+        #expect(many.outcome?.attempts.map(\.own) == [.refused, .refused, .targetRefused, .targetRefused])
+    }
+
+    @Test("the other side is not told what answered at the address that it named, and the own report is exact")
+    func coarseResults() {
+        for reason in PunchReason.named {
+            var probe = Probe(.responder)
+            probe.greet()
+            probe.learn()
+            probe.tell()
+            let clock = probe.readClock()
+            probe.say(.go(attempt: 1, path: .punch, moment: clock + 1000))
+            probe.take(probe.coordination.onPunched(attempt: 1, .failure(reason), now: probe.now))
+            let isTelling = [.refused, .proofFailed, .proofLate].contains(reason)
+            #expect(probe.results == [isTelling ? .timedOut : reason])
+            probe.say(.result(attempt: 1, .timedOut))
+            probe.take(probe.coordination.onClosed(now: probe.now))
+            #expect(probe.outcome?.attempts.first?.own == reason)
+        }
     }
 
     @Test("an attempt without an address of ours is over at once, on both sides")

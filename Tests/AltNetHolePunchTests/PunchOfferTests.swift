@@ -178,7 +178,7 @@ struct OfferBookTests {
                 clock: self.clock, random: &self.random)
         }
         #expect(book.offers(now: .zero).count { $0.offer.networkGroup == "9.8" } == OfferBook<Int>.maximumPerGroup)
-        // An endpoint: three, so that liars do not displace it.
+        // An endpoint: eight, from however many links.
         for link in 100..<110 {
             _ = book.learn(
                 [Self.entry(7, clearnet: [20, UInt8(link), 1, 1])], from: link, links: [], now: .zero,
@@ -189,6 +189,29 @@ struct OfferBookTests {
         #expect(
             book.offers(now: .zero).count { $0.offer.endpoint == PunchOffer(seven)?.endpoint }
                 == OfferBook<Int>.maximumPerEndpoint)
+    }
+
+    @Test("one link tells one address of an endpoint, so that its lies do not displace the truth")
+    mutating func oneLie() {
+        var book = OfferBook<Int>()
+        let endpoint = PunchOffer(Self.entry(7))?.endpoint
+        func told() -> [[UInt8]?] {
+            var book = book
+            return book.offers(now: .zero).filter { $0.offer.endpoint == endpoint }.map(\.offer.clearnet)
+        }
+        for number in UInt8(0)..<5 {
+            _ = book.learn(
+                [Self.entry(7, clearnet: [20, number, 1, 1])], from: 1, links: [], now: .zero, clock: self.clock,
+                random: &self.random)
+        }
+        #expect(told() == [[20, 0, 1, 1]])
+        #expect(book.counts.overLimit == 4)
+        for link in 2...3 {
+            _ = book.learn(
+                [Self.entry(7), Self.entry(7, clearnet: [30, UInt8(link), 1, 1])], from: link, links: [], now: .zero,
+                clock: self.clock, random: &self.random)
+        }
+        #expect(Set(told()) == [nil, [20, 0, 1, 1], [30, 2, 1, 1], [30, 3, 1, 1]])
     }
 
     @Test("a flood of links fills the book up to its bound, and not beyond")
