@@ -26,6 +26,7 @@ struct CoordinationClient: Sendable {
 
     func connect(to endpoint: CoordinationEndpoint) async throws -> HeldConnection {
         let inbox = EventInbox()
+        let end = MonotonicInstant.now + Self.deadline
         switch endpoint {
         case .onion:
             guard let socks = self.socks else {
@@ -44,7 +45,7 @@ struct CoordinationClient: Sendable {
             }
             let session = try await SAMSession.open(at: SAMBridge(at: sam), key: nil, within: Self.sessionDeadline)
             do {
-                let stream = try await session.connect(to: address, within: Self.streamDeadline) {
+                let stream = try await session.connect(to: address, within: end - .now) {
                     inbox.receive($0)
                 }
                 return HeldConnection(connection: OwnSessionStream(stream, of: session), inbox: inbox)
@@ -68,10 +69,11 @@ struct CoordinationClient: Sendable {
         }
     }
 
-    /// How long a router may take for new tunnels, and then for finding the endpoint: with the coordination's 30 s
-    /// together less than the two minutes that the operator waits.
+    /// All of it: with the coordination's 30 s less than the two minutes that the operator and the orchestrator wait.
+    /// Who takes longer would bring a connection that nobody knows of.
+    static let deadline: Duration = .seconds(80)
+    /// How much of it a router may take for new tunnels.
     private static let sessionDeadline: Duration = .seconds(45)
-    private static let streamDeadline: Duration = .seconds(40)
 }
 
 /// A stream whose I2P session is for it alone, and ends with it.

@@ -3,8 +3,6 @@
 internal import AltNetBase
 internal import AltNetDriverProtocol
 internal import AltNetHolePunch
-internal import AltNetSAM
-internal import AltNetTorControl
 internal import AltNetTransport
 internal import Glibc
 internal import Logging
@@ -25,7 +23,7 @@ actor CoordinationEndpoints {
     /// the one before.
     static let jitter = 0.9...1.1
     /// The pause after a failure; it doubles up to ``longestRetry``.
-    private static let firstRetry: Duration = .seconds(1)
+    static let firstRetry: Duration = .seconds(1)
     private static let longestRetry: Duration = .seconds(60)
 
     private enum Rotation {
@@ -33,16 +31,16 @@ actor CoordinationEndpoints {
     }
 
     /// An endpoint between two keys.
-    private struct Generation: Sendable {
+    struct Generation: Sendable {
         let place: Int
         let number: UInt64
         let key: EndpointKeyFile.Key?
         let file: EndpointKeyFile
     }
 
-    private let settings: PunchSettings
+    let settings: PunchSettings
     private let directory: String
-    private let port: UInt16
+    let port: UInt16
     private let network = StreamNetwork()
     private let logger = Logger(label: "coordination")
     private let accept: Accept
@@ -50,6 +48,8 @@ actor CoordinationEndpoints {
     private var nextGeneration: UInt64 = 1
     /// The latest generation of each place.
     private var latest: [Int: UInt64] = [:]
+    /// The keys that are in use and on the disk, by generation.
+    var keys: [UInt64: String] = [:]
     /// What can be reached, by generation.
     private var up: [UInt64: CoordinationEndpoint] = [:]
 
@@ -133,10 +133,11 @@ actor CoordinationEndpoints {
     private static var now: WallClockTime { WallClockTime(seconds: Int64(time(nil))) }
 
     /// Writes a new key down before anybody hears of it.
-    private func save(_ key: String, of generation: Generation) -> Bool {
-        guard self.latest[generation.place] == generation.number else { return false }
+    func save(_ key: String, of generation: Generation) -> Bool {
+        guard self.isLatest(generation) else { return false }
         do throws(DriverSetupError) {
             try generation.file.save(EndpointKeyFile.Key(text: key, since: Self.now))
+            self.keys[generation.number] = key
             return true
         } catch {
             self.logger.warning("a coordination endpoint is not used", metadata: ["reason": "\(error)"])
@@ -144,7 +145,9 @@ actor CoordinationEndpoints {
         }
     }
 
-    private func isUp(_ generation: Generation, _ endpoint: CoordinationEndpoint?) {
+    private func isLatest(_ generation: Generation) -> Bool { self.latest[generation.place] == generation.number }
+
+    func isUp(_ generation: Generation, _ endpoint: CoordinationEndpoint?) {
         self.up[generation.number] = endpoint
     }
 
@@ -169,7 +172,7 @@ actor CoordinationEndpoints {
         }
     }
 
-    private func listen(on address: HostAndPort, _ generation: Generation) async throws -> StreamListener {
+    func listen(on address: HostAndPort, _ generation: Generation) async throws -> StreamListener {
         try await self.network.listen(on: address) {
             let inbox = EventInbox()
             return (
@@ -181,17 +184,17 @@ actor CoordinationEndpoints {
         }
     }
 
-    private func take(_ held: HeldConnection, _ generation: Generation) {
+    func take(_ held: HeldConnection, _ generation: Generation) {
         guard let endpoint = self.endpoint(of: generation) else { return held.connection.abort() }
         self.accept(held, endpoint)
     }
 
-    private func failed(_ what: Logger.Message, _ reason: String) {
+    func failed(_ what: Logger.Message, _ reason: String) {
         self.logger.warning(what, metadata: ["reason": "\(UntrustedText(reason))"])
     }
 
     /// Runs `body` until it ends or the generation is retired.
-    private static func run(
+    static func run(
         until retirement: AsyncStream<Duration>, _ body: @escaping @Sendable () async -> Void
     ) async {
         await withTaskGroup(of: Void.self) { group in
@@ -207,94 +210,17 @@ actor CoordinationEndpoints {
         }
     }
 
-    // MARK: - Tor
-
-    private func serveTor(_ generation: Generation, until retirement: AsyncStream<Duration>) async {
-        guard let control = self.settings.torControl else { return }
-        let listener: StreamListener
-        do {
-            listener = try await self.listen(on: HostAndPort(host: "127.0.0.1", port: 0), generation)
-        } catch {
-            return self.failed("no port on loopback for the coordination endpoint", NetworkFailure.describe(error))
-        }
-        if let port = listener.address?.port {
-            let service = OnionService(
-                name: "coordination", key: generation.key?.text, virtualPort: self.port, target: .loopback(port: port))
-            let services = OnionServices(at: control, password: self.settings.torPassword, services: [service])
-            await Self.run(until: retirement) { await services.run { await self.handle($0, generation) } }
-        }
-        self.isUp(generation, nil)
-        await listener.close()
-    }
-
-    private func handle(_ event: OnionServices.Event, _ generation: Generation) {
-        switch event {
-        case .up(_, let serviceID, let newKey):
-            if let newKey, !self.save(newKey, of: generation) { return }
-            do {
-                self.isUp(generation, try CoordinationEndpoint("\(serviceID).onion:\(self.port)"))
-            } catch {
-                self.failed("Tor gave the coordination endpoint a name that is none", "\(error)")
-            }
-        case .refused(_, let error): self.failed("Tor refuses the coordination endpoint", "\(error)")
-        case .down(let error, let pause):
+    /// Brings an endpoint up again and again, with pauses, until the task is cancelled. One that was replaced before it
+    /// had a key gets none.
+    func repeating(_ generation: Generation, _ body: @Sendable () async -> Void) async {
+        var pause = Self.firstRetry
+        while !Task.isCancelled, self.keys[generation.number] != nil || self.isLatest(generation) {
+            let began = MonotonicInstant.now
+            await body()
             self.isUp(generation, nil)
-            self.failed("the coordination endpoint in Tor is down", "\(error); it is tried again in \(pause)")
-        }
-    }
-
-    // MARK: - I2P
-
-    private func serveI2P(_ generation: Generation, until retirement: AsyncStream<Duration>) async {
-        guard let address = self.settings.sam else { return }
-        let bridge = SAMBridge(at: address)
-        await Self.run(until: retirement) {
-            var text = generation.key?.text
-            var pause = Self.firstRetry
-            while !Task.isCancelled {
-                let began = MonotonicInstant.now
-                do throws(SAMError) {
-                    let known = try text.map { (text) throws(SAMError) in try I2PPrivateKey(text) }
-                    let session = try await SAMSession.open(at: bridge, key: known)
-                    defer { session.close() }
-                    if known == nil {
-                        guard await self.save(session.key.text, of: generation) else { return }
-                        text = session.key.text
-                    }
-                    await self.isUp(generation, .i2p(hash: session.address.hash))
-                    await self.accept(session, generation)
-                } catch {
-                    await self.failed(
-                        "the coordination endpoint in I2P is down", "\(error); it is tried again in \(pause)")
-                }
-                await self.isUp(generation, nil)
-                guard !Task.isCancelled else { return }
-                if MonotonicInstant.now - began > Self.longestRetry { pause = Self.firstRetry }
-                try? await Task.sleep(for: pause)
-                pause = min(pause * 2, Self.longestRetry)
-            }
-        }
-        self.isUp(generation, nil)
-    }
-
-    /// Accepts until the session is over.
-    private func accept(_ session: SAMSession, _ generation: Generation) async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { _ = await session.waitForEnd() }
-            group.addTask {
-                while !Task.isCancelled {
-                    let inbox = EventInbox()
-                    do throws(SAMError) {
-                        let stream = try await session.accept { inbox.receive($0) }
-                        await self.take(HeldConnection(connection: stream, inbox: inbox), generation)
-                    } catch {
-                        // The router ends single requests, too; without a pause this would go round and round.
-                        try? await Task.sleep(for: Self.firstRetry)
-                    }
-                }
-            }
-            await group.next()
-            group.cancelAll()
+            if MonotonicInstant.now - began > Self.longestRetry { pause = Self.firstRetry }
+            try? await Task.sleep(for: pause)
+            pause = min(pause * 2, Self.longestRetry)
         }
     }
 }

@@ -11,6 +11,7 @@ actor CoordinationRun {
         case timer
         case mapping(UInt8, Result<[ExternalEndpoint], PunchReason>)
         case opened(UInt8, Result<PathOpener.Opened, PunchReason>)
+        case close(PunchRefusal)
     }
 
     /// A side that takes no bytes for so long is given up. Messages are small: they wait only for a circuit.
@@ -24,6 +25,8 @@ actor CoordinationRun {
     private let opener: PathOpener
     /// The responder: whether there is a place for one more; ``PunchLimits`` decides.
     private let decide: @Sendable () async -> PunchRefusal?
+    /// The other side has said its first word.
+    private let onFirstWord: @Sendable () async -> Void
     /// Takes the connection when it stands; `nil` when there is none.
     private let onEnd: @Sendable (PunchOutcome, HeldConnection?) async -> Void
     private var coordination: Coordination
@@ -40,11 +43,13 @@ actor CoordinationRun {
     init(
         _ held: HeldConnection, _ configuration: Coordination.Configuration, opener: PathOpener,
         decide: @escaping @Sendable () async -> PunchRefusal? = { nil },
+        onFirstWord: @escaping @Sendable () async -> Void = {},
         onEnd: @escaping @Sendable (PunchOutcome, HeldConnection?) async -> Void
     ) {
         self.held = held
         self.opener = opener
         self.decide = decide
+        self.onFirstWord = onFirstWord
         self.onEnd = onEnd
         self.role = configuration.role
         self.coordination = Coordination(configuration)
@@ -66,9 +71,14 @@ actor CoordinationRun {
             // The driver stops.
             _ = await self.carryOut(self.coordination.close(.stopping, now: .now))
         }
-        self.finish()
+        await self.finish()
         guard !self.isRelaying else { return }
         self.held.connection.close()
+    }
+
+    /// Ends the coordination, and says why.
+    nonisolated func close(_ refusal: PunchRefusal) {
+        self.continuation.yield(.close(refusal))
     }
 
     private func take(_ input: Input) async -> Bool {
@@ -77,6 +87,9 @@ actor CoordinationRun {
             let isOver = await self.carryOut(self.coordination.onBytes(bytes, now: .now))
             if !isOver { self.held.connection.readMore() }
             return isOver
+        case .close(let refusal):
+            _ = await self.carryOut(self.coordination.close(refusal, now: .now))
+            return true
         case .event(.closed): return await self.carryOut(self.coordination.onClosed(now: .now))
         case .timer: return await self.carryOut(self.coordination.onTimer(now: .now))
         case .mapping(let attempt, let result):
@@ -115,7 +128,10 @@ actor CoordinationRun {
                 }
             case .open(let plan):
                 self.start(plan.attempt) { [opener, continuation] in
-                    continuation.yield(.opened(plan.attempt, await opener.open(plan)))
+                    let result = await opener.open(plan)
+                    if case .enqueued = continuation.yield(.opened(plan.attempt, result)) { return }
+                    // The coordination is over: nobody else has the connection.
+                    result.abort()
                 }
             case .abandon(let attempt): await self.abandon(attempt)
             case .relay: self.isRelaying = true
@@ -142,10 +158,11 @@ actor CoordinationRun {
         self.continuation.finish()
         var held = HeldConnection(connection: self.held.connection, inbox: self.held.inbox, rest: self.rest)
         for await input in self.inputs {
-            guard case .event(let event) = input else { continue }
-            switch event {
-            case .bytes(let bytes): held.rest += bytes
-            case .closed: self.held.inbox.receive(event)
+            switch input {
+            case .event(.bytes(let bytes)): held.rest += bytes
+            case .event(.closed(let how)): self.held.inbox.receive(.closed(how))
+            case .opened(_, let result): result.abort()
+            case .timer, .mapping, .close: break
             }
         }
         return held
@@ -161,9 +178,11 @@ actor CoordinationRun {
         await self.opener.release(attempt: attempt)
     }
 
-    private func finish() {
+    /// Leaves nothing behind that nobody has: neither what was opened nor what is on its way here.
+    private func finish() async {
         self.timer?.cancel()
         self.continuation.finish()
+        for await case .opened(_, let result) in self.inputs { result.abort() }
         for task in self.tasks.values.joined() { task.cancel() }
         for held in self.opened.values { held.connection.abort() }
         self.tasks = [:]
@@ -172,6 +191,7 @@ actor CoordinationRun {
 
     private func write(_ bytes: [UInt8]) async {
         if self.role == .responder, !self.hasAnswered {
+            await self.onFirstWord()
             try? await Task.sleep(for: .seconds(Double.random(in: Self.firstAnswerDelay)))
         }
         self.hasAnswered = true
@@ -180,5 +200,12 @@ actor CoordinationRun {
         defer { deadline.cancel() }
         // A failure shows itself as the end of the connection.
         try? await connection.write(bytes)
+    }
+}
+
+extension Result<PathOpener.Opened, PunchReason> {
+    /// Ends a connection that has come too late.
+    fileprivate func abort() {
+        if case .success(let opened) = self { opened.held.connection.abort() }
     }
 }

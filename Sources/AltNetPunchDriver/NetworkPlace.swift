@@ -10,14 +10,17 @@ internal import Logging
 
 /// What we know of our own place in the network: our NAT, our addresses, our router.
 ///
-/// The NAT is checked when there are witnesses enough, and again when this machine's own addresses change, which is how
-/// another network shows. Nothing else makes it connect anywhere, save an attempt of a coordination.
+/// The NAT is checked when there are witnesses enough; again when this machine's own addresses change, which is how
+/// another network shows, when a witness or an attempt contradicts what was found, and when that is old. Nothing else
+/// makes it connect anywhere, save an attempt of a coordination.
 actor NetworkPlace: MappingSource {
     /// What coordinations begin with.
     struct View: Sendable {
         var mapping = NATMapping.unknown
         var abilities: PunchAbilities = []
         var addresses = PathOpener.Place()
+        /// Ours and our router's, as far as we know them: nobody makes us connect there.
+        var own: [[UInt8]] = []
 
         /// What an offer says where a connection will lead to: nobody takes another family of addresses then.
         var offered: [UInt8]? {
@@ -39,29 +42,30 @@ actor NetworkPlace: MappingSource {
 
     /// How often it is looked whether the network is another.
     private static let lookInterval: Duration = .seconds(15)
-    /// After a check that told nothing, the pause until the next one; it doubles with each. A driver often starts before
-    /// its witnesses can be reached.
-    private static let firstRetry: Duration = .seconds(5)
-    private static let longestRetry: Duration = .seconds(600)
     /// Whether the router maps ports is asked again after this long: it may have been set up meanwhile.
     private static let routerInterval: Duration = .seconds(3600)
 
-    private let settings: PunchSettings
-    private let network: Network
-    private let userAgent: String
-    private let mapper: PortMapper
-    private let logger = Logger(label: "nat")
+    let settings: PunchSettings
+    let network: Network
+    let userAgent: String
+    let mapper: PortMapper
+    let logger = Logger(label: "nat")
     /// Those that the orchestrator told last.
     private var told: [HostAndPort] = []
     private var own: OwnAddresses?
-    private var verdict: NATVerdict?
+    var verdict: NATVerdict?
     private var checkedAt: WallClockTime?
     private var checkedFrom: OwnAddresses?
     /// A check under way, which everybody who wants one waits for.
     private var checking: Task<NATVerdict, Never>?
-    private var nextTry = MonotonicInstant.now
-    private var pause = NetworkPlace.firstRetry
+    private var schedule = CheckSchedule()
+    /// Whether somebody came in from outside since this network is ours, without our having called.
+    private var inboundSeen = false
     private var routerMaps = false
+    /// The address that the router says it has.
+    private var routerAddress: [UInt8]?
+    /// Witnesses that did not answer an attempt since the last check.
+    var silent: Set<ExternalEndpoint> = []
     private var nextRouterTry = MonotonicInstant.now
     private let wake: AsyncStream<Void>
     private let waker: AsyncStream<Void>.Continuation
@@ -76,7 +80,7 @@ actor NetworkPlace: MappingSource {
         (self.wake, self.waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    private var witnesses: [HostAndPort] {
+    var witnesses: [HostAndPort] {
         Array((self.settings.witnesses + self.told).prefix(NATCheck.maximumWitnesses))
     }
 
@@ -103,6 +107,10 @@ actor NetworkPlace: MappingSource {
         if view.mapping == .open { view.abilities.insert(.direct) }
         if self.routerMaps { view.abilities.insert(.mapped) }
         if self.settings.relays { view.abilities.insert(.relay) }
+        let router = self.routerAddress.flatMap { ExternalEndpoint(address: $0, port: 0) }
+        let own = [self.own?.ipv4, self.own?.ipv6, router].compactMap { $0 } + (self.verdict?.external ?? [])
+        // On one machine, in a test, all have the same.
+        view.own = own.filter { $0.refusedHost(allowPrivate: false) != .loopback }.map(\.address)
         return view
     }
 
@@ -135,10 +143,12 @@ actor NetworkPlace: MappingSource {
             network: self.network, userAgent: self.userAgent,
             NATCheck.Configuration(
                 minimumWitnesses: self.settings.minimumWitnesses, allowPrivate: self.settings.allowsPrivate,
+                inboundSeen: self.inboundSeen, routerAddress: self.routerAddress,
                 seed: UInt64.random(in: 0...UInt64.max)))
         let witnesses = self.witnesses
         let task = Task { await checker.run(witnesses) }
         self.checking = task
+        self.schedule.began(now: .now)
         let from = await OwnAddresses.read()
         let verdict = await task.value
         self.checking = nil
@@ -150,6 +160,9 @@ actor NetworkPlace: MappingSource {
                 "NAT checked", metadata: ["mapping": "\(verdict.mapping.name)", "reason": "\(verdict.reason)"])
         }
         self.verdict = verdict
+        self.silent = []
+        self.schedule.ended(isKnown: verdict.ipv4?.mapping ?? .unknown != .unknown, now: .now)
+        self.wakeForCheck()
         return verdict
     }
 
@@ -175,27 +188,35 @@ actor NetworkPlace: MappingSource {
             // Another network: what was found in the last one says nothing here.
             self.own = own
             if let checkedFrom, own.hasMoved(from: checkedFrom) { self.verdict = nil }
-            self.nextTry = .now
-            self.pause = Self.firstRetry
+            self.inboundSeen = false
+            self.routerAddress = nil
             self.nextRouterTry = .now
+            self.doubt()
         } else if own.network != nil {
             // The same, and now its name is known.
             self.own = own
             if self.checkedFrom != nil { self.checkedFrom = own }
         }
-        let now = MonotonicInstant.now
-        if self.verdict?.ipv4?.mapping ?? .unknown == .unknown, now >= self.nextTry,
-            self.witnesses.count >= self.settings.minimumWitnesses
-        {
+        // The router first: what it says of its address is part of the check.
+        if self.settings.mapsPorts, MonotonicInstant.now >= self.nextRouterTry { await self.askRouter() }
+        if self.schedule.isDue(now: .now), self.witnesses.count >= self.settings.minimumWitnesses {
             _ = await self.checkOnce()
-            self.nextTry = .now + self.pause
-            self.wake(at: self.nextTry)
-            self.pause = min(self.pause * 2, Self.longestRetry)
         }
-        if self.settings.mapsPorts, now >= self.nextRouterTry { await self.askRouter() }
     }
 
-    private nonisolated func wake(at moment: MonotonicInstant) {
+    /// What was found may be so no more: it is checked again, not sooner than `floor` after the last time.
+    func doubt(floor: Duration = CheckSchedule.floor) {
+        self.schedule.doubt(floor: floor)
+        self.wakeForCheck()
+    }
+
+    /// Somebody came in from outside without our having called.
+    func sawInbound() {
+        self.inboundSeen = true
+    }
+
+    private func wakeForCheck() {
+        guard let moment = self.schedule.moment, moment - .now < Self.lookInterval else { return }
         Task { [waker] in
             try? await Task.sleep(for: moment - .now)
             waker.yield()
@@ -209,84 +230,14 @@ actor NetworkPlace: MappingSource {
         do throws(PortMappingError) {
             let mapping = try await self.mapper.map(port: port.port)
             self.routerMaps = true
+            self.routerAddress = mapping.externalAddress
             self.logger.info("the router maps ports", metadata: ["method": "\(mapping.method)"])
         } catch {
             self.routerMaps = false
+            self.routerAddress = nil
             self.logger.info("no port is mapped", metadata: ["reason": "\(error)"])
         }
         await self.mapper.unmap(port: port.port)
-    }
-
-    // MARK: - Addresses for attempts
-
-    /// Keeps the witness's connection, and with it the NAT's entry, until the attempt is over.
-    private final class OpenProbe: Sendable {
-        let connection: StreamConnection
-
-        init(_ connection: StreamConnection) {
-            self.connection = connection
-        }
-
-        deinit {
-            self.connection.close()
-        }
-    }
-
-    func learn(from port: ReusedPort) async throws(PunchReason) -> (ExternalEndpoint, (any Sendable)?) {
-        let probe = NATProbe(network: self.network, userAgent: self.userAgent)
-        // Those that agreed with the others in the check. Each attempt has room for a second one.
-        let dissenters = Set(self.verdict?.ipv4?.dissenters ?? [])
-        let good = Set((self.verdict?.evidence ?? []).map(\.witness))
-            .filter { $0.endpoint.isIPv4 && !dissenters.contains($0) }
-        for witness in good.shuffled().prefix(Self.witnessesPerAttempt) {
-            do throws(NATProbe.Failure) {
-                let told = try await probe.ask(witness.endpoint, from: port, within: Self.probeDuration)
-                guard told.seen.refusedHost(allowPrivate: self.settings.allowsPrivate) == nil, told.seen.isIPv4 else {
-                    told.connection.close()
-                    continue
-                }
-                return (told.seen, OpenProbe(told.connection))
-            } catch {
-                self.logger.info(
-                    "a witness did not answer",
-                    metadata: ["witness": "\(witness.name)", "reason": "\(error)"])
-            }
-        }
-        throw .noMapping
-    }
-
-    /// Within ``Coordination/mappingTimeout``.
-    private static let witnessesPerAttempt = 2
-    private static let probeDuration: Duration = .milliseconds(2_800)
-
-    /// Gives a mapping back when nobody needs it any more.
-    private final class HeldMapping: Sendable {
-        let mapper: PortMapper
-        let port: UInt16
-
-        init(_ mapper: PortMapper, port: UInt16) {
-            self.mapper = mapper
-            self.port = port
-        }
-
-        deinit {
-            let (mapper, port) = (self.mapper, self.port)
-            Task { await mapper.unmap(port: port) }
-        }
-    }
-
-    func mapPort(_ port: ReusedPort) async throws(PunchReason) -> (ExternalEndpoint, (any Sendable)?) {
-        do throws(PortMappingError) {
-            let mapping = try await self.mapper.map(port: port.port)
-            let held = HeldMapping(self.mapper, port: port.port)
-            guard let endpoint = ExternalEndpoint(address: mapping.externalAddress, port: mapping.externalPort) else {
-                throw .malformed(mapping.method, "no IPv4 address")
-            }
-            return (endpoint, held)
-        } catch {
-            self.logger.info("no port is mapped", metadata: ["reason": "\(error)"])
-            throw .noMapping
-        }
     }
 }
 

@@ -98,7 +98,9 @@ actor PathOpener {
                     rhythm: plan.isDense ? .dense : .spread, synBudget: plan.syns),
                 from: ready.port, onEvent: { inbox.receive($0) })
         } catch {
-            return .failure(Self.reason(error.reason))
+            let reason = Self.reason(error.reason)
+            await self.failed(plan, reason)
+            return .failure(reason)
         }
         do throws(PunchReason) {
             // The router lets a connection through as long as it has the mapping. A witness is not needed any longer.
@@ -109,11 +111,25 @@ actor PathOpener {
                     opened.connection
                 }
             let (held, roundTrip) = try await HeldConnection(connection: connection, inbox: inbox).prove(plan.proof)
+            if plan.path == .direct, !plan.dials { await self.mappings.sawInbound() }
             let peer = opened.connection.socket.flatMap { ExternalEndpoint($0.description) } ?? plan.remote
             return .success(
                 Opened(held: held, success: PunchSuccess(peer: peer, stoodAt: opened.at, roundTrip: roundTrip)))
         } catch {
+            await self.failed(plan, error)
             return .failure(error)
+        }
+    }
+
+    /// On these paths the address that we told is the one that the check found, and the other side hangs up when it sees
+    /// another.
+    private func failed(_ plan: PunchPlan, _ reason: PunchReason) async {
+        guard plan.path == .direct || plan.path == .mapped else { return }
+        switch reason {
+        case .timedOut, .refused, .proofFailed, .proofLate:
+            await self.mappings.doubt(
+                floor: plan.role == .initiator ? CheckSchedule.floor : CheckSchedule.strangersFloor)
+        default: break
         }
     }
 
@@ -136,6 +152,10 @@ actor PathOpener {
 protocol MappingSource: Sendable {
     /// Makes a connection from the port to somebody who tells what it looks like from outside.
     func learn(from port: ReusedPort) async throws(PunchReason) -> (ExternalEndpoint, (any Sendable)?)
+    /// What was found of our NAT may be so no more.
+    func doubt(floor: Duration) async
+    /// Somebody came in from outside without our having called.
+    func sawInbound() async
     /// Has the router map the port.
     func mapPort(_ port: ReusedPort) async throws(PunchReason) -> (ExternalEndpoint, (any Sendable)?)
 }

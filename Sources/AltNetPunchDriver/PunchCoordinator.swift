@@ -16,6 +16,8 @@ struct PunchedConnection: Sendable {
     let endpoint: CoordinationEndpoint
     /// The other side's address; `nil` for a relayed connection.
     let peer: ExternalEndpoint?
+    /// Its number among ``PunchSlots``; `nil` when we made it.
+    var slot: UInt64?
 
     /// Where the other side is, for people.
     var remote: String {
@@ -36,9 +38,14 @@ actor PunchCoordinator {
 
     /// A connection at an endpoint of ours.
     private struct Visit {
-        let held: HeldConnection
+        let run: CoordinationRun
         let task: Task<Void, Never>
         var isGranted = false
+
+        func close(_ refusal: PunchRefusal) {
+            self.run.close(refusal)
+            self.task.cancel()
+        }
     }
 
     private let settings: PunchSettings
@@ -46,40 +53,47 @@ actor PunchCoordinator {
     private let client: CoordinationClient
     private let place: NetworkPlace
     private let limits = SharedLimits()
-    /// Takes the connections that others made with us.
-    private let onInbound: @Sendable (PunchedConnection) -> Void
+    /// Takes the connections that others made with us; `false` when nobody does any more.
+    private let onInbound: @Sendable (PunchedConnection) -> Bool
     private(set) var records = PunchRecords()
     private var visits: [UInt64: Visit] = [:]
+    /// Those of them that have not asked for anything.
+    private var visitors = PunchVisitors<UInt64>()
     private var nextVisit: UInt64 = 1
     /// Endpoints that we are calling.
     private var calls: Set<CoordinationEndpoint> = []
-    /// Punched connections that others made and that stand.
-    private(set) var slotsTaken = 0
+    private var slots: PunchSlots
+    /// The connections that have slots.
+    private var standing: [UInt64: any LinkConnection] = [:]
 
     init(
         _ settings: PunchSettings, network: Network, place: NetworkPlace,
-        onInbound: @escaping @Sendable (PunchedConnection) -> Void
+        onInbound: @escaping @Sendable (PunchedConnection) -> Bool
     ) {
         self.settings = settings
         self.network = network
         self.client = CoordinationClient(settings)
         self.place = place
         self.onInbound = onInbound
+        self.slots = PunchSlots(settings.offer, allowPrivate: settings.allowsPrivate)
     }
 
     var coordinating: Int { self.calls.count + self.limits.coordinations }
+    /// Connections that others made and that stand.
+    var slotsTaken: Int { self.slots.taken }
     /// Whether one more peer may connect to us.
-    var hasSlot: Bool { self.slotsTaken + self.limits.coordinations < self.settings.offer }
+    var hasSlot: Bool { self.slots.hasPlace(besides: self.limits.coordinations) }
 
     static var wallClock: WallClockTime { WallClockTime(seconds: Int64(time(nil))) }
 
     private func configuration(_ role: PunchRole, offered: [UInt8]?) async -> Coordination.Configuration {
         // From the system's generator.
         let secret = (0..<32).map { _ in UInt8.random(in: 0...255) }
-        let view = await self.place.view
+        var view = await self.place.view
+        if role == .responder, !self.slots.hasRelayedPlace { view.abilities.remove(.relay) }
         return Coordination.Configuration(
             role: role, network: self.network, mapping: view.mapping, abilities: view.abilities, secret: secret,
-            offered: offered, allowPrivate: self.settings.allowsPrivate)
+            offered: offered, ownAddresses: view.own, allowPrivate: self.settings.allowsPrivate)
     }
 
     private func opener() async -> PathOpener {
@@ -127,12 +141,10 @@ actor PunchCoordinator {
         } onCancel: {
             task.cancel()
         }
-        if Task.isCancelled {
+        guard !Task.isCancelled, let (outcome, opened) = result.withLock({ $0 }) else {
             // A connection that stood in the last moment is nobody's.
             await task.value
             result.withLock { $0?.1 }?.connection.abort()
-        }
-        guard !Task.isCancelled, let (outcome, opened) = result.withLock({ $0 }) else {
             throw Refusal(description: "the connection is not wanted any more")
         }
         let report = self.records.ended(outcome, endpoint, at: at)
@@ -149,44 +161,58 @@ actor PunchCoordinator {
 
     // MARK: - Being called
 
-    /// Takes a connection at an endpoint of ours. When there are too many, whoever has been there for longest without
-    /// asking for anything leaves first.
-    func accept(_ held: HeldConnection, at endpoint: CoordinationEndpoint) {
+    /// Takes a connection at an endpoint of ours; ``PunchVisitors`` says who leaves for it.
+    func accept(_ held: HeldConnection, at endpoint: CoordinationEndpoint) async {
+        let configuration = await self.configuration(.responder, offered: nil)
+        let opener = await self.opener()
         self.records.count("connections")
-        if !self.limits.connected() {
-            guard let oldest = self.visits.filter({ !$0.value.isGranted }).keys.min() else {
-                self.records.count("connections-refused")
-                return held.connection.abort()
-            }
-            self.records.count("connections-pushed-out")
-            self.visits.removeValue(forKey: oldest)?.task.cancel()
-            self.limits.disconnected()
-            guard self.limits.connected() else { return held.connection.abort() }
+        self.pushOut(self.visitors.arrived(self.nextVisit))
+        guard self.limits.connected() else {
+            self.visitors.left(self.nextVisit)
+            self.records.count("connections-refused")
+            return held.connection.abort()
         }
-        let visit = self.nextVisit
+        let (visit, at) = (self.nextVisit, Self.wallClock)
         self.nextVisit += 1
-        self.visits[visit] = Visit(held: held, task: Task { await self.serve(visit, held, endpoint) })
+        let run = CoordinationRun(
+            held, configuration, opener: opener,
+            decide: { await self.decide(visit, endpoint) },
+            onFirstWord: { await self.spoke(visit) },
+            onEnd: { outcome, opened in await self.ended(visit, outcome, opened, endpoint, at) })
+        let task = Task {
+            await run.run()
+            self.left(visit)
+        }
+        self.visits[visit] = Visit(run: run, task: task)
     }
 
-    private func serve(_ visit: UInt64, _ held: HeldConnection, _ endpoint: CoordinationEndpoint) async {
-        let at = Self.wallClock
-        let run = CoordinationRun(
-            held, await self.configuration(.responder, offered: nil), opener: await self.opener(),
-            decide: { await self.decide(visit, endpoint) },
-            onEnd: { outcome, opened in await self.ended(visit, outcome, opened, endpoint, at) })
-        await run.run()
+    private func pushOut(_ visit: UInt64?) {
+        guard let visit, let pushedOut = self.visits.removeValue(forKey: visit) else { return }
+        self.records.count("connections-pushed-out")
+        pushedOut.close(.busy)
+        self.limits.disconnected()
+    }
+
+    private func left(_ visit: UInt64) {
+        self.visitors.left(visit)
         if self.visits.removeValue(forKey: visit) != nil { self.limits.disconnected() }
+    }
+
+    private func spoke(_ visit: UInt64) {
+        self.pushOut(self.visitors.greeted(visit))
     }
 
     private func decide(_ visit: UInt64, _ endpoint: CoordinationEndpoint) -> PunchRefusal? {
         self.records.count("requests")
-        guard self.visits[visit] != nil else { return .stopping }
+        // Pushed out while it asked.
+        guard self.visits[visit] != nil else { return .busy }
         let refusal = self.hasSlot ? self.limits.request(at: endpoint) : .noSlots
         if let refusal {
             self.records.count(refusal == .noSlots ? "requests-without-slot" : "requests-refused")
             return refusal
         }
         self.visits[visit]?.isGranted = true
+        self.visitors.left(visit)
         return nil
     }
 
@@ -201,18 +227,31 @@ actor PunchCoordinator {
             // Connections that never became a request are counted, not listed: a stranger makes as many as he likes.
             self.records.count("connections-without-request")
         }
-        guard let connection = Self.connection(outcome, opened, endpoint) else { return }
-        self.slotsTaken += 1
-        self.onInbound(connection)
+        guard var connection = Self.connection(outcome, opened, endpoint) else { return }
+        guard case .taken(let slot, let pushedOut) = self.slots.take(connection.peer) else {
+            self.records.count("connections-without-slot")
+            return connection.held.connection.abort()
+        }
+        if let pushedOut {
+            self.records.count("relayed-pushed-out")
+            self.standing.removeValue(forKey: pushedOut)?.abort()
+        }
+        connection.slot = slot
+        self.standing[slot] = connection.held.connection
+        guard self.onInbound(connection) else {
+            connection.held.connection.abort()
+            return self.slotFreed(slot)
+        }
     }
 
     /// A link that another side made is gone.
-    func slotFreed() {
-        self.slotsTaken = max(0, self.slotsTaken - 1)
+    func slotFreed(_ slot: UInt64) {
+        self.slots.free(slot)
+        self.standing[slot] = nil
     }
 
     /// Ends what is under way as responder.
     func stop() {
-        for visit in self.visits.values { visit.task.cancel() }
+        for visit in self.visits.values { visit.close(.stopping) }
     }
 }

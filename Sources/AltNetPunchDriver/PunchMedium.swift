@@ -39,7 +39,9 @@ final class PunchMedium: StreamMedium {
         let (connections, continuation) = AsyncStream<PunchedConnection>.makeStream()
         self.connections = connections
         self.continuation = continuation
-        let coordinator = PunchCoordinator(settings, network: network, place: self.place) { continuation.yield($0) }
+        let coordinator = PunchCoordinator(settings, network: network, place: self.place) {
+            if case .enqueued = continuation.yield($0) { true } else { false }
+        }
         self.coordinator = coordinator
         self.endpoints = CoordinationEndpoints(settings, directory: directory, port: network.defaultPort) {
             (held, endpoint) in
@@ -101,12 +103,13 @@ final class PunchMedium: StreamMedium {
 
     private func carry(_ connection: PunchedConnection, _ links: LinkAcceptor<PunchedSession>) async {
         _ = await links.runLink { self.sessions.link(connection, $0) }
-        if connection.role == .responder { await self.coordinator.slotFreed() }
+        if let slot = connection.slot { await self.coordinator.slotFreed(slot) }
     }
 
     /// Makes a link of a connection that the operator asked for.
     func adopt(_ connection: PunchedConnection) {
-        self.continuation.yield(connection)
+        if case .enqueued = self.continuation.yield(connection) { return }
+        connection.held.connection.abort()
     }
 
     /// Gives all endpoints new keys, and waits a little for the new ones.

@@ -44,8 +44,9 @@ struct PunchSettings: Sendable {
     /// How many peers may connect to us at a time; 0 for none.
     var offer = 0
     var use = Use.links
-    /// Whether the connection may stay on the coordination endpoint when nothing else succeeds.
-    var relays = true
+    /// Whether the connection may stay on the coordination endpoint when nothing else succeeds. Not by itself: whoever
+    /// knows the endpoint can then talk to it as to a node, and compare.
+    var relays = false
     var mapsPorts = true
     var usesIPv6 = true
     /// Where others may check their NAT.
@@ -77,7 +78,7 @@ struct PunchSettings: Sendable {
             guard let use = Use(rawValue: text) else { throw DriverSetupError("use must be links or node") }
             self.use = use
         }
-        self.relays = try settings.flag("relay") ?? true
+        self.relays = try settings.flag("relay") ?? false
         self.mapsPorts = try settings.flag("map_ports") ?? true
         self.usesIPv6 = try settings.flag("ipv6") ?? true
         self.answersChecks = try Self.address("answer_checks", &settings, mayBeAnyPort: true)

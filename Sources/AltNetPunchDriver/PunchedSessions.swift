@@ -41,7 +41,6 @@ final class PunchedSessions: Sendable {
 
     /// The link of a connection that has proved itself. The initiator chose the responder: for it the connection is an
     /// outbound one.
-    ///
     func link(_ connection: PunchedConnection, _ dialer: LinkDialer) -> DialedLink<PunchedSession> {
         let (role, isRelayed) = (connection.role, connection.path == .relayed)
         let session =
@@ -55,7 +54,7 @@ final class PunchedSessions: Sendable {
         return DialedLink(connection.held.connection, session, exposure: exposure, remote: connection.remote)
     }
 
-    private func bitcoin(_ role: PunchRole, isRelayed: Bool) -> BitcoinPeerSession {
+    func bitcoin(_ role: PunchRole, isRelayed: Bool) -> BitcoinPeerSession {
         let nonce = UInt64.random(in: 1...UInt64.max)
         let (height, nonces) = self.state.withLock { state in
             // Over a coordination endpoint nobody may find out that two ends are ours, not even by our hanging up.
@@ -63,10 +62,12 @@ final class PunchedSessions: Sendable {
             defer { state.nonces.insert(nonce) }
             return (state.height, state.nonces)
         }
+        // What our clock says could be compared with what the node's clock says elsewhere.
+        let now = isRelayed ? 0 : Int64(time(nil))
         return BitcoinPeerSession(
             configuration: BitcoinPeerSession.Configuration(
                 network: self.network, direction: role == .initiator ? .outbound : .inbound, nonce: nonce,
-                wallClock: WallClockTime(seconds: Int64(time(nil))), seed: UInt64.random(in: 0...UInt64.max),
+                wallClock: WallClockTime(seconds: now), seed: UInt64.random(in: 0...UInt64.max),
                 userAgent: self.userAgent, ownNonces: nonces, startHeight: height, serves: [.headers]))
     }
 }

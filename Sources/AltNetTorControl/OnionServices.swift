@@ -9,12 +9,17 @@ public struct OnionService: Hashable, Sendable, CustomStringConvertible, CustomR
     /// The port that clients connect to.
     public let virtualPort: UInt16
     public let target: TorServiceTarget
+    /// `nil` for what Tor does by itself.
+    public let protection: OnionProtection?
 
-    public init(name: String, key: String?, virtualPort: UInt16, target: TorServiceTarget) {
+    public init(
+        name: String, key: String?, virtualPort: UInt16, target: TorServiceTarget, protection: OnionProtection? = nil
+    ) {
         self.name = name
         self.key = key
         self.virtualPort = virtualPort
         self.target = target
+        self.protection = protection
     }
 
     /// Never the key.
@@ -88,7 +93,8 @@ public struct OnionServices: Sendable {
     ) async throws(TorControlError) {
         do throws(TorControlError) {
             let (serviceID, newKey) = try await connection.addOnion(
-                key: service.key, virtualPort: service.virtualPort, target: service.target)
+                key: service.key, virtualPort: service.virtualPort, target: service.target,
+                protection: service.protection)
             if let newKey { service.key = newKey }
             await onEvent(.up(name: service.name, serviceID: serviceID, newKey: newKey))
         } catch .refused(let command, let status, let text) {

@@ -19,6 +19,21 @@ public enum TorServiceTarget: Hashable, Sendable {
     case unix(path: String)
 }
 
+/// What Tor does for an onion service against floods.
+public struct OnionProtection: Hashable, Sendable {
+    /// How many streams one client's circuit may carry; more end the circuit. So each connection of a flood costs a
+    /// circuit.
+    public var streamsPerCircuit: UInt16
+    /// Whether clients solve puzzles when there are too many of them. Tor knows that since 0.4.9, where it was built
+    /// with it; others make the service without.
+    public var hasPuzzles: Bool
+
+    public init(streamsPerCircuit: UInt16, hasPuzzles: Bool) {
+        self.streamsPerCircuit = streamsPerCircuit
+        self.hasPuzzles = hasPuzzles
+    }
+}
+
 /// One connection to Tor's control port. Commands run one after the other; one that is not answered in time ends the
 /// connection, because a later answer could be taken for another one's.
 public final class TorControlConnection: Sendable {
@@ -26,6 +41,8 @@ public final class TorControlConnection: Sendable {
     static let timeout: TimeAmount = .seconds(20)
     /// Commands that may wait at once: more than anybody here sends.
     static let maximumWaiting = 8
+    /// The status of a reply to an argument that Tor does not know.
+    private static let badArguments = 512...513
 
     private let channel: any Channel
     private let replies: Replies
@@ -112,21 +129,35 @@ public final class TorControlConnection: Sendable {
 
     /// Makes an onion service that lives as long as this connection.
     ///
-    /// - Parameter key: as an earlier call returned it; `nil` for a new one.
+    /// - Parameters:
+    ///   - key: as an earlier call returned it; `nil` for a new one.
+    ///   - protection: `nil` for what Tor does by itself.
     /// - Returns: its name without `.onion`, and its key when it is new.
     public func addOnion(
-        key: String?, virtualPort: UInt16, target: TorServiceTarget
+        key: String?, virtualPort: UInt16, target: TorServiceTarget, protection: OnionProtection? = nil
     ) async throws(TorControlError) -> (serviceID: String, newKey: String?) {
         let targetText =
             switch target {
             case .loopback(let port): "127.0.0.1:\(port)"
             case .unix(let path): "unix:\(path)"
             }
-        let arguments = "\(key ?? "NEW:ED25519-V3") Port=\(virtualPort),\(targetText)"
-        guard arguments.utf8.allSatisfy({ (0x20...0x7e).contains($0) }),
-            arguments.utf8.count(where: { $0 == 0x20 }) == 1, key?.hasPrefix("ED25519-V3:") != false
+        let (keyText, portText) = (key ?? "NEW:ED25519-V3", "Port=\(virtualPort),\(targetText)")
+        guard (keyText + portText).utf8.allSatisfy({ (0x21...0x7e).contains($0) }),
+            key?.hasPrefix("ED25519-V3:") != false
         else { throw .badSetting("the key or the target of an onion service has characters that Tor cannot take") }
-        let reply = try await self.command("ADD_ONION", arguments)
+        let streams = protection.map { ["Flags=MaxStreamsCloseCircuit", "MaxStreams=\($0.streamsPerCircuit)"] } ?? []
+        let plain = ([keyText] + streams + [portText]).joined(separator: " ")
+        let reply: TorReply
+        if protection?.hasPuzzles == true {
+            let puzzles = ([keyText] + streams + ["PoWDefensesEnabled=1", portText]).joined(separator: " ")
+            do throws(TorControlError) {
+                reply = try await self.command("ADD_ONION", puzzles)
+            } catch .refused(_, Self.badArguments, _) {
+                reply = try await self.command("ADD_ONION", plain)
+            }
+        } else {
+            reply = try await self.command("ADD_ONION", plain)
+        }
         guard let name = reply.value("ServiceID"), name.utf8.count == 56,
             name.utf8.allSatisfy({ (0x61...0x7a).contains($0) || (0x32...0x37).contains($0) })
         else { throw .malformed("ADD_ONION names no service") }

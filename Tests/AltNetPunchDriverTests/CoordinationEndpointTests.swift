@@ -90,6 +90,91 @@ struct CoordinationEndpointTests {
         await task.value
     }
 
+    /// A tool of Tests/Tools that prints its port first.
+    private static func tool(_ name: String, _ arguments: [String]) async throws -> (BackgroundProcess, port: UInt16) {
+        let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "Tools/\(name)").path
+        let process = try BackgroundProcess("/usr/bin/python3", [path] + arguments)
+        let port = try await Condition.value("the tool's port") {
+            process.output.split(separator: "\n").first.flatMap { UInt16($0) }
+        }
+        return (process, port)
+    }
+
+    @Test("an endpoint that Tor refuses, or whose key cannot be written down, is tried again")
+    func triedAgain() async throws {
+        let (tor, port) = try await Self.tool("fake_tor.py", ["/nonexistent", "NULL", "refuse-first-onion"])
+        defer { tor.kill() }
+        let settings = try Self.settings([
+            "coordination": .texts(["tor"]), "tor_control": .text("127.0.0.1:\(port)"),
+        ])
+        let directory = TemporaryDirectory.make() + "/later"
+        let endpoints = CoordinationEndpoints(settings, directory: directory, port: 8333) { _, _ in }
+        let task = Task { await endpoints.run() }
+        func made() -> Int { tor.output.split(separator: "\n").count { $0.hasPrefix("ADD_ONION") } }
+        // The first is refused, the second has nowhere to write its key.
+        try await Condition.wait("a second service is made") { made() >= 2 }
+        #expect(await endpoints.current.isEmpty)
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        let endpoint = try await Self.endpoint(of: endpoints)
+        #expect(endpoint.isAnnounced && made() >= 3)
+        let protection = "Flags=MaxStreamsCloseCircuit MaxStreams=2 PoWDefensesEnabled=1"
+        #expect(tor.output.contains(protection), "\(tor.output)")
+        task.cancel()
+        await task.value
+    }
+
+    @Test("new keys in I2P leave the streams of the old ones alone, which end their session when they are over")
+    func arranged() async throws {
+        let (sam, port) = try await Self.tool("fake_sam.py", [])
+        defer { sam.kill() }
+        let settings = try Self.settings(["coordination": .texts(["i2p"]), "sam": .text("127.0.0.1:\(port)")])
+        let (accepted, continuation) = AsyncStream<(HeldConnection, CoordinationEndpoint)>.makeStream()
+        let endpoints = CoordinationEndpoints(settings, directory: TemporaryDirectory.make(), port: 0) {
+            continuation.yield(($0, $1))
+        }
+        let task = Task { await endpoints.run() }
+        let first = try await Self.endpoint(of: endpoints)
+        let name = first.description.split(separator: ":").first ?? ""
+        let session = try #require(
+            sam.output.split(separator: "\n").first { $0.hasPrefix("SESSION ") && $0.hasSuffix(name) }?
+                .split(separator: " ")[1])
+        let client = try await CoordinationClient(settings).connect(to: first)
+        var iterator = accepted.makeAsyncIterator()
+        var held = try #require(await iterator.next()).0 as HeldConnection?
+
+        await endpoints.rotate()
+        let second = try await Self.endpoint(of: endpoints, otherThan: first)
+        #expect(second != first)
+        let (events, received) = AsyncStream<StreamConnection.Event>.makeStream()
+        held?.attach { received.yield($0) }
+        held?.connection.readMore()
+        try await client.connection.write([4, 5, 6])
+        guard case .bytes([4, 5, 6]) = await events.first(where: { _ in true }) else {
+            Issue.record("other bytes came")
+            return
+        }
+        #expect(!sam.output.contains("CLOSED \(session)"))
+        held?.connection.close()
+        held = nil
+        try await Condition.wait("the old session is over") { sam.output.contains("CLOSED \(session)") }
+        client.connection.close()
+        task.cancel()
+        await task.value
+    }
+
+    @Test("calling takes less than whoever waits for the connection")
+    func deadlines() {
+        #expect(CoordinationClient.deadline + Coordination.wholeTimeout < OperationRules.deadline)
+    }
+
+    @Test("nothing is relayed unless the operator wants it")
+    func relay() throws {
+        #expect(try !Self.settings([:]).relays)
+        #expect(try Self.settings(["relay": .flag(true)]).relays)
+    }
+
     @Test("a key that is too old is replaced on schedule")
     func schedule() async throws {
         let directory = TemporaryDirectory.make()

@@ -48,6 +48,11 @@ struct RealTorTests {
         }
         #expect(refusal?.description.hasPrefix("Tor refuses ADD_ONION: 550") == true)
         try await connection.deleteOnion(name)
+        let protected = try await connection.addOnion(
+            key: key, virtualPort: 9735, target: .loopback(port: 1),
+            protection: OnionProtection(streamsPerCircuit: 2, hasPuzzles: true))
+        #expect(protected.serviceID == name)
+        try await connection.deleteOnion(name)
         let second = try await TorControlConnection.connect(to: port())
         let stranger = await #expect(throws: TorControlError.self) {
             try await second.addOnion(key: nil, virtualPort: 1, target: .loopback(port: 1))

@@ -111,6 +111,22 @@ struct TorControlTests {
         }
     }
 
+    @Test("an onion service is protected against floods as far as Tor knows how", arguments: ["", "no-puzzles"])
+    func protection(_ behaviour: String) async throws {
+        let tor = try await FakeTor.start("NULL", behaviour)
+        let connection = try await TorControlConnection.connect(to: tor.port)
+        try await connection.authenticate(password: nil)
+        let (name, _) = try await connection.addOnion(
+            key: nil, virtualPort: 1, target: .loopback(port: 2),
+            protection: OnionProtection(streamsPerCircuit: 3, hasPuzzles: true))
+        #expect(name.utf8.count == 56)
+        let streams = "ADD_ONION NEW:ED25519-V3 Flags=MaxStreamsCloseCircuit MaxStreams=3"
+        let commands = tor.commands.filter { $0.hasPrefix("ADD_ONION") }
+        let plain = behaviour.isEmpty ? [] : ["\(streams) Port=1,127.0.0.1:2"]
+        #expect(commands == ["\(streams) PoWDefensesEnabled=1 Port=1,127.0.0.1:2"] + plain)
+        connection.close()
+    }
+
     @Test("onion services come back under their keys when Tor was away, and a refused one does not stop the rest")
     func services() async throws {
         let tor = try await FakeTor.start("SAFECOOKIE,COOKIE", "drop-after-onion")

@@ -14,7 +14,7 @@ struct PunchTests {
         // What the machine under the test has of IPv6 and routers makes no difference.
         let own = [
             "drivers.punch.allow_private_addresses": "true", "drivers.punch.map_ports": "false",
-            "drivers.punch.ipv6": "false",
+            "drivers.punch.ipv6": "false", "drivers.punch.relay": "true",
         ]
         let daemon = try await DaemonProcess.start(
             settings: own.merging(settings) { $1 }, dataDirectory: dataDirectory)
@@ -164,15 +164,78 @@ struct PunchTests {
 
     @Test("a node that wants no more peers says so, and one that offers none cannot be called")
     func slots() async throws {
-        let alice = try await Self.responder(["drivers.punch.offer": "1"])
+        let (witnesses, settings) = try await Self.witnesses()
+        defer { witnesses.kill() }
+        let alice = try await Self.responder(settings.merging(["drivers.punch.offer": "1"]) { $1 })
+        _ = try await Self.checked(alice, "endpoint-independent")
         let endpoint = try await Self.endpoint(alice)
-        let bob = try await Self.daemon([:])
-        #expect(try await bob.control.punch(PunchRequest(endpoint: endpoint)).isConnected)
+        let bob = try await Self.daemon(settings)
+        _ = try await Self.checked(bob, "endpoint-independent")
+        let first = try await bob.control.punch(PunchRequest(endpoint: endpoint))
+        #expect(first.path == "punch", "\(first)")
         let carol = try await Self.daemon([:])
         let report = try await carol.control.punch(PunchRequest(endpoint: endpoint))
         #expect(report.outcome == "refused-by-peer", "\(report)")
         #expect(report.reason?.contains("no more punched connections") == true, "\(report)")
         #expect(try await alice.control.punchStats().counters["requests-without-slot"] == 1)
+    }
+
+    @Test("relayed connections take a part of the slots, and leave the rest to punched ones")
+    func relayedPart() async throws {
+        let (witnesses, settings) = try await Self.witnesses()
+        defer { witnesses.kill() }
+        let alice = try await Self.responder(settings.merging(["drivers.punch.offer": "1"]) { $1 })
+        _ = try await Self.checked(alice, "endpoint-independent")
+        let request = PunchRequest(endpoint: try await Self.endpoint(alice))
+        // Without witnesses these two know no address.
+        let bob = try await Self.daemon([:])
+        let first = try await bob.control.punch(request)
+        #expect(first.path == "relayed" && first.isConnected, "\(first)")
+        let carol = try await Self.daemon([:])
+        let second = try await carol.control.punch(request)
+        #expect(!second.isConnected, "\(second)")
+        #expect(try await alice.control.punchStats().slotsTaken == 1)
+        let dave = try await Self.daemon(settings)
+        _ = try await Self.checked(dave, "endpoint-independent")
+        let third = try await dave.control.punch(request)
+        #expect(third.path == "punch" && third.isConnected, "\(third)")
+        let stats = try await alice.control.punchStats()
+        #expect(stats.slotsTaken == 1 && stats.counters["relayed-pushed-out"] == 1, "\(stats)")
+        try await Condition.wait("the relayed link is gone") {
+            try await !bob.control.links().contains { $0.driver == "punch" && $0.state == "open" }
+        }
+    }
+
+    /// What Tests/Tools/hostile_visitors.py says.
+    private static func visitors(_ way: String, to daemon: DaemonProcess) async throws -> [String] {
+        let endpoint = try await Self.endpoint(daemon).dropFirst("direct:".count).split(separator: ":").map(String.init)
+        let tool = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "Tools/hostile_visitors.py").path
+        let process = try BackgroundProcess("/usr/bin/python3", [tool, way] + endpoint)
+        try await Condition.wait("the visitors are done", within: .seconds(60)) { !process.isRunning }
+        #expect(process.errors.isEmpty, "\(process.errors)")
+        return process.output.split(separator: "\n").map(String.init)
+    }
+
+    @Test("a connection that proves itself when its coordination ends is left to nobody")
+    func lateProof() async throws {
+        let (witnesses, settings) = try await Self.witnesses()
+        defer { witnesses.kill() }
+        let alice = try await Self.responder(settings)
+        _ = try await Self.checked(alice, "endpoint-independent")
+        #expect(try await Self.visitors("late-proof", to: alice) == Array(repeating: "closed", count: 4))
+        #expect(try await alice.control.punchStats().slotsTaken == 0)
+    }
+
+    @Test("silent visitors push each other out and not who has begun to talk; who is pushed out hears that we are busy")
+    func visitors() async throws {
+        let (witnesses, settings) = try await Self.witnesses()
+        defer { witnesses.kill() }
+        let alice = try await Self.responder(settings)
+        _ = try await Self.checked(alice, "endpoint-independent")
+        #expect(try await Self.visitors("flood", to: alice) == ["taken"])
+        #expect(try await Self.visitors("crowd", to: alice) == ["refused with reason 1"])
+        #expect(try await alice.control.punchStats().counters["connections-pushed-out", default: 0] > 0)
     }
 
     @Test("endpoints that cannot be called, or are none, are told in a sentence")

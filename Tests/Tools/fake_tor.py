@@ -5,14 +5,15 @@
 Prints its port, then one line for every command that it gets. Ends with its standard input.
 
 usage: fake_tor.py COOKIE_FILE METHODS [BEHAVIOUR]
-BEHAVIOUR: wrong-hash, silent, garbage, endless-line, endless-reply, lf-only, refuse-onion, drop-after-onion, unasked
+BEHAVIOUR: wrong-hash, silent, garbage, endless-line, endless-reply, lf-only, refuse-onion, drop-after-onion, unasked,
+refuse-first-onion, no-puzzles
 """
 import hashlib, hmac, os, socketserver, sys, threading
 
 cookie_file, methods = sys.argv[1], sys.argv[2]
 behaviour = sys.argv[3] if len(sys.argv) > 3 else ""
 cookie = open(cookie_file, "rb").read() if os.path.exists(cookie_file) else b""
-counter = 0
+counter, refused = 0, False
 
 
 def proof(direction, message):
@@ -32,7 +33,7 @@ class Control(socketserver.StreamRequestHandler):
         self.wfile.write(text.encode() + b"\r\n")
 
     def handle(self):
-        global counter
+        global counter, refused
         authenticated, expected, nonces = False, None, b""
         if behaviour == "unasked":
             self.wfile.write(b"650 EVENT nobody asked for\r\n250 OK\r\n")
@@ -79,6 +80,13 @@ class Control(socketserver.StreamRequestHandler):
             elif word == "ADD_ONION":
                 if behaviour == "refuse-onion":
                     self.refuse("550 Onion address collision")
+                    continue
+                if behaviour == "refuse-first-onion" and not refused:
+                    refused = True
+                    self.refuse("551 Failed to add onion")
+                    continue
+                if behaviour == "no-puzzles" and "PoW" in rest:
+                    self.refuse('512 Bad arguments to ADD_ONION: Unrecognized keyword argument "PoWDefensesEnabled"')
                     continue
                 key = rest.split()[0]
                 if key.startswith("NEW"):
