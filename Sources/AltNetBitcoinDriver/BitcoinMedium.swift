@@ -35,7 +35,7 @@ final class BitcoinMedium: StreamMedium {
         self.capabilities = DriverCapabilities(
             requests: [.headers, .blocks, .addresses], serves: [.headers], announces: [.tips, .addresses],
             direction: .both, latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
-            exposure: isProxied ? .none : .clearnetAddress)
+            exposure: isProxied ? .none : .clearnetAddress, offers: true)
     }
 
     func parse(_ target: String) throws(DriverSetupError) -> HostAndPort {
@@ -46,7 +46,9 @@ final class BitcoinMedium: StreamMedium {
     }
 
     func dial(_ target: HostAndPort, _ dialer: LinkDialer) async throws -> DialedLink<BitcoinPeerSession> {
-        DialedLink(try await dialer.connect(to: target), self.session(.outbound))
+        // Who is reached through a proxy does not learn our address, whether or not we also listen.
+        DialedLink(
+            try await dialer.connect(to: target), self.session(.outbound), exposure: dialer.proxy == nil ? nil : .none)
     }
 
     func inboundSession() -> BitcoinPeerSession {

@@ -14,7 +14,7 @@ extension DriverCapabilities {
             cost: try Self.known(message.cost.rawValue, Cost.allCases, "cost"),
             exposure: try Self.known(message.exposure),
             streams: message.streams, operations: try OperationRules.checked(names: message.operations),
-            peers: message.peers)
+            peers: message.peers, offers: message.offers)
     }
 
     var protobuf: Altnet_Driver_V1_Capabilities {
@@ -30,6 +30,7 @@ extension DriverCapabilities {
             $0.streams = self.streams
             $0.operations = self.operations
             $0.peers = self.peers
+            $0.offers = self.offers
         }
     }
 

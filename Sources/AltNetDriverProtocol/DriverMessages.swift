@@ -103,11 +103,14 @@ public struct DriverCapabilities: Hashable, Sendable {
     public var operations: [String]
     /// Whether it tells of peers and asks about them.
     public var peers: Bool
+    /// Whether offers of hole punching travel over its links. Only for protocols in which nothing names us but our
+    /// address: an offer over a link that knows a key of ours would tie the two together.
+    public var offers: Bool
 
     public init(
         requests: Set<ObjectKind>, serves: Set<ObjectKind>, announces: Set<ObjectKind>, direction: Direction,
         latency: Latency, bandwidth: Bandwidth, cost: Cost, exposure: Exposure, streams: Bool = false,
-        operations: [String] = [], peers: Bool = false
+        operations: [String] = [], peers: Bool = false, offers: Bool = false
     ) {
         self.requests = requests
         self.serves = serves
@@ -120,6 +123,7 @@ public struct DriverCapabilities: Hashable, Sendable {
         self.streams = streams
         self.operations = operations
         self.peers = peers
+        self.offers = offers
     }
 }
 

@@ -169,6 +169,8 @@ struct LightningMedium: StreamMedium {
             initiatorTo: node, ephemeral: NodeKeyFile.random(), configuration: self.configuration)
         return DialedLink(
             connection, LightningLink(session, dial: dial),
+            // Who is reached through a proxy learns our key and not our address, whether or not we also listen.
+            exposure: dialer.proxy == nil ? nil : .pseudonym,
             remote: isAlternative ? "alternative address of \(node)" : nil)
     }
 

@@ -17,7 +17,19 @@ struct CoreChainInfo: Decodable, Sendable {
 
 /// `getnetworkinfo`.
 struct CoreNetworkInfo: Decodable, Sendable {
+    struct Network: Decodable, Sendable {
+        let name: String
+        /// `host:port`; empty without one.
+        let proxy: String
+    }
+
     let subversion: String
+    let networks: [Network]?
+
+    /// The networks whose nodes see the node's own address. None where the node does not tell.
+    var directNetworks: Set<String> {
+        Set((self.networks ?? []).lazy.filter { $0.proxy.isEmpty && ["ipv4", "ipv6"].contains($0.name) }.map(\.name))
+    }
 }
 
 /// `getblockheader` with details.

@@ -111,7 +111,9 @@ struct CoreFollower {
     private mutating func getToKnow() async {
         self.isWaitRefused = false
         self.waitTakesTip = true
+        self.state.directNetworks = []
         if let info = await self.ask(RPCCall("getnetworkinfo"), as: CoreNetworkInfo.self) {
+            self.state.directNetworks = info.directNetworks
             self.state.version = UntrustedText(info.subversion).description
         }
         guard self.configuration.follow == .auto || self.configuration.follow == .zmq else { return }

@@ -97,6 +97,9 @@ public struct NodeState: Hashable, Sendable {
     public var version: String
     /// At most ``maximumPeers``.
     public var peers: [NodePeer]
+    /// The networks, as in ``NodePeer/network``, that the node connects to without a proxy: "ipv4", "ipv6". Peers in
+    /// others do not know where the node is.
+    public var directNetworks: Set<String>
     /// Branches that the node found invalid; at most ``maximumInvalidBranches``.
     public var invalidBranches: [NodeBranch]
     /// How changes are noticed: "zmq hashblock", "waitfornewblock", "polling every 5 s", "its own validation".
@@ -104,7 +107,8 @@ public struct NodeState: Hashable, Sendable {
 
     public init(
         reach: Reach, isSyncing: Bool = false, blocks: UInt32 = 0, headers: UInt32 = 0, bestBlock: BlockHash? = nil,
-        version: String = "", peers: [NodePeer] = [], invalidBranches: [NodeBranch] = [], followedBy: String = ""
+        version: String = "", peers: [NodePeer] = [], directNetworks: Set<String> = [],
+        invalidBranches: [NodeBranch] = [], followedBy: String = ""
     ) {
         self.reach = reach
         self.isSyncing = isSyncing
@@ -113,6 +117,7 @@ public struct NodeState: Hashable, Sendable {
         self.bestBlock = bestBlock
         self.version = version
         self.peers = peers
+        self.directNetworks = directNetworks
         self.invalidBranches = invalidBranches
         self.followedBy = followedBy
     }

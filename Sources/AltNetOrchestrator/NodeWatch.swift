@@ -27,6 +27,24 @@ struct NodeWatch: Sendable {
     static let maximumReads = 4
 }
 
+/// The addresses of the nodes that the node connected to.
+struct NodeOutboundPeers: Hashable, Sendable {
+    /// All, however they are reached.
+    var all: [String] = []
+    /// Those that see the node's own address. To the others, who hear from the node through a proxy, a connection from
+    /// our address would tell whose the node is.
+    var direct: [String] = []
+
+    init() {}
+
+    init(_ state: NodeState?) {
+        guard let state else { return }
+        let outbound = state.peers.filter { !$0.isInbound }
+        self.all = outbound.map(\.address)
+        self.direct = outbound.filter { state.directNetworks.contains($0.network) }.map(\.address)
+    }
+}
+
 extension Orchestrator {
     /// Follows the node until the task is cancelled; returns at once where there is none.
     func followNode() async {
@@ -37,8 +55,8 @@ extension Orchestrator {
         }
     }
 
-    /// The addresses of the nodes that the node connected to.
-    var nodeOutboundPeers: [String] { (self.node.state?.peers ?? []).filter { !$0.isInbound }.map(\.address) }
+    /// The nodes that the node connected to.
+    var nodeOutboundPeers: NodeOutboundPeers { NodeOutboundPeers(self.node.state) }
 
     private func onNode(_ state: NodeState) async {
         let before = self.node.state

@@ -15,16 +15,20 @@ struct PeerSharing: Hashable, Sendable {
 
     /// What a link reveals of us.
     ///
-    /// Somebody who calls from this machine may come out of a hidden service that runs here, and then knows nothing of
-    /// our address. Of drivers that say nothing, nothing is assumed.
+    /// Somebody who calls from this machine or the local network may come out of a hidden service that runs there, in
+    /// a container or on the router, and then knows nothing of our address. Of drivers that say nothing, nothing is
+    /// assumed.
+    ///
+    /// - Parameter trustsPrivate: whether private ranges stand for the Internet: labs and tests. This machine never
+    ///   does.
     static func exposure(
-        of description: DriverLinkDescription, driver: DriverCapabilities.Exposure?
+        of description: DriverLinkDescription, driver: DriverCapabilities.Exposure?, trustsPrivate: Bool = false
     ) -> DriverCapabilities.Exposure {
         let exposure = description.exposure ?? driver ?? .none
-        guard exposure == .clearnetAddress, description.target.isEmpty, Self.isLoopback(description.remote) else {
-            return exposure
-        }
-        return .pseudonym
+        guard exposure == .clearnetAddress, description.target.isEmpty else { return exposure }
+        let isAnonymous =
+            trustsPrivate ? Self.isLoopback(description.remote) : !Self.isOnTheInternet(description.remote)
+        return isAnonymous ? .pseudonym : .clearnetAddress
     }
 
     /// Whether records are asked for, taken and handed out over links that reveal that much.
@@ -63,6 +67,14 @@ struct PeerSharing: Hashable, Sendable {
     /// A remote as drivers show it, without the key in front.
     private static func place(_ remote: String) -> String {
         remote.split(separator: "@").last.map(String.init) ?? remote
+    }
+
+    /// Whether somebody calls from an address of the Internet. Names and overlays are none.
+    private static func isOnTheInternet(_ remote: String) -> Bool {
+        if let address = try? Multiaddress(text: remote) { return address.reach == .global }
+        let place = Self.place(remote)
+        return (place.hasPrefix("[") || IPAddressText.ipv4(place.prefix { $0 != ":" }) != nil)
+            && !["local", "cjdns"].contains(NetworkGroup.of(place))
     }
 
     private static func isLoopback(_ remote: String) -> Bool {

@@ -39,13 +39,13 @@ extension PunchService {
             throw ControlRefusal(.conflict, "a connection to it is being made already")
         }
         return try await self.call(
-            endpoint, clearnet: clearnet ?? self.exchange.clearnet(of: endpoint, now: .system), isAutomatic: false)
+            endpoint, clearnet: clearnet ?? self.exchange.clearnet(of: endpoint, now: .system), avoiding: nil)
     }
 
     /// Connects to somebody whom the planner let pass.
-    func callUnasked(_ offer: PunchOffer) async {
+    func callUnasked(_ offer: PunchOffer, avoiding groups: Set<String>) async {
         do throws(ControlRefusal) {
-            let report = try await self.call(offer.endpoint, clearnet: offer.clearnet, isAutomatic: true)
+            let report = try await self.call(offer.endpoint, clearnet: offer.clearnet, avoiding: groups)
             self.logger.info(
                 "hole punching",
                 metadata: [
@@ -57,8 +57,9 @@ extension PunchService {
         }
     }
 
+    /// - Parameter groups: network groups that nobody may be in; `nil` where the operator asks for the connection.
     private func call(
-        _ endpoint: CoordinationEndpoint, clearnet: [UInt8]?, isAutomatic: Bool
+        _ endpoint: CoordinationEndpoint, clearnet: [UInt8]?, avoiding groups: Set<String>?
     ) async throws(ControlRefusal) -> PunchReport {
         let address = clearnet.flatMap { ExternalEndpoint(address: $0, port: 0) }
         let report: PunchReport
@@ -71,10 +72,11 @@ extension PunchService {
         }
         self.planner.ended(endpoint, connected: report.isConnected, now: .system)
         guard report.isConnected else { return report }
-        let peer = report.peer.flatMap { ExternalEndpoint($0) } ?? address
+        // What the offer claimed proves nothing.
+        let group = report.peer.flatMap { ExternalEndpoint($0) }?.networkGroup ?? Self.relayedGroup
         let expected = Expected(
-            standing: Standing(endpoint: endpoint, group: peer?.networkGroup), isAutomatic: isAutomatic,
-            until: .system + Self.linkPatience)
+            standing: Standing(endpoint: endpoint, group: group), isAutomatic: groups != nil,
+            avoided: groups ?? [], until: .system + Self.linkPatience)
         // What a link is called: its address, or the endpoint where the connection stayed there.
         let remote = report.peer ?? report.endpoint
         if let link = self.link(to: remote) {
@@ -89,10 +91,10 @@ extension PunchService {
     func use(_ number: DriverLink, _ description: DriverLinkDescription, _ expected: Expected) async {
         // An offer that does not tell where it leads to may lead to where we are connected already.
         if expected.isAutomatic, let group = expected.standing.group,
-            self.standing.values.contains(where: { $0.group == group })
+            expected.avoided.contains(group) || self.standing.values.contains(where: { $0.group == group })
         {
             self.planner.failed(expected.standing.endpoint, now: .system)
-            return await self.close(number, "there is a punched connection with its network group already")
+            return await self.close(number, "there is a connection with its network group already")
         }
         self.note(number, expected.standing)
         guard description.peer.takesStreams else { return }

@@ -26,6 +26,8 @@ actor PunchService {
     static let linkPatience: Duration = .seconds(10)
     /// A link that ends sooner counts as one that failed: who hangs up at once must not be called every ten seconds.
     static let shortLife: Duration = .seconds(300)
+    /// The group of links that show no address: they may all lead to one operator, so that one of them is enough.
+    static let relayedGroup = "relayed"
     /// The most attempts that are kept for the dashboard.
     static let maximumRecent = 10
 
@@ -41,6 +43,8 @@ actor PunchService {
         let standing: Standing
         /// Whether nobody asked for it: then it has to be of use.
         let isAutomatic: Bool
+        /// The network groups of our outbound connections and the node's when the call began.
+        var avoided: Set<String> = []
         let until: MonotonicInstant
     }
 
@@ -48,8 +52,8 @@ actor PunchService {
     let logger: Logger
     let splicer: Splicer
     let node: (any NodeInterface)?
-    /// The addresses of the node's outbound peers.
-    private let nodePeers: @Sendable () async -> [String]
+    private let allowPrivate: Bool
+    private let nodePeers: @Sendable () async -> NodeOutboundPeers
     private(set) var host: DriverHost?
     private(set) var exchange: OfferExchange
     var planner: PunchPlanner
@@ -78,15 +82,16 @@ actor PunchService {
 
     /// - Parameters:
     ///   - allowPrivate: whether offers may name addresses of private networks, for labs and tests.
-    ///   - nodePeers: the addresses of the node's outbound peers.
+    ///   - nodePeers: whom the node connected to.
     init(
         _ settings: DaemonConfiguration.Punch, allowPrivate: Bool, splicer: Splicer, node: (any NodeInterface)?,
-        nodePeers: @escaping @Sendable () async -> [String], logger: Logger
+        nodePeers: @escaping @Sendable () async -> NodeOutboundPeers, logger: Logger
     ) {
         self.settings = settings
         self.splicer = splicer
         self.node = node
         self.nodePeers = nodePeers
+        self.allowPrivate = allowPrivate
         self.logger = logger
         self.exchange = OfferExchange(relaysOthers: settings.relaysOffers, allowPrivate: allowPrivate)
         self.planner = PunchPlanner(wanted: settings.outbound)
@@ -192,13 +197,12 @@ actor PunchService {
         }
     }
 
-    /// Whether offers travel over a link: Bitcoin's own protocol carries them, and only those who see our address anyway
+    /// Whether offers travel over a link: its driver says whether its protocol carries them, and only those who see our address anyway
     /// may learn that an endpoint is offered near it.
     private func carriesOffers(_ description: DriverLinkDescription, of driver: String) -> Bool {
-        guard let capabilities = self.capabilities[driver], capabilities.announces.contains(.addresses) else {
-            return false
-        }
-        return PeerSharing.exposure(of: description, driver: capabilities.exposure) == .clearnetAddress
+        guard let capabilities = self.capabilities[driver], capabilities.offers else { return false }
+        return PeerSharing.exposure(
+            of: description, driver: capabilities.exposure, trustsPrivate: self.allowPrivate) == .clearnetAddress
     }
 
     // MARK: - What the driver tells
@@ -241,7 +245,7 @@ actor PunchService {
     private func tellWitnesses(_ driver: String) async {
         let witnesses = PunchWitnesses.choose(
             among: self.dialed.sorted { ($0.key.driver, $0.key.number.number) < ($1.key.driver, $1.key.number.number) }
-                .map(\.value) + (await self.nodePeers()))
+                .map(\.value) + (await self.nodePeers()).direct)
         guard witnesses.witnesses != self.toldWitnesses else { return }
         do throws(ControlRefusal) {
             let _: Nothing = try await self.ask(PunchOperation.witnesses, witnesses)
@@ -258,13 +262,13 @@ actor PunchService {
         let standing = Set(self.standing.values.map(\.endpoint))
         var groups = Set(self.standing.values.compactMap(\.group))
         groups.formUnion(self.dialed.values.map(NetworkGroup.of))
-        groups.formUnion(await self.nodePeers().map(NetworkGroup.of))
+        groups.formUnion(await self.nodePeers().all.map(NetworkGroup.of))
         let planner = self.planner
         let chosen = self.exchange.choose(now: now, using: &self.generator) { offer in
             planner.allows(offer, standing: standing, groups: groups, now: now)
         }
         guard let chosen, self.planner.began(chosen.endpoint) else { return }
-        Task { await self.callUnasked(chosen) }
+        Task { await self.callUnasked(chosen, avoiding: groups) }
     }
 
     // MARK: - What the calls change

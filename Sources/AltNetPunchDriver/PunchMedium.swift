@@ -52,7 +52,7 @@ final class PunchMedium: StreamMedium {
             requests: isNode ? [] : [.headers, .blocks, .addresses], serves: isNode ? [] : [.headers],
             announces: isNode ? [] : [.tips, .addresses], direction: .both, latency: .milliseconds,
             bandwidth: .megabytes, cost: .free, exposure: .clearnetAddress, streams: isNode,
-            operations: PunchOperation.all)
+            operations: PunchOperation.all, offers: !isNode)
     }
 
     func parse(_ target: String) throws(DriverSetupError) -> CoordinationEndpoint {

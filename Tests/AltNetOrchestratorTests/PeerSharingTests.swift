@@ -110,6 +110,15 @@ struct PeerSharingTests {
             let ours = Self.link(to: place, target: "02ab@\(place)")
             #expect(Sharing.exposure(of: ours, driver: .clearnetAddress) == .clearnetAddress)
         }
+        for place in ["10.21.0.3:40000", "02ab@172.17.0.1:1", "[fd00::1]:9", "192.168.1.2:5"] {
+            #expect(Sharing.exposure(of: Self.link(to: place), driver: .clearnetAddress) == .pseudonym)
+            #expect(
+                Sharing.exposure(of: Self.link(to: place), driver: .clearnetAddress, trustsPrivate: true)
+                    == .clearnetAddress)
+        }
+        #expect(
+            Sharing.exposure(of: Self.link(to: "127.0.0.1:1"), driver: .clearnetAddress, trustsPrivate: true)
+                == .pseudonym)
         let open = Self.link(to: "203.0.113.9:40000")
         #expect(Sharing.exposure(of: open, driver: .clearnetAddress) == .clearnetAddress)
         #expect(Sharing.exposure(of: open, driver: nil) == .none)

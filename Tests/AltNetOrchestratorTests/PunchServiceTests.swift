@@ -18,11 +18,11 @@ import Testing
 struct PunchServiceTests {
     private static func capabilities(
         _ exposure: DriverCapabilities.Exposure, announces: Set<ObjectKind> = [.tips, .addresses],
-        operations: [String] = []
+        operations: [String] = [], offers: Bool = true
     ) -> DriverCapabilities {
         DriverCapabilities(
             requests: [.headers], serves: [.headers], announces: announces, direction: .both, latency: .milliseconds,
-            bandwidth: .megabytes, cost: .free, exposure: exposure, operations: operations)
+            bandwidth: .megabytes, cost: .free, exposure: exposure, operations: operations, offers: offers)
     }
 
     private static func link(
@@ -37,7 +37,7 @@ struct PunchServiceTests {
         let logger = Logger(label: "test")
         return PunchService(
             .init(outbound: outbound), allowPrivate: false, splicer: Splicer(.init(), logger: logger), node: nil,
-            nodePeers: { [] }, logger: logger)
+            nodePeers: { NodeOutboundPeers() }, logger: logger)
     }
 
     /// How many offers are known after a link of a driver told one.
@@ -65,8 +65,11 @@ struct PunchServiceTests {
         #expect(try await Self.heard(Self.capabilities(.pseudonym), Self.link("8.8.8.8:8333", target: "x")) == 0)
         #expect(try await Self.heard(clearnet, Self.link("8.8.8.8:8333", target: "x", exposure: .pseudonym)) == 0)
         #expect(try await Self.heard(clearnet, Self.link("127.0.0.1:51234")) == 0)
-        // Lightning carries no addresses of nodes.
-        let lightning = Self.capabilities(.clearnetAddress, announces: [.tips])
+        // Lightning carries addresses too, and names a key of ours with them.
+        let lightning = Self.capabilities(
+            .clearnetAddress, announces: [.tips, .addresses, .peerRecords], offers: false)
+        // Out of an onion service in a container or on the router.
+        #expect(try await Self.heard(clearnet, Self.link("10.21.0.3:40000")) == 0)
         #expect(try await Self.heard(lightning, Self.link("8.8.8.8:9735", target: "x")) == 0)
     }
 

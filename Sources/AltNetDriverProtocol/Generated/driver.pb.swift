@@ -931,6 +931,10 @@ package nonisolated struct Altnet_Driver_V1_Capabilities: Sendable {
   /// Whether it tells of peers and asks about them; see PeerNews and PeerQuestion.
   package var peers: Bool = false
 
+  /// Whether offers of hole punching travel over its links, as addresses in announcements. Only for protocols in which
+  /// nothing names us but our address: an offer over a link that knows a key of ours would tie the two together.
+  package var offers: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2766,7 +2770,7 @@ nonisolated extension Altnet_Driver_V1_Hello: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Capabilities"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0\u{1}serves\0\u{1}announces\0\u{1}direction\0\u{1}latency\0\u{1}bandwidth\0\u{1}cost\0\u{1}exposure\0\u{1}streams\0\u{1}operations\0\u{1}peers\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0\u{1}serves\0\u{1}announces\0\u{1}direction\0\u{1}latency\0\u{1}bandwidth\0\u{1}cost\0\u{1}exposure\0\u{1}streams\0\u{1}operations\0\u{1}peers\0\u{1}offers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2785,6 +2789,7 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
       case 9: try { try decoder.decodeSingularBoolField(value: &self.streams) }()
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.operations) }()
       case 11: try { try decoder.decodeSingularBoolField(value: &self.peers) }()
+      case 12: try { try decoder.decodeSingularBoolField(value: &self.offers) }()
       default: break
       }
     }
@@ -2824,6 +2829,9 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
     if self.peers != false {
       try visitor.visitSingularBoolField(value: self.peers, fieldNumber: 11)
     }
+    if self.offers != false {
+      try visitor.visitSingularBoolField(value: self.offers, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2839,6 +2847,7 @@ nonisolated extension Altnet_Driver_V1_Capabilities: SwiftProtobuf.Message, Swif
     if lhs.streams != rhs.streams {return false}
     if lhs.operations != rhs.operations {return false}
     if lhs.peers != rhs.peers {return false}
+    if lhs.offers != rhs.offers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
