@@ -4,6 +4,7 @@ import AltNetBase
 import AltNetBitcoin
 import AltNetDriverProtocol
 import AltNetHolePunch
+import AltNetPunchReports
 import AltNetTransport
 import Synchronization
 import Testing

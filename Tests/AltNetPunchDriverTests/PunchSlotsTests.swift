@@ -2,6 +2,7 @@
 
 import AltNetBase
 import AltNetBitcoin
+import AltNetBitcoinSession
 import AltNetHolePunch
 import Testing
 
