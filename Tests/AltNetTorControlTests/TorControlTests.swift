@@ -121,7 +121,7 @@ struct TorControlTests {
             protection: OnionProtection(streamsPerCircuit: 3, hasPuzzles: true))
         #expect(name.utf8.count == 56)
         let streams = "ADD_ONION NEW:ED25519-V3 Flags=MaxStreamsCloseCircuit MaxStreams=3"
-        let commands = tor.commands.filter { $0.hasPrefix("ADD_ONION") }.map(String.init)
+        let commands: [String] = tor.commands.filter { $0.hasPrefix("ADD_ONION") }.map { String($0) }
         let plain = behaviour.isEmpty ? [] : ["\(streams) Port=1,127.0.0.1:2"]
         #expect(commands == ["\(streams) PoWDefensesEnabled=1 Port=1,127.0.0.1:2"] + plain)
         connection.close()
