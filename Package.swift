@@ -183,7 +183,8 @@ let package = Package(
         .target(
             name: "AltNetDriverKit",
             dependencies: [
-                "AltNetBase", "AltNetDriverProtocol", "AltNetPeerRecords", asyncAlgorithms, grpcCore, grpcTransport, logging,
+                "AltNetBase", "AltNetDriverProtocol", "AltNetPeerRecords", asyncAlgorithms, grpcCore, grpcTransport,
+                logging,
             ]),
         .target(
             name: "AltNetStreamDriver",
@@ -217,7 +218,8 @@ let package = Package(
                 "AltNetAlternativeAddresses", "AltNetBase", "AltNetBitcoin", "AltNetCoreLightning", "AltNetDialing",
                 "AltNetDriverKit", "AltNetDriverProtocol", "AltNetKeys", "AltNetLND", "AltNetLightning",
                 "AltNetLightningAttachment", "AltNetLightningRelay", "AltNetLightningSession", "AltNetLightningStore",
-                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetStreamDriver", "AltNetTorControl", "AltNetTransport", logging,
+                "AltNetObjects", "AltNetPeerRecords", "AltNetPeerStore", "AltNetStreamDriver", "AltNetTorControl",
+                "AltNetTransport", logging,
             ]),
 
         .target(
@@ -475,7 +477,8 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverProtocol", "AltNetHeaderSync",
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverProtocol",
+                "AltNetHeaderSync",
                 "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
                 "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", "AltNetWeb", logging,
             ]),

@@ -44,7 +44,7 @@ struct PeersExport: AsyncParsableCommand {
                 throw Failure.exit(error.description)
             }
             for peer in page.peers {
-                try output.write([UInt8](try encoder.encode(Self.withoutConfidences(peer))) + [UInt8(ascii: "\n")])
+                try output.write([UInt8](try encoder.encode(peer.withoutConfidences)) + [UInt8(ascii: "\n")])
             }
             count += page.peers.count
             damaged += PeerText.damaged(page)
@@ -57,17 +57,6 @@ struct PeersExport: AsyncParsableCommand {
         if let first = damaged.first {
             throw Failure.exit("\(damaged.count) peers were left out, the first because \(first)")
         }
-    }
-
-    /// Without addresses that partners gave to us alone: files are handed on.
-    static func withoutConfidences(_ peer: PeerReport) -> PeerReport {
-        var peer = peer
-        func isOpen(_ address: PeerAddressReport) -> Bool {
-            !address.sources.contains("alt-addr") || address.sources.contains("certified")
-        }
-        peer.addresses = peer.addresses.filter(isOpen)
-        if let addresses = peer.node?.addresses.filter(isOpen) { peer.node?.addresses = addresses }
-        return peer
     }
 }
 

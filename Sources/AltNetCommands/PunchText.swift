@@ -54,6 +54,8 @@ enum PunchText {
             return "Neither side has a way that the other one can take, such as an address of the same family."
         case "refused", "refused-by-peer":
             return "They take no connections at the moment. Another offer may be better: altnet punch offers"
+        case "not-the-offered":
+            return "It has another address than the offer said. Without --clearnet any address of it is taken."
         case "timed-out", "attempts-failed":
             return "`altnet nat check` tells whether your own NAT is one that lets connections through."
         default: return nil

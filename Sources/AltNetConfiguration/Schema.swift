@@ -113,7 +113,8 @@ enum DriverProgram: Hashable, Sendable {
             ]
         case .punch:
             [
-                "connect": .texts, "coordination": .texts, "tor_control": .text, "tor_control_password_file": .text, "socks": .text,
+                "connect": .texts, "coordination": .texts, "tor_control": .text, "tor_control_password_file": .text,
+                "socks": .text,
                 "sam": .text, "witnesses": .texts, "minimum_witnesses": .number, "predict_port": .flag,
                 "offer": .number, "use": .text, "relay": .flag, "map_ports": .flag, "ipv6": .flag,
                 "answer_checks": .text,

@@ -21,6 +21,18 @@ public struct PeerReport: Hashable, Sendable, Codable {
         self.addresses = addresses
         self.node = node
     }
+
+    /// The same without addresses that partners gave to us alone: for files, which are handed on, and for whoever may
+    /// only read.
+    public var withoutConfidences: PeerReport {
+        func isOpen(_ address: PeerAddressReport) -> Bool {
+            !address.sources.contains("alt-addr") || address.sources.contains("certified")
+        }
+        var report = self
+        report.addresses = report.addresses.filter(isOpen)
+        if let addresses = report.node?.addresses.filter(isOpen) { report.node?.addresses = addresses }
+        return report
+    }
 }
 
 /// What is known of the Bitcoin and Lightning nodes of a peer.

@@ -189,5 +189,6 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
     /// A link is gone. What it told stays until it is too old.
     public mutating func forget(_ link: Link) {
         for offer in self.entries.keys { self.entries[offer]?.told.remove(link) }
+        self.rates[link] = nil
     }
 }

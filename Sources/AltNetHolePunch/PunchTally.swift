@@ -36,6 +36,10 @@ public struct PunchTally: Hashable, Sendable {
         self.counts[key, default: 0] += 1
     }
 
+    /// The word for an endpoint that does not have the address of its offer: whoever told the offer lied, and that need
+    /// not be the endpoint.
+    public static let notTheOffered = "not-the-offered"
+
     /// One word out of a fixed set, for metrics.
     public static func word(for failure: PunchFailure) -> String {
         switch failure {
@@ -43,6 +47,7 @@ public struct PunchTally: Hashable, Sendable {
         case .refused: "refused"
         case .impossible: "impossible"
         case .noCommonPath: "no-common-path"
+        case .attemptsFailed(.notTheOffered): Self.notTheOffered
         case .attemptsFailed: "attempts-failed"
         case .timedOut: "timed-out"
         case .violation: "protocol-violation"

@@ -17,7 +17,8 @@ struct NodeAnnouncement: Hashable, Sendable {
     /// Where the Lightning node is reached; none: where it listens.
     var lightning: [LightningAddress] = []
     var bitcoin: [BitcoinEndpoint] = []
-    /// Whether the addresses at which we listen may be told. Not behind a proxy, which is there to hide them.
+    /// Whether the addresses at which we listen may be told. Not behind a proxy, which is there to hide them; and not
+    /// beside a hidden service, which the same record would tie to this machine.
     var tellsListeners = true
 
     /// Takes `announce`, `announce_bitcoin` and `announce_bitcoin_services`.
@@ -38,6 +39,7 @@ struct NodeAnnouncement: Hashable, Sendable {
                 throw DriverSetupError("announce_bitcoin: \(UntrustedText(text)): \(error)")
             }
         }
+        if self.bitcoin.contains(where: { $0.multiaddress?.reach == .overlay }) { self.tellsListeners = false }
         let count = self.lightning.count + self.bitcoin.count
         guard count <= NodeAddressRecord.maximumAddresses else {
             throw DriverSetupError(

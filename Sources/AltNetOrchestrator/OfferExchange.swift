@@ -316,14 +316,17 @@ struct OfferExchange: Sendable {
 
     /// Somebody to call; never ourselves. An endpoint whose address is known counts in the group of the address, also
     /// when that group is not wanted.
+    ///
+    /// - Parameter isLie: `true` for offers whose address turned out not to be the endpoint's. They count for nothing.
     func choose(
-        now: MonotonicInstant, using generator: inout some RandomNumberGenerator, where isWanted: (PunchOffer) -> Bool
+        now: MonotonicInstant, using generator: inout some RandomNumberGenerator, isLie: (PunchOffer) -> Bool,
+        where isWanted: (PunchOffer) -> Bool
     ) -> PunchOffer? {
         var book = self.book
-        let located = Self.located(book.offers(now: now))
+        let located = Self.located(book.offers(now: now).filter { !isLie($0.offer) })
         return book.choose(now: now, random: &generator) { offer in
-            (offer.clearnet != nil || !located.contains(offer.endpoint)) && !self.isOwn(offer.endpoint, now: now)
-                && isWanted(offer)
+            !isLie(offer) && (offer.clearnet != nil || !located.contains(offer.endpoint))
+                && !self.isOwn(offer.endpoint, now: now) && isWanted(offer)
         }
     }
 

@@ -17,6 +17,11 @@ struct PunchPlanner: Sendable {
     /// The most endpoints that are remembered for having failed: as many as there can be offers.
     static let maximumFailed = 1_000
 
+    /// The most offers that are remembered for a wrong address: as many as there can be offers.
+    static let maximumLies = 1_000
+    /// How long they are: three lives of an offer, as lies are told again.
+    static let disbelief: Duration = .seconds(1_800)
+
     private struct Failure {
         var count: Int
         var until: MonotonicInstant
@@ -25,6 +30,8 @@ struct PunchPlanner: Sendable {
     /// How many links are wanted.
     let wanted: Int
     private var failures: [CoordinationEndpoint: Failure] = [:]
+    /// Offers that named an address which the endpoint does not have, and until when they are not believed.
+    private var lies: [PunchOffer: MonotonicInstant] = [:]
     /// Attempts in a row that failed.
     private(set) var streak = 0
     private var nextAttempt = MonotonicInstant.zero
@@ -76,6 +83,22 @@ struct PunchPlanner: Sendable {
         self.failed(endpoint, now: now)
     }
 
+    /// An attempt is over, and the offer named an address that the endpoint does not have. That is held against the offer
+    /// alone: anybody can have told it.
+    mutating func ended(lie offer: PunchOffer, now: MonotonicInstant) {
+        self.underWay.remove(offer.endpoint)
+        self.nextAttempt = now + Self.pace
+        self.lies = self.lies.filter { now < $0.value }
+        // Beyond the bound an offer is only tried once more than it deserves.
+        guard self.lies.count < Self.maximumLies else { return }
+        self.lies[offer] = now + Self.disbelief
+    }
+
+    /// Whether an offer is known to name a wrong address.
+    func isLie(_ offer: PunchOffer, now: MonotonicInstant) -> Bool {
+        self.lies[offer].map { now < $0 } ?? false
+    }
+
     /// A connection was of no use: it did not last, or led where we are connected already.
     mutating func failed(_ endpoint: CoordinationEndpoint, now: MonotonicInstant) {
         let count = (self.failures[endpoint]?.count ?? 0) + 1
@@ -83,6 +106,9 @@ struct PunchPlanner: Sendable {
             count: count, until: now + min(Self.longestPause, Self.doubled(Self.firstPause, count - 1)))
         self.makeRoom()
     }
+
+    /// How many offers are remembered for a wrong address.
+    var lieCount: Int { self.lies.count }
 
     /// How many endpoints are remembered for having failed.
     var failureCount: Int { self.failures.count }

@@ -70,7 +70,13 @@ extension PunchService {
             self.planner.ended(endpoint, connected: false, now: .system)
             throw error
         }
-        self.planner.ended(endpoint, connected: report.isConnected, now: .system)
+        if groups != nil, report.outcome == PunchTally.notTheOffered,
+            let lie = PunchOffer(endpoint: endpoint, clearnet: clearnet)
+        {
+            self.planner.ended(lie: lie, now: .system)
+        } else {
+            self.planner.ended(endpoint, connected: report.isConnected, now: .system)
+        }
         guard report.isConnected else { return report }
         // What the offer claimed proves nothing.
         let group = report.peer.flatMap { ExternalEndpoint($0) }?.networkGroup ?? Self.relayedGroup

@@ -258,15 +258,17 @@ actor PunchService {
     // MARK: - Calling
 
     private func callSomebody(_ now: MonotonicInstant) async {
-        guard self.planner.isDue(standing: self.standing.count + self.expected.count, now: now) else { return }
+        // Before the driver has told which endpoints are ours, an offer that comes back could be our own.
+        guard self.stats != nil, self.planner.isDue(standing: self.standing.count + self.expected.count, now: now)
+        else { return }
         let standing = Set(self.standing.values.map(\.endpoint))
         var groups = Set(self.standing.values.compactMap(\.group))
         groups.formUnion(self.dialed.values.map(NetworkGroup.of))
         groups.formUnion(await self.nodePeers().all.map(NetworkGroup.of))
         let planner = self.planner
-        let chosen = self.exchange.choose(now: now, using: &self.generator) { offer in
-            planner.allows(offer, standing: standing, groups: groups, now: now)
-        }
+        let chosen = self.exchange.choose(
+            now: now, using: &self.generator, isLie: { planner.isLie($0, now: now) },
+            where: { planner.allows($0, standing: standing, groups: groups, now: now) })
         guard let chosen, self.planner.began(chosen.endpoint) else { return }
         Task { await self.callUnasked(chosen, avoiding: groups) }
     }

@@ -83,14 +83,15 @@ extension Route {
     private static let peers: [Route] = [
         Route(.get, "/v1/peers", .read, query: ["after", "limit"]) { asked, service in
             let limit = try asked.number("limit", default: 50, in: 1...UInt32(ControlInterface.maximumPeers))
-            return try Answer.json(
-                try await service.operations.peers(after: asked.query["after"], limit: Int(limit)))
+            var list = try await service.operations.peers(after: asked.query["after"], limit: Int(limit))
+            if asked.grant.scope != .full { list.peers = list.peers.map(\.withoutConfidences) }
+            return try Answer.json(list)
         },
         Route(.get, "/v1/peers/{id}", .read) { asked, service in
             guard let peer = try await service.operations.peer(asked.parameter("id")) else {
                 throw ControlRefusal(.notFound, "nothing is known of that peer")
             }
-            return try Answer.json(peer)
+            return try Answer.json(asked.grant.scope == .full ? peer : peer.withoutConfidences)
         },
         Route(.post, "/v1/peers", .operate, body: .operation) { asked, service in
             let additions = try asked.json(PeerAdditions.self).additions

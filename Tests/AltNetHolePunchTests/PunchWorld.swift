@@ -107,7 +107,8 @@ struct PunchWorld {
     private(set) var now: Int64 = 0
     var random: SeededRandom
     let conditions: Conditions
-    let nodes: [PunchRole: Node]
+    private let initiator: Node
+    private let responder: Node
     private var events: [(at: Int64, order: Int, event: Event)] = []
     private var order = 0
     private var tries = 0
@@ -116,14 +117,12 @@ struct PunchWorld {
         self.random = SeededRandom(seed: seed)
         self.conditions = conditions
         var random = self.random
-        self.nodes = [
-            .initiator: Node(initiator, role: .initiator, random: &random, allowPrivate: conditions.allowPrivate),
-            .responder: Node(responder, role: .responder, random: &random, allowPrivate: conditions.allowPrivate),
-        ]
+        self.initiator = Node(initiator, role: .initiator, random: &random, allowPrivate: conditions.allowPrivate)
+        self.responder = Node(responder, role: .responder, random: &random, allowPrivate: conditions.allowPrivate)
         self.random = random
     }
 
-    subscript(_ role: PunchRole) -> Node { self.nodes[role]! }
+    subscript(_ role: PunchRole) -> Node { role == .initiator ? self.initiator : self.responder }
 
     /// Runs until nothing is left to happen.
     mutating func run() {

@@ -194,6 +194,9 @@ struct NodeAnnouncementTests {
         // Behind a proxy nothing of it is told.
         #expect(try Self.announcement([:], isProxied: true).lightning(listening: listening).isEmpty)
         let onion = "cqkvoyooxkpi763a4wczaludrheuwpt7ndghhfymv5hohgkmm26pboqd.onion:9735"
+        // Nor beside a hidden service, which the record would tie to this machine.
+        let hidden = try Self.announcement(["announce_bitcoin": .texts([onion])])
+        #expect(hidden.lightning(listening: listening).isEmpty)
         for isProxied in [true, false] {
             let said = try Self.announcement(["announce": .texts([onion])], isProxied: isProxied)
             #expect(said.lightning(listening: listening).map(\.text) == [onion])

@@ -184,7 +184,7 @@ struct OfferExchangeTests {
         #expect(scene.exchange.counters["own"] == 6)
         #expect(scene.exchange.isOwn(old.endpoint, now: scene.now))
         var random = SeededRandom(seed: 1)
-        let chosen = scene.exchange.choose(now: scene.now, using: &random) { _ in true }
+        let chosen = scene.exchange.choose(now: scene.now, using: &random, isLie: { _ in false }) { _ in true }
         #expect(chosen == nil)
         // Once no offer of it can be alive, somebody else may have the old one.
         let later = scene.now + .seconds(721)
@@ -196,9 +196,15 @@ struct OfferExchangeTests {
         let known = try offer(30)
         scene.hear(known.encodings(time: scene.time), over: 0)
         var random = SeededRandom(seed: 1)
-        let others = scene.exchange.choose(now: scene.now, using: &random) { $0.networkGroup != "30.40" }
+        let others = scene.exchange.choose(now: scene.now, using: &random, isLie: { _ in false }) {
+            $0.networkGroup != "30.40"
+        }
         #expect(others == nil)
-        #expect(scene.exchange.choose(now: scene.now, using: &random) { _ in true } == known)
+        let any = scene.exchange.choose(now: scene.now, using: &random, isLie: { _ in false }) { _ in true }
+        #expect(any == known)
+        // A wrong address leaves the endpoint, which is then called without one.
+        let silent = scene.exchange.choose(now: scene.now, using: &random, isLie: { $0 == known }) { _ in true }
+        #expect(silent == PunchOffer(endpoint: known.endpoint, clearnet: nil))
         #expect(scene.exchange.clearnet(of: known.endpoint, now: scene.now) == known.clearnet)
         // A second address for the same endpoint: at least one of the two is a lie.
         let lie = try #require(PunchOffer(endpoint: known.endpoint, clearnet: [99, 9, 9, 9]))

@@ -51,6 +51,24 @@ struct PunchPlannerTests {
         #expect(!allows(silent, standing: [known.endpoint]))
     }
 
+    @Test func `A lie about an address is held against the offer, not against the endpoint`() throws {
+        var planner = PunchPlanner(wanted: 1)
+        let lie = try offer(30)
+        let silent = try #require(PunchOffer(endpoint: lie.endpoint, clearnet: nil))
+        Self.begin(lie.endpoint, &planner)
+        planner.ended(lie: lie, now: self.at(0))
+        #expect(planner.isLie(lie, now: self.at(1)) && !planner.isLie(silent, now: self.at(1)))
+        #expect(planner.pause(of: lie.endpoint, now: self.at(1)) == nil)
+        #expect(planner.isDue(standing: 0, now: self.at(10)) && !planner.isDue(standing: 0, now: self.at(9)))
+        #expect(!planner.isLie(lie, now: self.at(1_800)))
+        for number in 1...PunchPlanner.maximumLies + 5 {
+            let other = try #require(
+                PunchOffer(endpoint: lie.endpoint, clearnet: [8, 8, UInt8(number >> 8), UInt8(number & 0xff)]))
+            planner.ended(lie: other, now: self.at(0))
+        }
+        #expect(planner.lieCount == PunchPlanner.maximumLies)
+    }
+
     @Test func `Who was not reached is left alone, each time twice as long, up to four hours`() throws {
         var planner = PunchPlanner(wanted: 1)
         let endpoint = try offer(30).endpoint

@@ -154,6 +154,8 @@ final class FakeOperations: ControlOperations {
 
     static let peerID = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 
+    /// An address that a partner gave to us alone.
+    static let confidence = "/ip4/192.0.2.77/tcp/9735"
     static let knownPeer: PeerReport = {
         var address = PeerAddressReport(
             address: "/ip4/192.0.2.1/tcp/4001", sources: ["user", "certified"], firstSeen: time, lastSeen: time,
@@ -163,7 +165,9 @@ final class FakeOperations: ControlOperations {
         address.lastFailure = time
         address.latencyMilliseconds = 12.5
         address.network = "home"
-        return PeerReport(id: peerID, sequence: "18446744073709551615", record: "0a24", addresses: [address])
+        let given = PeerAddressReport(
+            address: confidence, sources: ["alt-addr"], firstSeen: time, lastSeen: time, failures: 0)
+        return PeerReport(id: peerID, sequence: "18446744073709551615", record: "0a24", addresses: [address, given])
     }()
 
     func peers(after: String?, limit: Int) async throws(ControlRefusal) -> PeerListReport {

@@ -140,6 +140,19 @@ struct SecurityTests {
         }
     }
 
+    @Test("addresses that were given to us alone are not for those who only read", arguments: ["", "/1"])
+    func confidences(path: String) async throws {
+        try await TestServer.with { server in
+            for (token, isShown) in [(server.token, true), (server.readOnlyToken, false)] {
+                let answer = try await server.send("GET", "/v1/peers\(path)", server.bearer(token))
+                #expect(answer.status == 200)
+                let text = answer.body.replacing("\\/", with: "/")
+                #expect(text.contains("/ip4/192.0.2.1/tcp/4001"))
+                #expect(text.contains(FakeOperations.confidence) == isShown)
+            }
+        }
+    }
+
     @Test("a login code is good once, and a read-only session changes nothing")
     func login() async throws {
         try await TestServer.with { server in

@@ -8,12 +8,19 @@ usage: fake_tor.py COOKIE_FILE METHODS [BEHAVIOUR]
 BEHAVIOUR: wrong-hash, silent, garbage, endless-line, endless-reply, lf-only, refuse-onion, drop-after-onion, unasked,
 refuse-first-onion, no-puzzles
 """
-import hashlib, hmac, os, socketserver, sys, threading
+import base64, hashlib, hmac, os, socketserver, sys, threading
 
 cookie_file, methods = sys.argv[1], sys.argv[2]
 behaviour = sys.argv[3] if len(sys.argv) > 3 else ""
 cookie = open(cookie_file, "rb").read() if os.path.exists(cookie_file) else b""
 counter, refused = 0, False
+
+
+def onion(number):
+    """The name of a version 3 service (rend-spec-v3, section 6) whose public key is a repeated byte."""
+    key = bytes([number]) * 32
+    checksum = hashlib.sha3_256(b".onion checksum" + key + b"\x03").digest()[:2]
+    return base64.b32encode(key + checksum + b"\x03").decode().lower()
 
 
 def proof(direction, message):
@@ -91,7 +98,7 @@ class Control(socketserver.StreamRequestHandler):
                 key = rest.split()[0]
                 if key.startswith("NEW"):
                     counter += 1
-                    name = "abcdefg"[counter] * 56
+                    name = onion(counter)
                     self.say(f"ServiceID={name}", f"PrivateKey=ED25519-V3:key-of-{name}", "OK")
                 else:
                     self.say(f"ServiceID={key.rpartition('-')[2]}", "OK")
