@@ -23,7 +23,8 @@ NETWORK_PORT, SOCKS_PORT, CONTROL_PORT, SAM_PORT = 8_333, 9_050, 9_051, 7_656
 I2P_TOOL = os.path.join(os.path.dirname(HERE), "i2p_network.py")
 I2P_SECONDS = 240
 PROOF = 32
-OFFER_SECONDS, LINK_SECONDS, SYNC_SECONDS = 60, 60, 60
+# Offers take two hops, each after a random delay of up to 40 s, and begin when the endpoint has come up.
+OFFER_SECONDS, LINK_SECONDS, SYNC_SECONDS = 180, 60, 60
 BLOCKS = 120
 
 
