@@ -153,9 +153,6 @@ struct PunchMessageTests {
 
 /// An endpoint from its text; tests write only such texts as can be read.
 func endpoint(_ text: String) -> ExternalEndpoint {
-    guard let endpoint = ExternalEndpoint(text) else {
-        Issue.record("\(text) is no endpoint")
-        return ExternalEndpoint(address: [0, 0, 0, 0], port: 0)!
-    }
+    guard let endpoint = ExternalEndpoint(text) else { preconditionFailure("\(text) is no endpoint") }
     return endpoint
 }

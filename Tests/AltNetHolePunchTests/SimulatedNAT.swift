@@ -116,7 +116,10 @@ struct SimulatedNAT {
     }
 
     static func endpoint(_ address: [UInt8], _ port: UInt16) -> ExternalEndpoint {
-        ExternalEndpoint(address: address, port: port) ?? ExternalEndpoint(address: [0, 0, 0, 0], port: 0)!
+        guard let endpoint = ExternalEndpoint(address: address, port: port) else {
+            preconditionFailure("\(address.count) bytes are no address")
+        }
+        return endpoint
     }
 }
 
