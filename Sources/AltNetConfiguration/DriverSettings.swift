@@ -192,6 +192,22 @@ extension Settings {
         return settings
     }
 
+    /// Tor's control port and its password, for drivers that have onion services.
+    func takeTorControl(
+        _ table: SettingPath, _ settings: inout [String: DaemonConfiguration.DriverSetting]
+    ) throws(ConfigurationError) {
+        let control = table.appending("tor_control")
+        if let text = self.text(control) {
+            guard text.hasPrefix("unix:/") || HostAndPort.isValid(text) else {
+                throw self.notOfForm("host:port or unix:/path", control, text)
+            }
+            settings["tor_control"] = .text(text)
+        }
+        if let file = try self.filePath(table.appending("tor_control_password_file")) {
+            settings["tor_control_password_file"] = .text(file)
+        }
+    }
+
     /// The settings of alternative addresses. No sentence shows an address: it would end up in a log.
     private func alternativeSettings(
         _ table: SettingPath
@@ -213,16 +229,7 @@ extension Settings {
             }
             settings[name] = .texts(texts)
         }
-        let control = table.appending("tor_control")
-        if let text = self.text(control) {
-            guard text.hasPrefix("unix:/") || HostAndPort.isValid(text) else {
-                throw self.notOfForm("host:port or unix:/path", control, text)
-            }
-            settings["tor_control"] = .text(text)
-        }
-        if let file = try self.filePath(table.appending("tor_control_password_file")) {
-            settings["tor_control_password_file"] = .text(file)
-        }
+        try self.takeTorControl(table, &settings)
         for name in ["alt_addr_private", "alt_addr_log"] {
             if let flag = self.flag(table.appending(name)) { settings[name] = .flag(flag) }
         }

@@ -58,16 +58,7 @@ extension Settings {
             }
             settings["coordination"] = .texts(texts)
         }
-        let control = table.appending("tor_control")
-        if let text = self.text(control) {
-            guard text.hasPrefix("unix:/") || HostAndPort.isValid(text) else {
-                throw self.notOfForm("host:port or unix:/path", control, text)
-            }
-            settings["tor_control"] = .text(text)
-        }
-        if let file = try self.filePath(table.appending("tor_control_password_file")) {
-            settings["tor_control_password_file"] = .text(file)
-        }
+        try self.takeTorControl(table, &settings)
         for name in ["socks", "sam"] {
             let path = table.appending(name)
             guard let address = self.text(path) else { continue }

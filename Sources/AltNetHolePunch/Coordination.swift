@@ -168,10 +168,6 @@ public struct Coordination: Sendable {
         return PunchHello(mapping: self.configuration.mapping, abilities: abilities)
     }
 
-    /// Whether the other side has sent its version message: whoever has not is the first to make room for others. See
-    /// ``PunchVisitors``.
-    public var hasGreeted: Bool { self.peerVersion != nil }
-
     /// As many bytes as wanted, at most 32, that only we know: the connection's secret and what they are for.
     func derived(_ purpose: String, _ number: UInt8 = 0, count: Int = 32) -> [UInt8] {
         let key = SymmetricKey(data: self.configuration.secret)

@@ -30,7 +30,7 @@ public struct PunchVisitors<Visitor: Hashable & Sendable>: Sendable {
         return Self.append(visitor, to: &self.silent)
     }
 
-    /// Its version message came; see ``Coordination/hasGreeted``. May be said again.
+    /// Its version message came: ``Coordination`` writes nothing before it. May be said again.
     ///
     /// - Returns: who has to leave for it.
     public mutating func greeted(_ visitor: Visitor) -> Visitor? {

@@ -41,7 +41,7 @@ private struct World {
     }
 
     /// Never used: all addresses here have four bytes.
-    private static var nowhere: ExternalEndpoint { fatalError("an address of the wrong length") }
+    private static var nowhere: ExternalEndpoint { preconditionFailure("an address of the wrong length") }
 
     /// What an honest witness says.
     func truth(_ probe: NATCheck.Probe) -> ExternalEndpoint {

@@ -860,40 +860,55 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
   package init() {}
 }
 
-package nonisolated struct Altnet_Driver_V1_Hello: Sendable {
+package nonisolated struct Altnet_Driver_V1_Hello: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// From the line on standard input.
-  package var name: String = String()
+  package var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
 
-  package var secret: String = String()
+  package var secret: String {
+    get {_storage._secret}
+    set {_uniqueStorage()._secret = newValue}
+  }
 
   /// This file's version: 1.
-  package var protocolVersion: UInt32 = 0
+  package var protocolVersion: UInt32 {
+    get {_storage._protocolVersion}
+    set {_uniqueStorage()._protocolVersion = newValue}
+  }
 
   /// The driver's own name and version, for people: "altnet-lightning 0.1.0". At most 100 bytes of printable ASCII.
-  package var software: String = String()
+  package var software: String {
+    get {_storage._software}
+    set {_uniqueStorage()._software = newValue}
+  }
 
   package var capabilities: Altnet_Driver_V1_Capabilities {
-    get {_capabilities ?? Altnet_Driver_V1_Capabilities()}
-    set {_capabilities = newValue}
+    get {_storage._capabilities ?? Altnet_Driver_V1_Capabilities()}
+    set {_uniqueStorage()._capabilities = newValue}
   }
   /// Returns true if `capabilities` has been explicitly set.
-  package var hasCapabilities: Bool {self._capabilities != nil}
+  package var hasCapabilities: Bool {_storage._capabilities != nil}
   /// Clears the value of `capabilities`. Subsequent reads from it will return its default value.
-  package mutating func clearCapabilities() {self._capabilities = nil}
+  package mutating func clearCapabilities() {_uniqueStorage()._capabilities = nil}
 
   /// What the driver's medium calls us, if it has a name for us: a Lightning node's public key, an onion address.
   /// At most 200 bytes of printable ASCII.
-  package var identity: String = String()
+  package var identity: String {
+    get {_storage._identity}
+    set {_uniqueStorage()._identity = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _capabilities: Altnet_Driver_V1_Capabilities? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// What a driver can do. The orchestrator asks for nothing else.
@@ -2713,56 +2728,102 @@ nonisolated extension Altnet_Driver_V1_Hello: SwiftProtobuf.Message, SwiftProtob
   package static let protoMessageName: String = _protobuf_package + ".Hello"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}secret\0\u{3}protocol_version\0\u{1}software\0\u{1}capabilities\0\u{1}identity\0")
 
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _secret: String = String()
+    var _protocolVersion: UInt32 = 0
+    var _software: String = String()
+    var _capabilities: Altnet_Driver_V1_Capabilities? = nil
+    var _identity: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _secret = source._secret
+      _protocolVersion = source._protocolVersion
+      _software = source._software
+      _capabilities = source._capabilities
+      _identity = source._identity
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.secret) }()
-      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.protocolVersion) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.software) }()
-      case 5: try { try decoder.decodeSingularMessageField(value: &self._capabilities) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.identity) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._secret) }()
+        case 3: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocolVersion) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._software) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._capabilities) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._identity) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
-    }
-    if !self.secret.isEmpty {
-      try visitor.visitSingularStringField(value: self.secret, fieldNumber: 2)
-    }
-    if self.protocolVersion != 0 {
-      try visitor.visitSingularUInt32Field(value: self.protocolVersion, fieldNumber: 3)
-    }
-    if !self.software.isEmpty {
-      try visitor.visitSingularStringField(value: self.software, fieldNumber: 4)
-    }
-    try { if let v = self._capabilities {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    } }()
-    if !self.identity.isEmpty {
-      try visitor.visitSingularStringField(value: self.identity, fieldNumber: 6)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      if !_storage._secret.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._secret, fieldNumber: 2)
+      }
+      if _storage._protocolVersion != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocolVersion, fieldNumber: 3)
+      }
+      if !_storage._software.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._software, fieldNumber: 4)
+      }
+      try { if let v = _storage._capabilities {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      if !_storage._identity.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._identity, fieldNumber: 6)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Altnet_Driver_V1_Hello, rhs: Altnet_Driver_V1_Hello) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.secret != rhs.secret {return false}
-    if lhs.protocolVersion != rhs.protocolVersion {return false}
-    if lhs.software != rhs.software {return false}
-    if lhs._capabilities != rhs._capabilities {return false}
-    if lhs.identity != rhs.identity {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._secret != rhs_storage._secret {return false}
+        if _storage._protocolVersion != rhs_storage._protocolVersion {return false}
+        if _storage._software != rhs_storage._software {return false}
+        if _storage._capabilities != rhs_storage._capabilities {return false}
+        if _storage._identity != rhs_storage._identity {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
