@@ -109,7 +109,7 @@ extension Coordination {
                 : endpoint.refusedHost(allowPrivate: allowPrivate) == nil
         }
         guard !allowed.isEmpty else { return .failure(.targetRefused) }
-        guard let remote = allowed.first(where: self.isOffered) else { return .failure(.notTheOffered) }
+        guard let remote = allowed.first(where: self.configuration.offered.admits) else { return .failure(.notTheOffered) }
         return .success(remote)
     }
 
@@ -127,14 +127,6 @@ extension Coordination {
         return self.configuration.ownAddresses.contains { own in
             own.count == endpoint.address.count && own.prefix(length) == endpoint.address.prefix(length)
         }
-    }
-
-    /// Whether an address is where the offer said the other side is. The choice between offers is made by network
-    /// group, and a choice that the other side can undo afterwards is none.
-    private func isOffered(_ endpoint: ExternalEndpoint) -> Bool {
-        guard let offered = self.configuration.offered else { return true }
-        guard let expected = ExternalEndpoint(address: offered, port: 0) else { return false }
-        return expected.isIPv4 == endpoint.isIPv4 && expected.networkGroup == endpoint.networkGroup
     }
 
     // MARK: - The moment

@@ -25,10 +25,10 @@ public struct Coordination: Sendable {
         /// 32 bytes from the system's generator, fresh for this connection: nonces and the start of the session's
         /// clock come from them, so that nothing of another connection can be replayed here.
         public var secret: [UInt8]
-        /// The initiator: the clearnet address that the offer told, 4 or 16 bytes. An address of the same family in
-        /// another network group, and any of another family, is refused. So is a relayed connection, which shows no
-        /// address: whoever was chosen for its network group has to come from it.
-        public var offered: [UInt8]?
+        /// The initiator: the clearnet addresses that the offers told; empty where they told none. An address in another
+        /// network group than the one of its family, and any of a family that was not told, is refused. So is a relayed
+        /// connection, which shows no address: whoever was chosen for its network group has to come from it.
+        public var offered: OfferedAddresses
         /// Our own addresses as others see them, 4 or 16 bytes each. None of them is connected to because the other
         /// side names it: that would let a stranger try the ports of our own router, and of our IPv6 /64, from within.
         public var ownAddresses: [[UInt8]]
@@ -37,7 +37,7 @@ public struct Coordination: Sendable {
 
         public init(
             role: PunchRole, network: Network, mapping: NATMapping, abilities: PunchAbilities, secret: [UInt8],
-            offered: [UInt8]? = nil, ownAddresses: [[UInt8]] = [], allowPrivate: Bool = false
+            offered: OfferedAddresses = OfferedAddresses(), ownAddresses: [[UInt8]] = [], allowPrivate: Bool = false
         ) {
             self.role = role
             self.network = network
@@ -164,7 +164,7 @@ public struct Coordination: Sendable {
 
     var hello: PunchHello {
         var abilities = self.configuration.abilities
-        if self.configuration.offered != nil { abilities.remove(.relay) }
+        if !self.configuration.offered.isEmpty { abilities.remove(.relay) }
         return PunchHello(mapping: self.configuration.mapping, abilities: abilities)
     }
 

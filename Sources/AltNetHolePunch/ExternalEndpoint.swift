@@ -38,6 +38,12 @@ public struct ExternalEndpoint: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Reads an address without a port, such as `192.0.2.1` or `2001:db8::1`; the port is 0.
+    public init?(host: String) {
+        guard let address = host.contains(":") ? IPAddressText.ipv6(host) : IPAddressText.ipv4(host) else { return nil }
+        self.init(address: address, port: 0)
+    }
+
     private static let mappedPrefix: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
 
     public var isIPv4: Bool { self.address.count == 4 }

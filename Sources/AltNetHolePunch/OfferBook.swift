@@ -19,12 +19,16 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
     public static var maximumOffers: Int { 1000 }
     /// From one clearnet network group, and from one link: what one operator can fill of the book.
     public static var maximumPerGroup: Int { 16 }
-    public static var maximumPerLink: Int { 16 }
-    /// Entries about one endpoint that one link may tell: one of each encoding. So whoever lies about the clearnet
-    /// address of an endpoint lies once.
-    public static var maximumPerEndpointAndLink: Int { 2 }
-    /// Entries about one endpoint from all links. The truth finds room beside the lies of as many links, less two.
-    public static var maximumPerEndpoint: Int { 8 }
+    public static var maximumPerLink: Int { 24 }
+    /// From all links, present and past, with one network group: two full ones. Nobody fills the book by connecting again
+    /// and again.
+    public static var maximumPerOrigin: Int { 48 }
+    /// Entries of one form about one endpoint that one link may tell. There are three forms: without an address, with
+    /// one of IPv4, and with one of IPv6. So whoever lies about an address of an endpoint lies once for each family.
+    public static var maximumPerEndpointAndLink: Int { 1 }
+    /// Entries of one form about one endpoint from all links: the truth finds room beside the lies of as many links, less
+    /// one, and addresses that are lies take no room from the endpoint alone.
+    public static var maximumPerEndpoint: Int { 7 }
     /// Links that an offer is passed on to, beside the one that told it.
     public static var maximumRelays: Int { 2 }
     /// Offers in one message, read or sent.
@@ -44,6 +48,8 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
         public let expires: MonotonicInstant
         /// The link that told it first.
         public let from: Link
+        /// The network group of who was on its other end.
+        public let origin: String
         /// Links that know it from us.
         fileprivate(set) var told: Set<Link>
     }
@@ -74,19 +80,21 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
     /// A link told addresses, of which only offers are looked at.
     ///
     /// - Parameters:
+    ///   - origin: the network group of who is on the other end of the link.
     ///   - links: the clearnet links that could be told.
     ///   - clock: our wall clock; entries carry times.
     /// - Returns: what to pass on to which link, at most ``maximumPerMessage`` each.
     public mutating func learn(
-        _ addresses: [NodeAddress], from link: Link, links: [Link], now: MonotonicInstant, clock: WallClockTime,
-        random: inout some RandomNumberGenerator
+        _ addresses: [NodeAddress], from link: Link, origin: String, links: [Link], now: MonotonicInstant,
+        clock: WallClockTime, random: inout some RandomNumberGenerator
     ) -> [Link: [NodeAddress]] {
         self.expire(now: now)
         let offers = addresses.filter(PunchOffer.isOffer)
         self.counts.overLimit += max(0, offers.count - Self.maximumPerMessage)
         var relays: [Link: [NodeAddress]] = [:]
         for address in offers.prefix(Self.maximumPerMessage) {
-            guard let entry = self.admit(address, from: link, now: now, clock: clock) else { continue }
+            guard let entry = self.admit(address, from: link, origin: origin, now: now, clock: clock)
+            else { continue }
             let others = Set(links).subtracting(entry.told).sorted().shuffled(using: &random)
             for other in others.prefix(Self.maximumRelays)
             where relays[other, default: []].count < Self.maximumPerMessage {
@@ -99,7 +107,7 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
 
     /// Keeps one entry; `nil` when it is no news or not wanted.
     private mutating func admit(
-        _ address: NodeAddress, from link: Link, now: MonotonicInstant, clock: WallClockTime
+        _ address: NodeAddress, from link: Link, origin: String, now: MonotonicInstant, clock: WallClockTime
     ) -> Entry? {
         guard let offer = PunchOffer(address, allowPrivate: self.allowPrivate) else {
             self.counts.malformed += 1
@@ -114,13 +122,14 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
             self.counts.known += 1
             return nil
         }
-        guard self.takeToken(of: link, now: now), self.hasRoom(for: offer, from: link) else {
+        guard self.takeToken(of: link, now: now), self.hasRoom(for: offer, from: link, origin: origin)
+        else {
             self.counts.overLimit += 1
             return nil
         }
         let entry = Entry(
             offer: offer, time: address.lastSeen, expires: now + min(Self.lifetime, Self.lifetime - age), from: link,
-            told: [link])
+            origin: origin, told: [link])
         self.entries[offer] = entry
         self.counts.learnt += 1
         return entry
@@ -130,14 +139,13 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
         Int64(time) - Int64(known.time) >= Self.renewalInterval.components.seconds
     }
 
-    private func hasRoom(for offer: PunchOffer, from link: Link) -> Bool {
+    private func hasRoom(for offer: PunchOffer, from link: Link, origin: String) -> Bool {
         let others = self.entries.values.filter { $0.offer != offer }
-        let alike = others.filter { $0.offer.endpoint == offer.endpoint }
-        let told = alike.filter { $0.from == link }
+        let alike = others.filter { $0.offer.endpoint == offer.endpoint && $0.offer.isIPv4 == offer.isIPv4 }
         guard others.count < Self.maximumOffers, others.count(where: { $0.from == link }) < Self.maximumPerLink,
-            alike.count < Self.maximumPerEndpoint, told.count < Self.maximumPerEndpointAndLink,
-            // The address of an endpoint, once; and the endpoint without an address, once.
-            !told.contains(where: { ($0.offer.clearnet == nil) == (offer.clearnet == nil) })
+            others.count(where: { $0.origin == origin }) < Self.maximumPerOrigin,
+            alike.count < Self.maximumPerEndpoint,
+            alike.count(where: { $0.from == link }) < Self.maximumPerEndpointAndLink
         else { return false }
         guard let group = offer.networkGroup else { return true }
         return others.count { $0.offer.networkGroup == group } < Self.maximumPerGroup
@@ -163,22 +171,28 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
         }
     }
 
-    /// One to call, or `nil`: first a network group by chance, then an offer of it, so that many offers from one group
-    /// are no likelier than one. All offers without a clearnet address are one group.
+    /// One to call, or `nil`: first a network group by chance, then an endpoint of it, so that many offers from one group
+    /// are no likelier than one. All endpoints without a clearnet address are one group. An endpoint whose address is
+    /// known counts in the group of the address, also when that group is not wanted.
     ///
-    /// - Parameter isWanted: `false` for what is not to be called: groups that we have connections to, endpoints of our
-    ///   own, endpoints that failed lately.
+    /// - Parameters:
+    ///   - isLie: `true` for offers whose address turned out not to be the endpoint's. They count for nothing.
+    ///   - isWanted: `false` for what is not to be called: groups that we have connections to, endpoints of our own,
+    ///     endpoints that failed lately.
     public mutating func choose(
-        now: MonotonicInstant, random: inout some RandomNumberGenerator, where isWanted: (PunchOffer) -> Bool
-    ) -> PunchOffer? {
-        let wanted = self.offers(now: now).map(\.offer).filter(isWanted)
-        // An endpoint whose address is known counts in the group of the address.
-        let located = Set(wanted.filter { $0.clearnet != nil }.map(\.endpoint))
-        let groups = Dictionary(grouping: wanted.filter { $0.clearnet != nil || !located.contains($0.endpoint) }) {
-            $0.networkGroup ?? ""
-        }
+        now: MonotonicInstant, random: inout some RandomNumberGenerator, isLie: (PunchOffer) -> Bool = { _ in false },
+        where isWanted: (PunchCandidate) -> Bool
+    ) -> PunchCandidate? {
+        let believed = self.offers(now: now).map(\.offer).filter { !isLie($0) }
+        let candidates = Dictionary(grouping: believed, by: \.endpoint)
+            .flatMap { PunchCandidate.all(of: $0, $1) }.filter(isWanted)
+        let groups = Dictionary(grouping: candidates, by: \.drawnGroup)
         guard let group = groups.keys.sorted().randomElement(using: &random) else { return nil }
-        return groups[group]?.randomElement(using: &random)
+        // Several of one endpoint are one until it is drawn.
+        let endpoints = Dictionary(grouping: groups[group] ?? [], by: \.endpoint)
+        let names = endpoints.keys.sorted { $0.description < $1.description }
+        guard let endpoint = names.randomElement(using: &random) else { return nil }
+        return endpoints[endpoint]?.randomElement(using: &random)
     }
 
     /// Forgets what is too old.

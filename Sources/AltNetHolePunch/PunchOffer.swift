@@ -63,6 +63,16 @@ public struct PunchOffer: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The entries that say where an endpoint leads to: the endpoint with the service flag, and one entry of both together
+    /// for each address. None for an endpoint that is not announced.
+    public static func encodings(
+        of endpoint: CoordinationEndpoint, at addresses: OfferedAddresses, time: UInt32
+    ) -> [NodeAddress] {
+        let plain = PunchOffer(endpoint: endpoint, clearnet: nil)?.encodings(time: time) ?? []
+        let located = PunchCandidate(endpoint: endpoint, addresses: addresses).located
+        return plain + located.compactMap { $0.encodings(time: time).last }
+    }
+
     /// The entries that say it: the endpoint with the service flag, and, where the clearnet address is known, both
     /// together.
     ///
@@ -92,6 +102,9 @@ public struct PunchOffer: Hashable, Sendable, CustomStringConvertible {
         }
         return "\(self.endpoint) to \(host)"
     }
+
+    /// Whether the clearnet address is one of IPv4; `nil` without one.
+    var isIPv4: Bool? { self.clearnet.map { $0.count == 4 } }
 
     /// The network group of the clearnet address, when the offer tells it.
     public var networkGroup: String? {
