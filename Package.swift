@@ -477,8 +477,8 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverProtocol",
-                "AltNetHeaderSync",
+                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
+                "AltNetDriverProtocol", "AltNetHeaderSync",
                 "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
                 "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", "AltNetWeb", logging,
             ]),

@@ -29,16 +29,21 @@ struct PunchCommand: AsyncParsableCommand {
 
         @Option(
             help: ArgumentHelp(
-                "The address that it must turn out to have. Default: what its offer says, if one is known.",
+                """
+                The address that it must turn out to have; once for IPv4 and once for IPv6 at most. Default: what its \
+                offers say, if some are known.
+                """,
                 valueName: "ip"))
-        var clearnet: String?
+        var clearnet: [String] = []
 
         @OptionGroup var daemon: DaemonOptions
 
         func validate() throws {
             try PunchText.check(endpoint: self.endpoint)
-            if let clearnet, ExternalEndpoint(clearnet.contains(":") ? "[\(clearnet)]:0" : "\(clearnet):0") == nil {
-                throw ValidationError("--clearnet \(UntrustedText(clearnet)) is no IP address")
+            do throws(OfferedAddressesError) {
+                _ = try OfferedAddresses(hosts: self.clearnet)
+            } catch {
+                throw ValidationError("--clearnet: \(error)")
             }
         }
 

@@ -55,7 +55,7 @@ enum PunchText {
         case "refused", "refused-by-peer":
             return "They take no connections at the moment. Another offer may be better: altnet punch offers"
         case "not-the-offered":
-            return "It has another address than the offer said. Without --clearnet any address of it is taken."
+            return "It has another address than its offers, or --clearnet, said. Whoever told them may have lied."
         case "timed-out", "attempts-failed":
             return "`altnet nat check` tells whether your own NAT is one that lets connections through."
         default: return nil

@@ -34,8 +34,8 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
     /// Offers in one message, read or sent.
     public static var maximumPerMessage: Int { 10 }
     /// Offers that one link may tell at once, and the time after which it may tell one more.
-    public static var linkBurst: Int { 20 }
-    public static var linkInterval: Duration { .seconds(30) }
+    public static var linkBurst: Int { 30 }
+    public static var linkInterval: Duration { .seconds(20) }
     /// Links whose rate is counted. More than a node has.
     public static var maximumLinks: Int { 1024 }
 

@@ -38,8 +38,8 @@ struct OfferExchange: Sendable {
     /// The most offers of others that wait for one link; more are left out.
     static let maximumWaiting = 2 * OfferBook<Link>.maximumPerMessage
     /// The most offers, news or not, that all links with one network group may tell in ten minutes: several links with
-    /// honest nodes tell less, and nobody fills the book by connecting again and again.
-    static let maximumPerOrigin = 120
+    /// honest nodes tell less. What stays of them in the book is bounded there.
+    static let maximumPerOrigin = 180
     /// The most network groups that are counted: more than a node has links with in ten minutes.
     static let maximumOrigins = 1024
     /// Endpoints that were ours and may still be offered: all of several rotations on demand.
@@ -132,26 +132,26 @@ struct OfferExchange: Sendable {
         _ addresses: [NodeAddress], over link: Link, now: MonotonicInstant, clock: WallClockTime,
         using generator: inout some RandomNumberGenerator
     ) {
-        guard self.relaysOthers, self.links[link] != nil else { return }
+        guard self.relaysOthers, let origin = self.links[link]?.origin else { return }
         let others = addresses.filter { address in
             guard PunchOffer.isOffer(address) else { return false }
             guard let offer = PunchOffer(address, allowPrivate: self.allowPrivate) else { return true }
             return !self.isOwn(offer.endpoint, now: now)
         }
         self.counts.own += UInt64(addresses.count(where: PunchOffer.isOffer) - others.count)
-        let passing = others.prefix(self.take(others.count, of: link, now: now))
+        let passing = others.prefix(self.take(others.count, of: origin, now: now))
         self.counts.overLimit += UInt64(others.count - passing.count)
         guard !passing.isEmpty else { return }
         let relays = self.book.learn(
-            Array(passing), from: link, links: Array(self.links.keys), now: now, clock: clock, random: &generator)
+            Array(passing), from: link, origin: origin, links: Array(self.links.keys), now: now, clock: clock,
+            random: &generator)
         for (link, offers) in relays.sorted(by: { $0.key < $1.key }) {
             for offer in offers { self.add(offer, to: link, now: now, using: &generator) }
         }
     }
 
     /// How many of so many offers a link may tell: the book counts by link, and whoever connects anew has a new one.
-    private mutating func take(_ count: Int, of link: Link, now: MonotonicInstant) -> Int {
-        guard let origin = self.links[link]?.origin else { return 0 }
+    private mutating func take(_ count: Int, of origin: String, now: MonotonicInstant) -> Int {
         self.told = self.told.filter { $0.value.until > now }
         guard self.told[origin] != nil || self.told.count < Self.maximumOrigins else { return 0 }
         var told = self.told[origin] ?? Told(count: 0, until: now + OfferBook<Link>.lifetime)
@@ -299,19 +299,16 @@ struct OfferExchange: Sendable {
     func offers(now: MonotonicInstant) -> [OfferBook<Link>.Entry] {
         var book = self.book
         let entries = book.offers(now: now)
-        let located = Self.located(entries)
+        let located = Set(entries.lazy.filter { $0.offer.clearnet != nil }.map(\.offer.endpoint))
         return entries.filter { $0.offer.clearnet != nil || !located.contains($0.offer.endpoint) }
     }
 
-    private static func located(_ entries: [OfferBook<Link>.Entry]) -> Set<CoordinationEndpoint> {
-        Set(entries.lazy.filter { $0.offer.clearnet != nil }.map(\.offer.endpoint))
-    }
-
-    /// The clearnet address that an endpoint is offered with; `nil` when none is named, or several are, of which at least
-    /// one is a lie.
-    func clearnet(of endpoint: CoordinationEndpoint, now: MonotonicInstant) -> [UInt8]? {
-        let named = Set(self.offers(now: now).lazy.filter { $0.offer.endpoint == endpoint }.map(\.offer.clearnet))
-        return named.count == 1 ? named.first ?? nil : nil
+    /// The addresses that an endpoint is offered with. None when none is named, or when several of one family are, of which
+    /// at least one is a lie.
+    func addresses(of endpoint: CoordinationEndpoint, now: MonotonicInstant) -> OfferedAddresses {
+        let named = self.offers(now: now).lazy.filter { $0.offer.endpoint == endpoint }.compactMap(\.offer.clearnet)
+        return (try? OfferedAddresses(named.compactMap { ExternalEndpoint(address: $0, port: 0) }))
+            ?? OfferedAddresses()
     }
 
     /// Somebody to call; never ourselves. An endpoint whose address is known counts in the group of the address, also
@@ -320,13 +317,11 @@ struct OfferExchange: Sendable {
     /// - Parameter isLie: `true` for offers whose address turned out not to be the endpoint's. They count for nothing.
     func choose(
         now: MonotonicInstant, using generator: inout some RandomNumberGenerator, isLie: (PunchOffer) -> Bool,
-        where isWanted: (PunchOffer) -> Bool
-    ) -> PunchOffer? {
+        where isWanted: (PunchCandidate) -> Bool
+    ) -> PunchCandidate? {
         var book = self.book
-        let located = Self.located(book.offers(now: now).filter { !isLie($0.offer) })
-        return book.choose(now: now, random: &generator) { offer in
-            !isLie(offer) && (offer.clearnet != nil || !located.contains(offer.endpoint))
-                && !self.isOwn(offer.endpoint, now: now) && isWanted(offer)
+        return book.choose(now: now, random: &generator, isLie: isLie) { candidate in
+            !self.isOwn(candidate.endpoint, now: now) && isWanted(candidate)
         }
     }
 

@@ -49,15 +49,15 @@ struct PunchPlanner: Sendable {
         standing < self.wanted && self.underWay.isEmpty && now >= self.nextAttempt
     }
 
-    /// Whether an offer is one to call.
+    /// Whether somebody may be called. Whoever names addresses of both families counts in the groups of both.
     ///
     /// - Parameter groups: network groups in which we have outbound connections already: nobody who has many addresses
     ///   in one of them is to have more than one connection.
     func allows(
-        _ offer: PunchOffer, standing: Set<CoordinationEndpoint>, groups: Set<String>, now: MonotonicInstant
+        _ candidate: PunchCandidate, standing: Set<CoordinationEndpoint>, groups: Set<String>, now: MonotonicInstant
     ) -> Bool {
-        !standing.contains(offer.endpoint) && self.pause(of: offer.endpoint, now: now) == nil
-            && offer.networkGroup.map { !groups.contains($0) } ?? true
+        !standing.contains(candidate.endpoint) && self.pause(of: candidate.endpoint, now: now) == nil
+            && candidate.addresses.networkGroups.isDisjoint(with: groups)
     }
 
     /// How long an endpoint is left alone; `nil` when it may be called.
@@ -83,15 +83,14 @@ struct PunchPlanner: Sendable {
         self.failed(endpoint, now: now)
     }
 
-    /// An attempt is over, and the offer named an address that the endpoint does not have. That is held against the offer
-    /// alone: anybody can have told it.
-    mutating func ended(lie offer: PunchOffer, now: MonotonicInstant) {
-        self.underWay.remove(offer.endpoint)
+    /// An attempt is over, and offers named an address that the endpoint does not have. That is held against the offers
+    /// alone: anybody can have told them.
+    mutating func ended(_ endpoint: CoordinationEndpoint, lies offers: [PunchOffer], now: MonotonicInstant) {
+        self.underWay.remove(endpoint)
         self.nextAttempt = now + Self.pace
         self.lies = self.lies.filter { now < $0.value }
         // Beyond the bound an offer is only tried once more than it deserves.
-        guard self.lies.count < Self.maximumLies else { return }
-        self.lies[offer] = now + Self.disbelief
+        for offer in offers where self.lies.count < Self.maximumLies { self.lies[offer] = now + Self.disbelief }
     }
 
     /// Whether an offer is known to name a wrong address.

@@ -21,12 +21,11 @@ extension PunchService {
         } catch {
             throw ControlRefusal(.badRequest, "\(UntrustedText(request.endpoint)): \(error)")
         }
-        var clearnet: [UInt8]?
-        if let text = request.clearnet {
-            guard let address = ExternalEndpoint(host: text) else {
-                throw ControlRefusal(.badRequest, "\(UntrustedText(text)) is no IP address")
-            }
-            clearnet = address.address
+        var addresses: OfferedAddresses
+        do throws(OfferedAddressesError) {
+            addresses = try OfferedAddresses(hosts: request.clearnet ?? [])
+        } catch {
+            throw ControlRefusal(.badRequest, error.description)
         }
         guard !self.exchange.isOwn(endpoint, now: .system) else {
             throw ControlRefusal(.conflict, "that is our own coordination endpoint")
@@ -38,14 +37,14 @@ extension PunchService {
         guard self.planner.began(endpoint) else {
             throw ControlRefusal(.conflict, "a connection to it is being made already")
         }
-        return try await self.call(
-            endpoint, clearnet: clearnet ?? self.exchange.clearnet(of: endpoint, now: .system), avoiding: nil)
+        if addresses.isEmpty { addresses = self.exchange.addresses(of: endpoint, now: .system) }
+        return try await self.call(PunchCandidate(endpoint: endpoint, addresses: addresses), avoiding: nil)
     }
 
     /// Connects to somebody whom the planner let pass.
-    func callUnasked(_ offer: PunchOffer, avoiding groups: Set<String>) async {
+    func callUnasked(_ candidate: PunchCandidate, avoiding groups: Set<String>) async {
         do throws(ControlRefusal) {
-            let report = try await self.call(offer.endpoint, clearnet: offer.clearnet, avoiding: groups)
+            let report = try await self.call(candidate, avoiding: groups)
             self.logger.info(
                 "hole punching",
                 metadata: [
@@ -59,21 +58,21 @@ extension PunchService {
 
     /// - Parameter groups: network groups that nobody may be in; `nil` where the operator asks for the connection.
     private func call(
-        _ endpoint: CoordinationEndpoint, clearnet: [UInt8]?, avoiding groups: Set<String>?
+        _ candidate: PunchCandidate, avoiding groups: Set<String>?
     ) async throws(ControlRefusal) -> PunchReport {
-        let address = clearnet.flatMap { ExternalEndpoint(address: $0, port: 0) }
+        let endpoint = candidate.endpoint
         let report: PunchReport
         do throws(ControlRefusal) {
             report = try await self.ask(
-                PunchOperation.punch, PunchRequest(endpoint: endpoint.description, clearnet: address?.host))
+                PunchOperation.punch,
+                PunchRequest(endpoint: endpoint.description, clearnet: candidate.addresses.hosts))
         } catch {
             self.planner.ended(endpoint, connected: false, now: .system)
             throw error
         }
-        if groups != nil, report.outcome == PunchTally.notTheOffered,
-            let lie = PunchOffer(endpoint: endpoint, clearnet: clearnet)
-        {
-            self.planner.ended(lie: lie, now: .system)
+        if groups != nil, report.outcome == PunchTally.notTheOffered, !candidate.addresses.isEmpty {
+            let path = PunchPath.allCases.first { $0.name == report.path }
+            self.planner.ended(endpoint, lies: candidate.lies(on: path), now: .system)
         } else {
             self.planner.ended(endpoint, connected: report.isConnected, now: .system)
         }
@@ -134,16 +133,16 @@ extension PunchService {
         .conflict, "no driver for hole punching is attached; docs/hole-punching.md says how to switch it on")
 
     func ask<Answer: Decodable>(_ operation: String) async throws(ControlRefusal) -> Answer {
-        try await self.ask(operation, [String: String]())
+        try await self.ask(operation, Nothing())
     }
 
     func ask<Answer: Decodable>(
         _ operation: String, _ question: some Encodable
     ) async throws(ControlRefusal) -> Answer {
-        guard let driver = self.driver, let host = self.host else { throw Self.noDriver }
+        guard let driver = self.driver, let perform = self.perform else { throw Self.noDriver }
         let answer: [UInt8]
         do {
-            answer = try await host.perform(operation, Array(JSONEncoder().encode(question)), by: driver)
+            answer = try await perform(operation, Array(JSONEncoder().encode(question)), driver)
         } catch let error as OperationError {
             throw ControlRefusal(error)
         } catch {

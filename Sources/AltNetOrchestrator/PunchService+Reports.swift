@@ -89,10 +89,3 @@ extension NodeAddress {
         self.init(lastSeen: 0, services: services, networkID: offer.networkID, address: address, port: offer.port)
     }
 }
-
-extension ExternalEndpoint {
-    /// Reads an address without a port.
-    init?(host: String) {
-        self.init(host.contains(":") ? "[\(host)]:0" : "\(host):0")
-    }
-}

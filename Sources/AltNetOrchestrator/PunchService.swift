@@ -48,6 +48,9 @@ actor PunchService {
         let until: MonotonicInstant
     }
 
+    /// Has a driver perform an operation: its name, its body, and the driver's name.
+    typealias Perform = @Sendable (String, [UInt8], String) async throws(OperationError) -> [UInt8]
+
     let settings: DaemonConfiguration.Punch
     let logger: Logger
     let splicer: Splicer
@@ -55,6 +58,7 @@ actor PunchService {
     private let allowPrivate: Bool
     private let nodePeers: @Sendable () async -> NodeOutboundPeers
     private(set) var host: DriverHost?
+    private(set) var perform: Perform?
     private(set) var exchange: OfferExchange
     var planner: PunchPlanner
     private var generator = SystemRandomNumberGenerator()
@@ -83,10 +87,12 @@ actor PunchService {
     /// - Parameters:
     ///   - allowPrivate: whether offers may name addresses of private networks, for labs and tests.
     ///   - nodePeers: whom the node connected to.
+    ///   - perform: what answers until there is a host: tests.
     init(
         _ settings: DaemonConfiguration.Punch, allowPrivate: Bool, splicer: Splicer, node: (any NodeInterface)?,
-        nodePeers: @escaping @Sendable () async -> NodeOutboundPeers, logger: Logger
+        nodePeers: @escaping @Sendable () async -> NodeOutboundPeers, logger: Logger, perform: Perform? = nil
     ) {
+        self.perform = perform
         self.settings = settings
         self.splicer = splicer
         self.node = node
@@ -97,7 +103,12 @@ actor PunchService {
         self.planner = PunchPlanner(wanted: settings.outbound)
     }
 
-    func setHost(_ host: DriverHost) { self.host = host }
+    func setHost(_ host: DriverHost) {
+        self.host = host
+        self.perform = { operation, body, driver async throws(OperationError) in
+            try await host.perform(operation, body, by: driver)
+        }
+    }
 
     /// Works until the task is cancelled.
     func run() async {
@@ -207,37 +218,57 @@ actor PunchService {
 
     // MARK: - What the driver tells
 
-    private func poll() async {
+    /// Asks for everything, and takes each answer by itself: one that fails keeps no other from us.
+    func poll() async {
         defer { self.isPolling = false }
         guard let driver = self.driver else { return }
-        do throws(ControlRefusal) {
-            await self.tellWitnesses(driver)
-            let stats: PunchStatsReport = try await self.ask(PunchOperation.stats)
-            let offers: PunchOffers = try await self.ask(PunchOperation.offers)
-            let nat: NATReport = try await self.ask(PunchOperation.nat)
-            let punches: PunchReports = try await self.ask(PunchOperation.punches)
-            // It may have ended meanwhile.
-            guard driver == self.driver else { return }
-            self.take(stats, offers, nat, punches)
-        } catch {
-            self.logger.debug("the driver of hole punching does not tell", metadata: ["reason": "\(error)"])
+        await self.tellWitnesses(driver)
+        if let stats = await self.told(PunchOperation.stats, by: driver, as: PunchStatsReport.self) { self.take(stats) }
+        if let offers = await self.told(PunchOperation.offers, by: driver, as: PunchOffers.self) { self.take(offers) }
+        if let nat = await self.told(PunchOperation.nat, by: driver, as: NATReport.self) { self.take(nat) }
+        if let punches = await self.told(PunchOperation.punches, by: driver, as: PunchReports.self) {
+            self.recent = Array(punches.punches.prefix(Self.maximumRecent))
         }
     }
 
-    private func take(_ stats: PunchStatsReport, _ offers: PunchOffers, _ nat: NATReport, _ punches: PunchReports) {
+    /// `nil` when the driver does not say, or has ended meanwhile.
+    private func told<Answer: Decodable>(_ operation: String, by driver: String, as type: Answer.Type) async -> Answer?
+    {
+        guard driver == self.driver else { return nil }
+        do throws(ControlRefusal) {
+            let answer: Answer = try await self.ask(operation)
+            return driver == self.driver ? answer : nil
+        } catch {
+            self.logger.debug(
+                "the driver of hole punching does not tell",
+                metadata: ["operation": "\(operation)", "reason": "\(error)"])
+            return nil
+        }
+    }
+
+    private func take(_ stats: PunchStatsReport) {
         var stats = stats
         stats.counts = Array(stats.counts.prefix(PunchOperation.maximumCounts))
         self.stats = stats
-        self.recent = Array(punches.punches.prefix(Self.maximumRecent))
+        self.setOwn(self.exchange.own)
+    }
+
+    private func take(_ offers: PunchOffers) {
+        self.setOwn(offers.offers.prefix(PunchOperation.maximumOffers).compactMap(NodeAddress.init))
+    }
+
+    private func take(_ nat: NATReport) {
         if let former = self.nat, former.network != nat.network || former.mapping != nat.mapping {
             self.planner.forgetFailures()
         }
         self.nat = nat
-        let endpoints = stats.endpoints.prefix(PunchOperation.maximumOffers).compactMap { text in
+    }
+
+    private func setOwn(_ offers: [NodeAddress]) {
+        let endpoints = (self.stats?.endpoints ?? []).prefix(PunchOperation.maximumOffers).compactMap { text in
             try? CoordinationEndpoint(text)
         }
-        let addresses = offers.offers.prefix(PunchOperation.maximumOffers).compactMap(NodeAddress.init)
-        self.exchange.setOwn(addresses, endpoints: endpoints, now: .system)
+        self.exchange.setOwn(offers, endpoints: endpoints, now: .system)
     }
 
     /// Tells the driver whom it may ask how they see us: those that we or the node connected to, so that they learn
@@ -284,8 +315,4 @@ actor PunchService {
     }
 
     func knownOffers() -> [OfferBook<OfferExchange.Link>.Entry] { self.exchange.offers(now: .system) }
-
 }
-
-/// An answer that says nothing.
-struct Nothing: Decodable {}

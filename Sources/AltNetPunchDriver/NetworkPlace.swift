@@ -22,13 +22,12 @@ actor NetworkPlace: MappingSource {
         /// Ours and our router's, as far as we know them: nobody makes us connect there.
         var own: [[UInt8]] = []
 
-        /// What an offer says where a connection will lead to: nobody takes another family of addresses then.
-        var offered: [UInt8]? {
-            switch self.mapping {
-            case .open, .endpointIndependent: self.addresses.ipv4 ?? self.addresses.ipv6
-            case .endpointDependent, .unknown:
-                self.abilities.contains(.mapped) ? self.addresses.ipv4 : self.addresses.ipv6
-            }
+        /// What offers say where a connection will lead to: an address of each family that we have. Nobody takes one of a
+        /// family that is not named.
+        var offered: OfferedAddresses {
+            let known = [self.addresses.ipv4, self.addresses.ipv6].compactMap { $0 }
+            return (try? OfferedAddresses(known.compactMap { ExternalEndpoint(address: $0, port: 0) }))
+                ?? OfferedAddresses()
         }
 
         /// Whether there is a way on which others can get through to us.

@@ -40,7 +40,6 @@ struct OwnAddresses: Hashable, Sendable {
         else { return nil }
         let host = channel.localAddress?.ipAddress
         try? await channel.close()
-        guard let host else { return nil }
-        return ExternalEndpoint(host.contains(":") ? "[\(host)]:0" : "\(host):0")
+        return host.flatMap { ExternalEndpoint(host: $0) }
     }
 }

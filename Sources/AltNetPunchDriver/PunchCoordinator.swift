@@ -86,7 +86,7 @@ actor PunchCoordinator {
 
     static var wallClock: WallClockTime { WallClockTime(seconds: Int64(time(nil))) }
 
-    private func configuration(_ role: PunchRole, offered: [UInt8]?) async -> Coordination.Configuration {
+    private func configuration(_ role: PunchRole, offered: OfferedAddresses) async -> Coordination.Configuration {
         // From the system's generator.
         let secret = (0..<32).map { _ in UInt8.random(in: 0...255) }
         var view = await self.place.view
@@ -104,9 +104,9 @@ actor PunchCoordinator {
 
     /// Arranges a connection with a peer and opens it.
     ///
-    /// - Parameter offered: the peer's clearnet address, where its offer named one.
+    /// - Parameter offered: the peer's clearnet addresses, where its offers named some.
     func call(
-        _ endpoint: CoordinationEndpoint, offered: [UInt8]?
+        _ endpoint: CoordinationEndpoint, offered: OfferedAddresses
     ) async throws(Refusal) -> (PunchReport, PunchedConnection?) {
         guard self.calls.count < Self.maximumCalls else {
             throw Refusal(description: "\(Self.maximumCalls) endpoints are being called already, which is the most")
@@ -163,7 +163,7 @@ actor PunchCoordinator {
 
     /// Takes a connection at an endpoint of ours; ``PunchVisitors`` says who leaves for it.
     func accept(_ held: HeldConnection, at endpoint: CoordinationEndpoint) async {
-        let configuration = await self.configuration(.responder, offered: nil)
+        let configuration = await self.configuration(.responder, offered: OfferedAddresses())
         let opener = await self.opener()
         self.records.count("connections")
         self.pushOut(self.visitors.arrived(self.nextVisit))

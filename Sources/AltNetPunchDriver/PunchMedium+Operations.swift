@@ -12,9 +12,6 @@ internal import FoundationEssentials
 internal import Glibc
 
 extension PunchMedium {
-    /// An object without members.
-    private struct Nothing: Codable {}
-
     func perform(_ operation: String, _ body: [UInt8]) async throws(OperationFailure) -> [UInt8] {
         switch operation {
         case PunchOperation.nat: return try Self.encode(await self.place.report)
@@ -41,12 +38,11 @@ extension PunchMedium {
         } catch {
             throw OperationFailure(error.description)
         }
-        var offered: [UInt8]?
-        if let text = request.clearnet {
-            offered = IPAddressText.ipv4(text) ?? IPAddressText.ipv6(text)
-            guard offered != nil else {
-                throw OperationFailure("\(UntrustedText(text)) is not the address of an IPv4 or IPv6 host")
-            }
+        let offered: OfferedAddresses
+        do throws(OfferedAddressesError) {
+            offered = try OfferedAddresses(hosts: request.clearnet ?? [])
+        } catch {
+            throw OperationFailure(error.description)
         }
         do throws(PunchCoordinator.Refusal) {
             let (report, connection) = try await self.coordinator.call(endpoint, offered: offered)
@@ -63,8 +59,7 @@ extension PunchMedium {
         guard await self.coordinator.hasSlot, view.canBeReached else { return [] }
         let time = UInt32(clamping: time(nil))
         return await self.endpoints.current
-            .compactMap { PunchOffer(endpoint: $0, clearnet: view.offered) }
-            .flatMap { $0.encodings(time: time) }
+            .flatMap { PunchOffer.encodings(of: $0, at: view.offered, time: time) }
             .prefix(PunchOperation.maximumOffers)
             .map {
                 PunchOffers.Address(

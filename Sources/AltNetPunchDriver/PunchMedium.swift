@@ -64,7 +64,7 @@ final class PunchMedium: StreamMedium {
     }
 
     func dial(_ target: CoordinationEndpoint, _ dialer: LinkDialer) async throws -> DialedLink<PunchedSession> {
-        let (report, connection) = try await self.coordinator.call(target, offered: nil)
+        let (report, connection) = try await self.coordinator.call(target, offered: OfferedAddresses())
         guard let connection else {
             throw DisconnectReason(.unreachable, "\(report.outcome): \(report.reason ?? "no connection")")
         }

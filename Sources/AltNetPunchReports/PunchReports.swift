@@ -29,12 +29,17 @@ public enum PunchOperation {
 
     /// The most witnesses that are told: several times what a check asks, so that it can choose.
     public static let maximumWitnesses = 64
-    /// The most offers that one driver has announced: two encodings of each of its endpoints, and some room.
+    /// The most offers that one driver has announced: three entries of each of its endpoints, and some room.
     public static let maximumOffers = 16
     /// The most attempts that a driver remembers.
     public static let maximumPunches = 100
     /// The most lines of counters: every outcome with every pair of NAT kinds that occurs.
     public static let maximumCounts = 1_000
+}
+
+/// An object without members: what operations take and answer that have nothing to be told.
+public struct Nothing: Hashable, Sendable, Codable {
+    public init() {}
 }
 
 /// What the NAT check came to.
@@ -160,13 +165,14 @@ public struct PunchOffers: Hashable, Sendable, Codable {
 public struct PunchRequest: Hashable, Sendable, Codable {
     /// The coordination endpoint: `….onion:8333`, `….b32.i2p` or `direct:host:port`.
     public var endpoint: String
-    /// The clearnet address that the offer names, without a port; absent if it names none. A peer that turns out to be
-    /// elsewhere is not connected to.
-    public var clearnet: String?
+    /// The clearnet addresses that the offers of it name, without ports, one of IPv4 and one of IPv6 at most; absent if
+    /// they name none. A peer that turns out to be elsewhere is not connected to, nor one at an address of a family that
+    /// is not named.
+    public var clearnet: [String]?
 
-    public init(endpoint: String, clearnet: String? = nil) {
+    public init(endpoint: String, clearnet: [String] = []) {
         self.endpoint = endpoint
-        self.clearnet = clearnet
+        self.clearnet = clearnet.isEmpty ? nil : clearnet
     }
 }
 

@@ -22,6 +22,30 @@ struct EndpointTests {
         #expect(ExternalEndpoint(address: [1, 2, 3], port: 1) == nil)
     }
 
+    @Test("addresses without ports are read as strictly, one of each family at most")
+    func hosts() throws {
+        #expect(ExternalEndpoint(host: "192.0.2.1")?.description == "192.0.2.1:0")
+        #expect(ExternalEndpoint(host: "2001:DB8::1")?.description == "[2001:db8::1]:0")
+        #expect(ExternalEndpoint(host: "::ffff:192.0.2.1") == ExternalEndpoint(host: "192.0.2.1"))
+        for text in [
+            "", "192.0.2.1:0", "[2001:db8::1]", "[2001:db8::1]:0", "192.0.2.01", "2001:db8::1%eth0", "a.example",
+        ] {
+            #expect(ExternalEndpoint(host: text) == nil, "\(text)")
+            #expect(throws: OfferedAddressesError.noAddress(text)) { try OfferedAddresses(hosts: ["192.0.2.1", text]) }
+        }
+        let both = try OfferedAddresses(hosts: ["2001:db8::1", "192.0.2.1"])
+        #expect(both.hosts == ["192.0.2.1", "2001:db8::1"])
+        #expect(both.networkGroups == [endpoint("192.0.2.1:0").networkGroup, endpoint("[2001:db8::1]:0").networkGroup])
+        #expect(try OfferedAddresses([endpoint("192.0.2.1:5")]) == OfferedAddresses(hosts: ["192.0.2.1"]))
+        #expect(try OfferedAddresses(hosts: []).isEmpty)
+        #expect(throws: OfferedAddressesError.twoOfOneFamily(isIPv4: true)) {
+            try OfferedAddresses(hosts: ["192.0.2.1", "::ffff:192.0.2.2"])
+        }
+        #expect(throws: OfferedAddressesError.twoOfOneFamily(isIPv4: false)) {
+            try OfferedAddresses(hosts: ["2001:db8::1", "2001:db8::1"])
+        }
+    }
+
     @Test(
         "addresses that a peer must not make us call are refused by name",
         arguments: [

@@ -51,6 +51,39 @@ struct PunchOfferTests {
         #expect(PunchOffer(endpoint: .i2p(hash: Self.key), clearnet: [1, 2, 3]) == nil)
     }
 
+    @Test("an endpoint is announced once alone and once with an address of each family")
+    func families() throws {
+        let endpoint = CoordinationEndpoint.onion(publicKey: Self.key, port: 8333)
+        let both = addresses(["9.8.7.6", "2a00:1450::1"])
+        let read = PunchOffer.encodings(of: endpoint, at: both, time: 7).map { PunchOffer($0) }
+        #expect(
+            read == [
+                PunchOffer(endpoint: endpoint, clearnet: nil), PunchOffer(endpoint: endpoint, clearnet: [9, 8, 7, 6]),
+                PunchOffer(
+                    endpoint: endpoint, clearnet: [0x2a, 0, 0x14, 0x50] + [UInt8](repeating: 0, count: 11) + [1]),
+            ])
+        #expect(PunchOffer.encodings(of: endpoint, at: OfferedAddresses(), time: 7).count == 1)
+        #expect(PunchOffer.encodings(of: .direct(host: "a", port: 1), at: both, time: 7).isEmpty)
+    }
+
+    @Test("what an address that was not the offered one says of the offers of it")
+    func lies() throws {
+        func lies(_ hosts: [String], _ path: PunchPath?) -> [String] {
+            let candidate = PunchCandidate(
+                endpoint: .onion(publicKey: Self.key, port: 8333), addresses: addresses(hosts))
+            return candidate.lies(on: path).compactMap {
+                $0.clearnet.flatMap { ExternalEndpoint(address: $0, port: 0)?.host }
+            }
+        }
+        let both = ["9.8.7.6", "2a00:1450::1"]
+        #expect(lies(both, .ipv6) == ["2a00:1450::1"])
+        for path in [PunchPath.direct, .mapped, .punch] { #expect(lies(both, path) == ["9.8.7.6"]) }
+        #expect(lies(both, nil) == both)
+        // The other side has an address of a family that nobody named.
+        #expect(lies(["9.8.7.6"], .ipv6) == ["9.8.7.6"])
+        #expect(lies(["2a00:1450::1"], .punch) == ["2a00:1450::1"])
+    }
+
     @Test("malformed entries are no offers, and still count as such for those who keep addresses")
     func malformed() {
         func entry(_ networkID: UInt8, _ address: [UInt8], port: UInt16 = 1, services: UInt64 = PunchOffer.serviceFlag)
@@ -77,189 +110,5 @@ struct PunchOfferTests {
         }
         #expect(!PunchOffer.isOffer(entry(4, Self.key, services: 1)))
         #expect(PunchOffer(entry(0xf0, [1, 4] + Self.key + [1, 10, 0, 0, 1]), allowPrivate: true) != nil)
-    }
-}
-
-@Suite("OfferBook")
-struct OfferBookTests {
-    private let clock = WallClockTime(seconds: 1_700_000_000)
-    private var random = SeededRandom(seed: 5)
-
-    private static func entry(_ number: Int, clearnet: [UInt8]? = nil, age: Int = 0) -> NodeAddress {
-        let key = (0..<32).map { UInt8(truncatingIfNeeded: number >> (($0 % 4) * 8)) }
-        let offer = PunchOffer(endpoint: .onion(publicKey: key, port: 8333), clearnet: clearnet)
-        return offer?.encodings(time: UInt32(1_700_000_000 - age)).last
-            ?? NodeAddress(lastSeen: 0, services: 0, networkID: 0, address: [], port: 0)
-    }
-
-    @Test("an offer goes to two other links, once, as it came, and is gone after ten minutes")
-    mutating func relaying() {
-        var book = OfferBook<Int>()
-        let offer = Self.entry(1, clearnet: [9, 8, 7, 6])
-        let relays = book.learn(
-            [offer], from: 1, links: [1, 2, 3, 4], now: .zero, clock: self.clock, random: &self.random)
-        #expect(relays.count == 2 && relays[1] == nil)
-        #expect(relays.values.allSatisfy { $0 == [offer] })
-        for link in 1...4 {
-            let again = book.learn(
-                [offer], from: link, links: [1, 2, 3, 4], now: .zero, clock: self.clock, random: &self.random)
-            #expect(again.isEmpty)
-        }
-        #expect(book.counts.known == 4)
-        #expect(book.offers(now: .zero + .seconds(599)).count == 1)
-        #expect(book.offers(now: .zero + .seconds(600)).isEmpty)
-    }
-
-    @Test("both encodings of one endpoint travel on, and the endpoint is chosen by its address")
-    mutating func twoEncodings() {
-        var book = OfferBook<Int>()
-        let plain = Self.entry(1)
-        let full = Self.entry(1, clearnet: [9, 8, 7, 6])
-        let relays = book.learn(
-            [plain, full], from: 1, links: [1, 2, 3], now: .zero, clock: self.clock, random: &self.random)
-        #expect(relays[2] == [plain, full] && relays[3] == [plain, full])
-        for _ in 0..<20 {
-            let chosen = book.choose(now: .zero, random: &self.random) { _ in true }
-            #expect(chosen?.clearnet == [9, 8, 7, 6])
-        }
-        #expect(book.choose(now: .zero, random: &self.random) { _ in false } == nil)
-    }
-
-    @Test("an old offer, one from the future and a replayed one are refused, and none lives longer for being repeated")
-    mutating func stale() {
-        var book = OfferBook<Int>()
-        _ = book.learn(
-            [Self.entry(1, age: 600), Self.entry(2, age: 5000), Self.entry(3, age: -121)], from: 1, links: [2],
-            now: .zero,
-            clock: self.clock, random: &self.random)
-        #expect(book.counts.stale == 3 && book.counts.learnt == 0)
-        _ = book.learn(
-            [Self.entry(4, age: 500)], from: 1, links: [2], now: .zero, clock: self.clock, random: &self.random)
-        #expect(book.offers(now: .zero + .seconds(99)).count == 1)
-        #expect(book.offers(now: .zero + .seconds(100)).isEmpty)
-        // The same again, when it is gone: its own time says that it is too old.
-        let relays = book.learn(
-            [Self.entry(4, age: 500)], from: 2, links: [1, 3], now: .zero + .seconds(100),
-            clock: self.clock + .seconds(100), random: &self.random)
-        #expect(relays.isEmpty && book.counts.stale == 4)
-    }
-
-    @Test("a renewed announcement is news after five minutes, not before")
-    mutating func renewal() {
-        var book = OfferBook<Int>()
-        _ = book.learn([Self.entry(1)], from: 1, links: [2], now: .zero, clock: self.clock, random: &self.random)
-        for (age, isNews) in [(-299, false), (-300, true)] {
-            let relays = book.learn(
-                [Self.entry(1, age: age)], from: 1, links: [2], now: .zero + .seconds(300),
-                clock: self.clock + .seconds(300), random: &self.random)
-            #expect(relays.isEmpty != isNews)
-        }
-        #expect(book.offers(now: .zero + .seconds(899)).count == 1)
-    }
-
-    @Test("one link, one group, one endpoint and one message fill no more than their share")
-    mutating func shares() {
-        var book = OfferBook<Int>()
-        // A message: ten.
-        _ = book.learn(
-            (0..<30).map { Self.entry($0) }, from: 1, links: [], now: .zero, clock: self.clock, random: &self.random)
-        #expect(book.counts.learnt == 10 && book.counts.overLimit == 20)
-        // A link: sixteen.
-        for batch in 1..<5 {
-            _ = book.learn(
-                (0..<10).map { Self.entry(batch * 100 + $0) }, from: 1, links: [], now: .zero, clock: self.clock,
-                random: &self.random)
-        }
-        #expect(book.offers(now: .zero).count == OfferBook<Int>.maximumPerLink)
-        // A group: sixteen, from however many links.
-        for link in 2..<50 {
-            _ = book.learn(
-                [Self.entry(link * 1000, clearnet: [9, 8, 7, UInt8(link)])], from: link, links: [], now: .zero,
-                clock: self.clock, random: &self.random)
-        }
-        #expect(book.offers(now: .zero).count { $0.offer.networkGroup == "9.8" } == OfferBook<Int>.maximumPerGroup)
-        // An endpoint: eight, from however many links.
-        for link in 100..<110 {
-            _ = book.learn(
-                [Self.entry(7, clearnet: [20, UInt8(link), 1, 1])], from: link, links: [], now: .zero,
-                clock: self.clock,
-                random: &self.random)
-        }
-        let seven = Self.entry(7)
-        #expect(
-            book.offers(now: .zero).count { $0.offer.endpoint == PunchOffer(seven)?.endpoint }
-                == OfferBook<Int>.maximumPerEndpoint)
-    }
-
-    @Test("one link tells one address of an endpoint, so that its lies do not displace the truth")
-    mutating func oneLie() {
-        var book = OfferBook<Int>()
-        let endpoint = PunchOffer(Self.entry(7))?.endpoint
-        func told() -> [[UInt8]?] {
-            var book = book
-            return book.offers(now: .zero).filter { $0.offer.endpoint == endpoint }.map(\.offer.clearnet)
-        }
-        for number in UInt8(0)..<5 {
-            _ = book.learn(
-                [Self.entry(7, clearnet: [20, number, 1, 1])], from: 1, links: [], now: .zero, clock: self.clock,
-                random: &self.random)
-        }
-        #expect(told() == [[20, 0, 1, 1]])
-        #expect(book.counts.overLimit == 4)
-        for link in 2...3 {
-            _ = book.learn(
-                [Self.entry(7), Self.entry(7, clearnet: [30, UInt8(link), 1, 1])], from: link, links: [], now: .zero,
-                clock: self.clock, random: &self.random)
-        }
-        #expect(Set(told()) == [nil, [20, 0, 1, 1], [30, 2, 1, 1], [30, 3, 1, 1]])
-    }
-
-    @Test("a flood of links fills the book up to its bound, and not beyond")
-    mutating func flood() {
-        var book = OfferBook<Int>()
-        for link in 0..<110 {
-            for batch in 0..<2 {
-                _ = book.learn(
-                    (0..<10).map { Self.entry(link * 1000 + batch * 10 + $0, clearnet: [9, UInt8(link), 7, 6]) },
-                    from: link, links: [1, 2, 3], now: .zero, clock: self.clock, random: &self.random)
-            }
-        }
-        #expect(book.offers(now: .zero).count == OfferBook<Int>.maximumOffers)
-    }
-
-    @Test("one link can tell twenty at once, and then one in thirty seconds")
-    mutating func rate() {
-        var book = OfferBook<Int>()
-        var learnt = 0
-        for second in 0..<600 {
-            let now = MonotonicInstant.zero + .seconds(second)
-            // Old enough to make room again soon, so that only the rate holds it back.
-            _ = book.learn(
-                [Self.entry(second, age: 590 - second)], from: 1, links: [], now: now,
-                clock: self.clock + .seconds(second), random: &self.random)
-            learnt = book.counts.learnt
-        }
-        #expect(learnt <= 20 + 600 / 30 + 1)
-        #expect(learnt >= 20)
-    }
-
-    @Test("many offers of one group are chosen no more often than one of another")
-    mutating func diversity() {
-        var book = OfferBook<Int>()
-        for link in 0..<16 {
-            _ = book.learn(
-                [Self.entry(link, clearnet: [9, 8, 1, UInt8(link)])], from: link, links: [], now: .zero,
-                clock: self.clock,
-                random: &self.random)
-        }
-        _ = book.learn(
-            [Self.entry(99, clearnet: [70, 1, 1, 1])], from: 99, links: [], now: .zero, clock: self.clock,
-            random: &self.random)
-        var other = 0
-        for _ in 0..<400
-        where book.choose(now: .zero, random: &self.random, where: { _ in true })?.networkGroup == "70.1" {
-            other += 1
-        }
-        #expect((130...270).contains(other))
     }
 }

@@ -14,7 +14,7 @@ struct PunchWorld {
         /// From the host outwards.
         var ipv4: [SimulatedNAT] = []
         var ipv6: [SimulatedNAT] = []
-        var offered: [UInt8]?
+        var offered = OfferedAddresses()
         /// What it says instead of its addresses.
         var lie: [ExternalEndpoint]?
         var mappingFails = false

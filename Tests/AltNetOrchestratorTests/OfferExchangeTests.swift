@@ -197,20 +197,42 @@ struct OfferExchangeTests {
         scene.hear(known.encodings(time: scene.time), over: 0)
         var random = SeededRandom(seed: 1)
         let others = scene.exchange.choose(now: scene.now, using: &random, isLie: { _ in false }) {
-            $0.networkGroup != "30.40"
+            !$0.addresses.networkGroups.contains("30.40")
         }
         #expect(others == nil)
         let any = scene.exchange.choose(now: scene.now, using: &random, isLie: { _ in false }) { _ in true }
-        #expect(any == known)
+        let address = try OfferedAddresses(hosts: ["30.40.1.30"])
+        #expect(any == PunchCandidate(endpoint: known.endpoint, addresses: address))
         // A wrong address leaves the endpoint, which is then called without one.
         let silent = scene.exchange.choose(now: scene.now, using: &random, isLie: { $0 == known }) { _ in true }
-        #expect(silent == PunchOffer(endpoint: known.endpoint, clearnet: nil))
-        #expect(scene.exchange.clearnet(of: known.endpoint, now: scene.now) == known.clearnet)
+        #expect(silent == PunchCandidate(endpoint: known.endpoint, addresses: OfferedAddresses()))
+        #expect(scene.exchange.addresses(of: known.endpoint, now: scene.now) == address)
         // A second address for the same endpoint: at least one of the two is a lie.
         let lie = try #require(PunchOffer(endpoint: known.endpoint, clearnet: [99, 9, 9, 9]))
         scene.hear(lie.encodings(time: scene.time), over: 1)
         #expect(scene.exchange.offers(now: scene.now).count == 2)
-        #expect(scene.exchange.clearnet(of: known.endpoint, now: scene.now) == nil)
+        #expect(scene.exchange.addresses(of: known.endpoint, now: scene.now).isEmpty)
+        #expect(scene.exchange.addresses(of: try offer(31).endpoint, now: scene.now).isEmpty)
+    }
+
+    @Test func `Offers of one endpoint name an address of each family, and travel together`() throws {
+        var scene = Scene(links: 4)
+        let endpoint = try offer(30).endpoint
+        let both = try OfferedAddresses(hosts: ["30.40.1.30", "2a00:1450::30"])
+        let entries = PunchOffer.encodings(of: endpoint, at: both, time: scene.time)
+        scene.hear(entries, over: 0)
+        #expect(scene.exchange.offers(now: scene.now).count == 2)
+        #expect(scene.exchange.addresses(of: endpoint, now: scene.now) == both)
+        var random = SeededRandom(seed: 1)
+        let chosen = scene.exchange.choose(now: scene.now, using: &random, isLie: { _ in false }) { _ in true }
+        #expect(chosen == PunchCandidate(endpoint: endpoint, addresses: both))
+        let told = scene.pass(60).values.flatMap { $0.joined() }
+        #expect(entries.allSatisfy { entry in told.count { $0 == entry } == 2 })
+        // Two of one family: at least one of them is a lie, and the operator's call insists on nothing.
+        scene.hear(
+            PunchOffer.encodings(
+                of: endpoint, at: try OfferedAddresses(hosts: ["2a02::1"]), time: scene.time), over: 1)
+        #expect(scene.exchange.addresses(of: endpoint, now: scene.now).isEmpty)
     }
 
     @Test func `Nobody fills the book by connecting again and again from one network`() throws {
@@ -223,10 +245,10 @@ struct OfferExchangeTests {
             scene.exchange.heard(plain, over: link, now: scene.now, clock: scene.clock, using: &scene.random)
             scene.exchange.closed(link)
         }
-        #expect(scene.exchange.offers(now: scene.now).count == OfferExchange.maximumPerOrigin)
-        #expect(scene.exchange.counters["over-limit"] == 130)
+        #expect(scene.exchange.offers(now: scene.now).count == OfferBook<Link>.maximumPerOrigin)
+        #expect(scene.exchange.counters["over-limit"] == UInt64(250 - OfferBook<Link>.maximumPerOrigin))
         scene.hear(try offer(30).encodings(time: scene.time), over: 0)
-        #expect(scene.exchange.offers(now: scene.now).count == OfferExchange.maximumPerOrigin + 1)
+        #expect(scene.exchange.offers(now: scene.now).count == OfferBook<Link>.maximumPerOrigin + 1)
     }
 
     @Test func `A driver cannot have ordinary addresses announced`() throws {

@@ -39,16 +39,24 @@ struct PunchPlannerTests {
 
     @Test func `A network group in which we are connected is left alone, and so is who is connected`() throws {
         let planner = PunchPlanner(wanted: 2)
-        let known = try offer(30)
-        let silent = try #require(PunchOffer(endpoint: known.endpoint, clearnet: nil))
-        func allows(_ offer: PunchOffer, standing: Set<CoordinationEndpoint> = [], groups: Set<String> = []) -> Bool {
-            planner.allows(offer, standing: standing, groups: groups, now: self.at(0))
+        func candidate(_ hosts: String...) throws -> PunchCandidate {
+            PunchCandidate(endpoint: try offer(30).endpoint, addresses: try OfferedAddresses(hosts: hosts))
+        }
+        let (known, silent) = (try candidate("30.40.1.1"), try candidate())
+        func allows(
+            _ candidate: PunchCandidate, standing: Set<CoordinationEndpoint> = [], groups: Set<String> = []
+        ) -> Bool {
+            planner.allows(candidate, standing: standing, groups: groups, now: self.at(0))
         }
         #expect(allows(known))
         #expect(allows(known, groups: ["31.40", "onion"]))
         #expect(!allows(known, groups: ["30.40"]))
         #expect(allows(silent, groups: ["30.40"]))
         #expect(!allows(silent, standing: [known.endpoint]))
+        // With addresses of both families it is in both groups.
+        let both = try candidate("30.40.1.1", "2a00:1450::1")
+        #expect(allows(both))
+        for group in both.addresses.networkGroups { #expect(!allows(both, groups: [group, "31.40"]), "\(group)") }
     }
 
     @Test func `A lie about an address is held against the offer, not against the endpoint`() throws {
@@ -56,7 +64,7 @@ struct PunchPlannerTests {
         let lie = try offer(30)
         let silent = try #require(PunchOffer(endpoint: lie.endpoint, clearnet: nil))
         Self.begin(lie.endpoint, &planner)
-        planner.ended(lie: lie, now: self.at(0))
+        planner.ended(lie.endpoint, lies: [lie], now: self.at(0))
         #expect(planner.isLie(lie, now: self.at(1)) && !planner.isLie(silent, now: self.at(1)))
         #expect(planner.pause(of: lie.endpoint, now: self.at(1)) == nil)
         #expect(planner.isDue(standing: 0, now: self.at(10)) && !planner.isDue(standing: 0, now: self.at(9)))
@@ -64,7 +72,7 @@ struct PunchPlannerTests {
         for number in 1...PunchPlanner.maximumLies + 5 {
             let other = try #require(
                 PunchOffer(endpoint: lie.endpoint, clearnet: [8, 8, UInt8(number >> 8), UInt8(number & 0xff)]))
-            planner.ended(lie: other, now: self.at(0))
+            planner.ended(lie.endpoint, lies: [other], now: self.at(0))
         }
         #expect(planner.lieCount == PunchPlanner.maximumLies)
     }

@@ -4,12 +4,15 @@ import AltNetBase
 import AltNetBitcoin
 import AltNetConfiguration
 import AltNetControl
+import AltNetDriverHost
 import AltNetDriverProtocol
 import AltNetHolePunch
 import AltNetObjects
 import AltNetPunchReports
 import AltNetWeb
+import FoundationEssentials
 import Logging
+import Synchronization
 import Testing
 
 @testable import AltNetOrchestrator
@@ -33,11 +36,11 @@ struct PunchServiceTests {
             peer: LinkPeer(identity: "", agent: UntrustedText(""), claimedHeight: nil, serves: []), exposure: exposure)
     }
 
-    private static func service(outbound: Int = 0) -> PunchService {
+    private static func service(outbound: Int = 0, _ perform: PunchService.Perform? = nil) -> PunchService {
         let logger = Logger(label: "test")
         return PunchService(
             .init(outbound: outbound), allowPrivate: false, splicer: Splicer(.init(), logger: logger), node: nil,
-            nodePeers: { NodeOutboundPeers() }, logger: logger)
+            nodePeers: { NodeOutboundPeers() }, logger: logger, perform: perform)
     }
 
     /// How many offers are known after a link of a driver told one.
@@ -102,9 +105,109 @@ struct PunchServiceTests {
         let mistyped = await Self.refusal(PunchRequest(endpoint: "x" + good.dropFirst()), of: service)
         #expect(mistyped?.reason == .badRequest)
         #expect(mistyped?.description.contains(".onion") == true)
-        let place = await Self.refusal(PunchRequest(endpoint: good, clearnet: "nowhere"), of: service)
+        let place = await Self.refusal(PunchRequest(endpoint: good, clearnet: ["8.8.8.8", "nowhere"]), of: service)
         #expect(place == ControlRefusal(.badRequest, "nowhere is no IP address"))
+        let two = await Self.refusal(PunchRequest(endpoint: good, clearnet: ["8.8.8.8", "9.9.9.9"]), of: service)
+        #expect(two == ControlRefusal(.badRequest, "there are two IPv4 addresses, and one is the most"))
         let nobody = await Self.refusal(PunchRequest(endpoint: good), of: service)
         #expect(nobody == PunchService.noDriver)
+    }
+
+    /// A driver that answers, and remembers what it was asked.
+    private final class FakeDriver: Sendable {
+        private let asked = Mutex<[(operation: String, body: [UInt8])]>([])
+        private let answers: [String: any Encodable & Sendable]
+
+        init(_ answers: [String: any Encodable & Sendable]) {
+            self.answers = answers
+        }
+
+        var perform: PunchService.Perform {
+            { operation, body, driver async throws(OperationError) in
+                self.asked.withLock { $0.append((operation, body)) }
+                guard let answer = self.answers[operation], let bytes = try? JSONEncoder().encode(answer) else {
+                    throw .notAttached(driver: driver)
+                }
+                return [UInt8](bytes)
+            }
+        }
+
+        /// The addresses that the calls insisted on.
+        var demanded: [[String]] {
+            self.asked.withLock { $0 }.filter { $0.operation == PunchOperation.punch }.map { asked in
+                (try? JSONDecoder().decode(PunchRequest.self, from: Data(asked.body)))?.clearnet ?? []
+            }
+        }
+    }
+
+    private static func statistics(_ endpoint: CoordinationEndpoint) -> PunchStatsReport {
+        PunchStatsReport(
+            counts: [], slots: 1, slotsTaken: 0, coordinating: 0, endpoints: [endpoint.description], counters: [:])
+    }
+
+    @Test func `What the driver does not tell keeps nothing else from being taken`() async throws {
+        let own = try offer(90)
+        let offers = PunchOffers(
+            own.encodings(time: 0).map {
+                PunchOffers.Address(
+                    networkID: $0.networkID, address: Hex.encode($0.address), port: $0.port, services: "\($0.services)")
+            })
+        let report = PunchReport(
+            id: 1, role: "initiator", endpoint: own.endpoint.description, attempts: 0, outcome: "closed",
+            milliseconds: 1, ownNAT: "unknown", peerNAT: "unknown", at: "")
+        let answers: [String: any Encodable & Sendable] = [
+            PunchOperation.stats: Self.statistics(own.endpoint), PunchOperation.offers: offers,
+            PunchOperation.nat: NATReport(mapping: "open", confidence: 1, reason: ""),
+            PunchOperation.punches: PunchReports([report]), PunchOperation.witnesses: Nothing(),
+        ]
+        for silent in answers.keys {
+            let service = Self.service(FakeDriver(answers.filter { $0.key != silent }).perform)
+            await service.attached("p", Self.capabilities(.clearnetAddress, operations: PunchOperation.all))
+            await service.poll()
+            let overview = await service.overview
+            #expect((overview.stats == nil) == (silent == PunchOperation.stats), "\(silent)")
+            #expect((overview.offersOwn == 0) == (silent == PunchOperation.offers), "\(silent)")
+            #expect((overview.nat == nil) == (silent == PunchOperation.nat), "\(silent)")
+            #expect(overview.recent.isEmpty == (silent == PunchOperation.punches), "\(silent)")
+            #expect(await service.exchange.isOwn(own.endpoint, now: .system), "\(silent)")
+        }
+    }
+
+    @Test func `A call insists on what the offers name, one address of each family, or on what the operator says`()
+        async throws
+    {
+        let endpoint = try offer(30).endpoint
+        var report = PunchReport(
+            id: 1, role: "initiator", endpoint: endpoint.description, attempts: 1,
+            outcome: PunchTally.notTheOffered, milliseconds: 1, ownNAT: "unknown", peerNAT: "unknown", at: "")
+        report.path = "ipv6"
+        let driver = FakeDriver([PunchOperation.punch: report])
+        let service = Self.service(driver.perform)
+        await service.attached("p", Self.capabilities(.clearnetAddress, operations: PunchOperation.all))
+        await service.attached("b", Self.capabilities(.clearnetAddress))
+        await service.driver("b", said: .linkOpened(DriverLink(1), Self.link("8.8.8.8:8333", target: "x")))
+        let both = try OfferedAddresses(hosts: ["30.40.1.1", "2a00:1450::1"])
+        let time = UInt32(WallClockTime.system.seconds)
+        let entries = PunchOffer.encodings(of: endpoint, at: both, time: time)
+        await service.driver("b", said: .announcement(DriverLink(1), .addresses(entries)))
+        _ = try await service.punch(PunchRequest(endpoint: endpoint.description))
+        _ = try await service.punch(PunchRequest(endpoint: endpoint.description, clearnet: ["2a00::7"]))
+        #expect(driver.demanded == [both.hosts, ["2a00::7"]])
+        // Unasked, a wrong address is held against the offer that named one of its family.
+        let candidate = PunchCandidate(endpoint: endpoint, addresses: both)
+        let began = await service.began(endpoint)
+        #expect(began)
+        await service.callUnasked(candidate, avoiding: [])
+        let planner = await service.planner
+        let lies = candidate.located.map { planner.isLie($0, now: .system) }
+        #expect(lies == [false, true])
+    }
+}
+
+extension PunchService {
+    fileprivate func began(_ endpoint: CoordinationEndpoint) -> Bool {
+        // What a call of the operator's held against the endpoint does not matter here.
+        self.planner.forgetFailures()
+        return self.planner.began(endpoint)
     }
 }

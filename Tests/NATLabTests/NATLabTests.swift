@@ -43,6 +43,15 @@ struct NATLabTests {
         #expect(checks.contains { $0.check == "blocks between two nodes" })
     }
 
+    @Test(
+        "whoever offers an address of each family is connected to at either, and a lie about one closes that one alone")
+    func families() async throws {
+        let checks = try await NATLab.run(
+            ["fallbacks", "--binaries", Programs.directory, "--only", "offered"], within: .seconds(300))
+        for check in checks { #expect(check.ok, "\(check.line)") }
+        #expect(checks.count == 3)
+    }
+
     @Test("strangers cannot make a node send much to others, wait, or serve nobody else")
     func attacks() async throws {
         let checks = try await NATLab.run(

@@ -11,8 +11,11 @@ from rendezvous import Rendezvous
 ROUTER = "/usr/sbin/miniupnpd"
 
 
-def connect(arguments, initiator: dict, responder: dict, relay: bool = False, map_ports: bool = False) -> dict:
-    """What the initiator reports of one punch between two such hosts; both must have a link."""
+def connect(arguments, initiator: dict, responder: dict, relay: bool = False, map_ports: bool = False,
+            offered=lambda responder: []) -> dict:
+    """What the initiator reports of one punch between two such hosts; both must have a link.
+
+    `offered`: the addresses that the initiator insists on, as it does where offers name some."""
     with Lab(arguments.seed) as lab:
         half = dict(delay=0.015)
         witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", ipv6=True, **half), reaches_back=index < 2)
@@ -34,7 +37,7 @@ def connect(arguments, initiator: dict, responder: dict, relay: bool = False, ma
                 if site.maps_ports:
                     until(lambda daemon=daemon: any("the router maps ports" in line for line in daemon.logged()), 30,
                           f"the router's mapping for {daemon.name}")
-            report = asking.operate("punch", {"endpoint": rendezvous.endpoint})
+            report = asking.operate("punch", {"endpoint": rendezvous.endpoint, "clearnet": offered(a)})
             if report["outcome"] == "connected":
                 for daemon in daemons:
                     until(lambda daemon=daemon: any(link["state"] == "open" for link in daemon.get("/v1/links")), 20,
@@ -53,10 +56,17 @@ def connect(arguments, initiator: dict, responder: dict, relay: bool = False, ma
 
 def run(arguments) -> list[dict]:
     closed = {"kind": "dependent"}
+    both = closed | {"ipv6": True}, {"kind": "double", "ipv6": True}
     cases = [
         ("direct", "to a responder without a NAT", closed, {"kind": "open"}, {}),
         ("direct", "to an initiator without a NAT", {"kind": "open"}, closed, {}),
-        ("ipv6", "through firewalls", closed | {"ipv6": True}, {"kind": "double", "ipv6": True}, {}),
+        ("ipv6", "through firewalls", *both, {}),
+        ("ipv6", "where addresses of both families are offered", *both,
+         {"offered": lambda responder: [responder.address, responder.ipv6]}),
+        ("punch", "where the IPv6 address that is offered is a lie", {"kind": "mapped", "ipv6": True},
+         {"kind": "preserving", "ipv6": True}, {"offered": lambda responder: [responder.address, "2a0c::1"]}),
+        ("not-the-offered", "where the IPv4 address alone is offered", *both,
+         {"offered": lambda responder: [responder.address]}),
         ("mapped", "at the responder's router", closed, {"kind": "dependent", "maps_ports": True}, {"map_ports": True}),
         ("mapped", "at the initiator's router", {"kind": "dependent", "maps_ports": True}, closed, {"map_ports": True}),
         ("punch", "where the router refuses to map", {"kind": "mapped"}, {"kind": "preserving"}, {"map_ports": True}),
@@ -73,6 +83,6 @@ def run(arguments) -> list[dict]:
         report = connect(arguments, initiator, responder, **options)
         reports.append({"check": name, "outcome": report["outcome"], "path": report.get("path"),
                         "reason": report.get("reason"), "milliseconds": report.get("milliseconds"),
-                        "ok": report["outcome"] == "connected" and report.get("path") == path,
+                        "ok": path == (report.get("path") if report["outcome"] == "connected" else report["outcome"]),
                         **({"logs": report["logs"]} if "logs" in report else {})})
     return reports
