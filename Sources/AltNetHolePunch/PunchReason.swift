@@ -69,7 +69,7 @@ public enum PunchReason: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .noMapping: "no external address could be learnt"
         case .targetRefused: "the other side named an address that is never connected to"
-        case .notTheOffered: "the address is not in the network group that was offered"
+        case .notTheOffered: "the address is not in the network group that was offered for its family, if one was"
         case .synBudgetSpent: "too many SYNs went to that address lately"
         case .timedOut: "no connection came through in time"
         case .refused: "every SYN was answered with a reset"

@@ -86,6 +86,23 @@ struct NATVoicesTests {
     }
 }
 
+@Suite("What our offers name")
+struct OwnOfferTests {
+    @Test("an address of each family that we have, whatever the NAT is like")
+    func families() throws {
+        let (ipv4, ipv6) = (ExternalEndpoint(host: "81.2.3.4"), ExternalEndpoint(host: "2a00:1450::1"))
+        for mapping in [NATMapping.open, .endpointIndependent(preservesPort: true), .endpointDependent, .unknown] {
+            var view = NetworkPlace.View()
+            view.mapping = mapping
+            #expect(view.offered.isEmpty)
+            view.addresses.ipv6 = ipv6?.address
+            #expect(view.offered.all == [ipv6].compactMap { $0 })
+            view.addresses.ipv4 = ipv4?.address
+            #expect(view.offered.all == [ipv4, ipv6].compactMap { $0 })
+        }
+    }
+}
+
 @Suite("Our place in the network", .timeLimit(.minutes(2)))
 struct NetworkPlaceTests {
     /// Witnesses that tell what they see, until they are told to lie.

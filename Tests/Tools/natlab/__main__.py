@@ -54,7 +54,7 @@ def main() -> int:
     attack.add_argument("--seed", default="0")
     whole = commands.add_parser("end-to-end", help="offers, Tor, two NATs, a punched link, and what the wire shows")
     whole.add_argument("--binaries", required=True)
-    whole.add_argument("--only", help="only checks whose name holds this: over tor, node to node, over i2p")
+    whole.add_argument("--only", help="only checks whose name holds this: over tor, unasked, node to node, over i2p")
     whole.add_argument("--seed", default="0")
     others = commands.add_parser("fallbacks", help="each way to a connection where those before it cannot work")
     others.add_argument("--binaries", required=True)

@@ -37,7 +37,8 @@ class Bench:
         self.witnesses = [BitcoinWitness(lab.site(f"w{index}", "open", **half), reaches_back=index < 2)
                           for index in range(4)]
         self.public = lab.site("public", "open", **half)
-        self.a, self.b = lab.site("a", "preserving-rst", **half), lab.site("b", "mapped", **half)
+        self.a = lab.site("a", "preserving-rst", ipv6=True, **half)
+        self.b = lab.site("b", "mapped", ipv6=True, **half)
         self.relays = lab.site("tor", "open", delay=0.005)
         self.tor: TorNetwork | None = None
         self.clients: dict[str, TorClient] = {}
@@ -83,7 +84,7 @@ class Bench:
     def punch(self, overlay: str = "tor", **more) -> dict:
         ways = {"tor": {"tor_control": f"127.0.0.1:{CONTROL_PORT}", "socks": f"127.0.0.1:{SOCKS_PORT}"},
                 "i2p": {"sam": f"127.0.0.1:{SAM_PORT}"}}
-        return {"enabled": True, "coordination": [overlay], "map_ports": False,
+        return {"enabled": True, "coordination": [overlay], "map_ports": False, "ipv6": False,
                 "witnesses": [witness.endpoint for witness in self.witnesses], **ways[overlay], **more}
 
     def start(self, site: Site, drivers: dict, **settings) -> Daemon:
@@ -266,6 +267,20 @@ def over_tor(bench: Bench) -> list[dict]:
     return reports
 
 
+def unasked(bench: Bench) -> list[dict]:
+    """B connects by itself. A offers an address of each family, and IPv6 is the way that is tried first."""
+    bench.start_tor()
+    bench.start(bench.public, {"bitcoin": {"listen": [f"0.0.0.0:{NETWORK_PORT}"]}})
+    peer = {"connect": [f"{bench.public.address}:{NETWORK_PORT}"]}
+    bench.start(bench.a, {"bitcoin": peer, "punch": bench.punch(offer=4, ipv6=True)})
+    b = bench.start(bench.b, {"bitcoin": peer, "punch": bench.punch(ipv6=True)}, punch={"outbound": 1})
+    until(lambda: punched_link(b), OFFER_SECONDS + LINK_SECONDS, "a punched link that nobody asked for")
+    offers = [offer.get("clearnet") for offer in b.get("/v1/punch/offers")["offers"]]
+    outcomes = [(each["outcome"], each.get("path")) for each in b.get("/v1/punch/attempts")["punches"]]
+    return [{"check": "unasked at either family", "offers": offers, "outcomes": outcomes,
+             "ok": sorted(offers) == sorted([bench.a.address, bench.a.ipv6]) and outcomes == [("connected", "ipv6")]}]
+
+
 def over_i2p(bench: Bench) -> list[dict]:
     if not os.access("/usr/sbin/i2pd", os.X_OK):
         return [{"check": "punch over i2p", "ok": True, "skipped": "i2pd is not installed"}]
@@ -324,7 +339,7 @@ def segments_between(bench: Bench, capture: str) -> list:
     return [each for each in segments(capture) if {each.source[0], each.target[0]} == ends]
 
 
-CHECKS = [over_tor, node_to_node, over_i2p]
+CHECKS = [over_tor, unasked, node_to_node, over_i2p]
 
 
 def run(arguments) -> list[dict]:
