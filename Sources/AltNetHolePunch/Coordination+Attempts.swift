@@ -109,7 +109,9 @@ extension Coordination {
                 : endpoint.refusedHost(allowPrivate: allowPrivate) == nil
         }
         guard !allowed.isEmpty else { return .failure(.targetRefused) }
-        guard let remote = allowed.first(where: self.configuration.offered.admits) else { return .failure(.notTheOffered) }
+        guard let remote = allowed.first(where: self.configuration.offered.admits) else {
+            return .failure(.notTheOffered)
+        }
         return .success(remote)
     }
 

@@ -10,6 +10,8 @@ import Testing
 struct OperationCommandTests {
     private static let good = "03" + String(repeating: "aB", count: 32)
 
+    private static let place = "direct:127.0.0.1:9735"
+
     @Test("a path is read in lower case, and its bad node is named")
     func path() throws {
         #expect(try NodeIDText.path("\(Self.good),\(Self.good)") == Array(repeating: Self.good.lowercased(), count: 2))
@@ -35,6 +37,8 @@ struct OperationCommandTests {
             ["message", "send", "--path", Self.good],
             ["message", "send", "--path", Self.good, "--text", "a", "--transaction", "00"],
             ["alt-addr", "send", "x"], ["alt-addr", "clear"],
+            ["punch", Self.place, "--clearnet", "nowhere"], ["punch", Self.place, "--clearnet", "192.0.2.1:8333"],
+            ["punch", Self.place, "--clearnet", "192.0.2.1", "--clearnet", "192.0.2.2"],
         ])
     func mistakes(arguments: [String]) {
         #expect(throws: (any Error).self) { try ControlCommand.parseAsRoot(arguments) }
@@ -46,6 +50,7 @@ struct OperationCommandTests {
             ["message", "ping", "--path", Self.good, "--over", "onion", "--timeout", "5", "--driver", "x", "--json"],
             ["message", "send", "--path", Self.good, "--text", "a"], ["message", "received"],
             ["alt-addr", "send", Self.good], ["alt-addr", "send"], ["alt-addr", "clear", Self.good],
+            ["punch", Self.place, "--clearnet", "2001:db8::1", "--clearnet", "192.0.2.1"], ["punch", Self.place],
         ] {
             #expect(throws: Never.self) { try ControlCommand.parseAsRoot(arguments) }
         }
