@@ -297,9 +297,9 @@ let package = Package(
         .executableTarget(
             name: "altnet-bench",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetKeys",
+                "AltNetBase", "AltNetBitcoin", "AltNetControl", "AltNetHeaderChain", "AltNetHolePunch", "AltNetKeys",
                 "AltNetLightning", "AltNetLightningRelay", "AltNetNoise", "AltNetOnion", "AltNetPeerRecords",
-                "AltNetPeerStore", "AltNetStore", "AltNetTestKit", "CSecp256k1", crypto, grdb,
+                "AltNetPeerStore", "AltNetStore", "AltNetTestKit", "AltNetTransport", "CSecp256k1", crypto, grdb,
             ]),
 
         // Tests, from the inside out. `AltNetTestKit` runs real processes, `HeaderTestSupport` mines; only tests

@@ -97,6 +97,7 @@ extension DaemonConfiguration {
             configuration.drivers.append(try settings.driver(name, schema, ownNode: Driver.ownNode(network)))
         }
         try configuration.checkSockets(settings)
+        try configuration.checkPunchedConnections(settings)
         return configuration
     }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetObjects
+
 extension DaemonConfiguration {
     /// Hole punching: what the daemon itself does about it. The rest are settings of the driver.
     public struct Punch: Hashable, Sendable {
@@ -17,6 +19,30 @@ extension DaemonConfiguration {
         /// Bitcoin Core makes eight outbound connections that carry everything. More cost others, and protect nobody
         /// better.
         public static let outboundRange = 0...8
+    }
+}
+
+extension DaemonConfiguration {
+    /// Refuses punched connections for a node that cannot take them: each would be arranged with a stranger, and closed as
+    /// soon as it stands.
+    func checkPunchedConnections(_ settings: Settings) throws(ConfigurationError) {
+        for driver in self.drivers
+        where driver.isEnabled && driver.program.map(DriverProgram.init) == .punch
+            && driver.settings["use"] == .text("node")
+        {
+            let use = SettingPath("drivers", driver.name, "use")
+            if case .number(1...) = driver.settings["offer"], self.splice.accept == nil {
+                throw settings.invalid(
+                    use, "hands who connects to us to the node, which needs `splice.accept`, the address of the node")
+            }
+            let calls = self.punch.outbound > 0 || driver.settings["connect"] != nil
+            guard !calls || (self.node.kind == .bitcoinCore && self.node.allow.contains(.peers)) else {
+                throw settings.invalid(
+                    use,
+                    "has the node make the connections, which needs `node.kind` = `bitcoin-core` and `peers` in"
+                        + " `node.allow`")
+            }
+        }
     }
 }
 

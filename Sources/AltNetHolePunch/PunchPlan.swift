@@ -8,7 +8,8 @@ public struct PunchPlan: Hashable, Sendable {
     /// included: what a third party gets to see when the other side lies about its address. A single plan may have
     /// fewer, see ``syns``.
     public static let synBudget = 8
-    /// Where only one side connects, to a port that is open: against loss, and nothing else.
+    /// Where only one side connects, to a port that is open: against loss, and nothing else. One of them is for a second
+    /// connection that starts moments later.
     public static let synBudgetToListener = 4
     /// From the moment until a connection stands. The kernel's second SYN goes out after one second, and arrives half a
     /// round trip later; a third would come after three, when a new attempt with fresh mappings is worth more.

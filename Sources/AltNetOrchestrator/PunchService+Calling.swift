@@ -84,41 +84,52 @@ extension PunchService {
             avoided: groups ?? [], until: .system + Self.linkPatience)
         // What a link is called: its address, or the endpoint where the connection stayed there.
         let remote = report.peer ?? report.endpoint
-        if let link = self.link(to: remote) {
-            await self.use(link.number, link.description, expected)
-        } else {
+        guard let link = self.link(to: remote) else {
             self.expect(remote, expected)
+            return report
         }
+        let giving = await self.use(link.number, link.description, expected)
+        // The operator is told what became of it; elsewhere nobody waits for the node.
+        if groups == nil, let problem = await giving?.value { throw ControlRefusal(.conflict, problem) }
         return report
     }
 
     /// Puts a link that we made to use.
-    func use(_ number: DriverLink, _ description: DriverLinkDescription, _ expected: Expected) async {
+    ///
+    /// - Returns: where the node gets it, the task that sees to this: what the driver says next must not wait for the
+    ///   node. Its value says what went wrong.
+    @discardableResult
+    func use(
+        _ number: DriverLink, _ description: DriverLinkDescription, _ expected: Expected
+    ) async -> Task<String?, Never>? {
         // An offer that does not tell where it leads to may lead to where we are connected already.
         if expected.isAutomatic, let group = expected.standing.group,
             expected.avoided.contains(group) || self.standing.values.contains(where: { $0.group == group })
         {
             self.planner.failed(expected.standing.endpoint, now: .system)
-            return await self.close(number, "there is a connection with its network group already")
+            await self.close(number, "there is a connection with its network group already")
+            return nil
         }
         self.note(number, expected.standing)
-        guard description.peer.takesStreams else { return }
-        // Elsewhere: what the driver says next must not wait for the node.
-        Task { await self.giveToNode(number, expected.standing) }
+        guard description.peer.takesStreams else { return nil }
+        return Task { await self.giveToNode(number, expected.standing) }
     }
 
-    /// Has the node connect over a link that is one stream.
-    private func giveToNode(_ number: DriverLink, _ standing: Standing) async {
-        guard let driver = self.driver else { return }
+    /// Has the node connect over a link that is one stream; returns what went wrong.
+    private func giveToNode(_ number: DriverLink, _ standing: Standing) async -> String? {
+        guard let driver = self.driver else { return nil }
         do {
             guard let node else { throw LendingError("there is no node: set [node]") }
             let address = try await self.splicer.lend(number, of: driver)
             try await node.perform(.addPeer("\(address)"), because: "a connection to \(standing.endpoint) was punched")
             self.nodeProblem = nil
+            return nil
         } catch {
-            self.nodeProblem = "a punched connection did not reach the node: \(error)"
+            let problem = "a punched connection did not reach the node: \(error)"
+            self.nodeProblem = problem
             self.logger.warning("punched connection not used", metadata: ["reason": "\(error)"])
             await self.close(number, "the node does not take it")
+            return problem
         }
     }
 

@@ -88,15 +88,10 @@ actor PathOpener {
     func open(_ plan: PunchPlan) async -> Result<Opened, PunchReason> {
         guard let ready = self.ready[plan.attempt] else { return .failure(.local) }
         if plan.dials, !self.limits.takeSyns(plan.syns, to: plan.remote) { return .failure(.synBudgetSpent) }
-        let inbox = EventInbox()
-        let opened: SimultaneousOpen.Opened
+        let (opened, inbox): (SimultaneousOpen.Opened, EventInbox)
         do throws(SimultaneousOpen.Failure) {
-            opened = try await SimultaneousOpen.run(
-                SimultaneousOpen.Plan(
-                    remote: HostAndPort(host: plan.remote.host, port: plan.remote.port), at: plan.at,
-                    deadline: plan.deadline, dials: plan.dials, listens: plan.listens,
-                    rhythm: plan.isDense ? .dense : .spread, synBudget: plan.syns),
-                from: ready.port, onEvent: { inbox.receive($0) })
+            let fresh = try await Self.connect(plan, from: ready.port)
+            (opened, inbox) = (fresh.opened, fresh.inbox)
         } catch {
             let reason = Self.reason(error.reason)
             await self.failed(plan, reason)
@@ -117,6 +112,65 @@ actor PathOpener {
                 Opened(held: held, success: PunchSuccess(peer: peer, stoodAt: opened.at, roundTrip: roundTrip)))
         } catch {
             await self.failed(plan, error)
+            return .failure(error)
+        }
+    }
+
+    /// How much later the second of two connections starts where only we connect: the first mostly stands by then where
+    /// the way is short, and it is less than a round trip where the way is long.
+    private static let stagger: Duration = .milliseconds(50)
+
+    /// Where both sides connect, the SYN of one stands in for a lost one of the other. Where only we do, a lost segment
+    /// would cost the second after which the kernel sends it again (RFC 6298, section 2.1). So a second connection starts
+    /// soon, from another port and with a single SYN; the first one that stands remains, and the other is closed.
+    private static func connect(
+        _ plan: PunchPlan, from port: ReusedPort
+    ) async throws(SimultaneousOpen.Failure) -> Fresh {
+        var opening = SimultaneousOpen.Plan(
+            remote: HostAndPort(host: plan.remote.host, port: plan.remote.port), at: plan.at, deadline: plan.deadline,
+            dials: plan.dials, listens: plan.listens, rhythm: plan.isDense ? .dense : .spread, synBudget: plan.syns)
+        guard !plan.listens, plan.syns > 1, let other = try? ReusedPort(HostAndPort(host: port.address.host, port: 0))
+        else { return try await Self.connect(opening, from: port).get() }
+        var second = opening
+        second.at = opening.at + Self.stagger
+        second.synBudget = 1
+        opening.synBudget -= 1
+        return try await Self.race([(opening, port), (second, other)]).get()
+    }
+
+    /// The first connection that stands, or what the last that failed says.
+    private static func race(
+        _ plans: [(SimultaneousOpen.Plan, ReusedPort)]
+    ) async -> Result<Fresh, SimultaneousOpen.Failure> {
+        await withTaskGroup(of: Result<Fresh, SimultaneousOpen.Failure>.self) { group in
+            for (plan, port) in plans { group.addTask { await Self.connect(plan, from: port) } }
+            var outcome = Result<Fresh, SimultaneousOpen.Failure>.failure(.cancelled)
+            for await result in group {
+                switch (outcome, result) {
+                case (.success, .success(let late)): late.opened.connection.abort()
+                case (.success, .failure): break
+                case (.failure, _): outcome = result
+                }
+                if case .success = outcome { group.cancelAll() }
+            }
+            return outcome
+        }
+    }
+
+    /// A connection that stands, and what it has said.
+    private struct Fresh {
+        let opened: SimultaneousOpen.Opened
+        let inbox: EventInbox
+    }
+
+    private static func connect(
+        _ plan: SimultaneousOpen.Plan, from port: ReusedPort
+    ) async -> Result<Fresh, SimultaneousOpen.Failure> {
+        let inbox = EventInbox()
+        do throws(SimultaneousOpen.Failure) {
+            let opened = try await SimultaneousOpen.run(plan, from: port) { inbox.receive($0) }
+            return .success(Fresh(opened: opened, inbox: inbox))
+        } catch {
             return .failure(error)
         }
     }

@@ -9,7 +9,9 @@ internal import Foundation
 
 /// Measures what AltNet promises, each figure beside its limit from the same run, as one JSON object a line.
 ///
-///     altnet-bench [headers] [noise] [onion] [messages] [records] [peers] [store] [sync]        all without arguments
+///     altnet-bench [headers] [noise] [onion] [messages] [records] [peers] [punch] [store] [sync]
+///
+/// All without arguments.
 @main
 struct Bench {
     static func main() async {
@@ -34,6 +36,7 @@ struct Bench {
         if runs("messages") { try await MessageBench.run() }
         if runs("records") { try RecordBench.run() }
         if runs("peers") { try PeerStoreBench.run() }
+        if runs("punch") { try await PunchBench.run() }
         if runs("store") || runs("sync") {
             let chain = try await SyncBench.makeChain()
             if runs("store") { try StoreBench.run(chain) }

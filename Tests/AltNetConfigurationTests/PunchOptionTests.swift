@@ -29,6 +29,11 @@ struct PunchOptionTests {
 
     @Test func `The driver has its own program and is handed its settings`() throws {
         let text = """
+            [node]
+            kind = "bitcoin-core"
+            allow = ["peers"]
+            [splice]
+            accept = "127.0.0.1:8333"
             [drivers.punch]
             connect = ["direct:192.0.2.1:9735", "abc.onion:8333", "abc.b32.i2p"]
             coordination = ["tor", "i2p", "direct:127.0.0.1:0"]
@@ -63,6 +68,24 @@ struct PunchOptionTests {
             ])
         #expect(try parse("[drivers.punch]").driver("punch")?.settings == [:])
     }
+
+    @Test(arguments: [
+        ("offer = 4", "", "hands who connects to us to the node, which needs `splice.accept`, the address of the node"),
+        ("", "[punch]\noutbound = 2", Self.callsThroughNode),
+        ("connect = ['direct:192.0.2.1:9735']", "", Self.callsThroughNode),
+        ("", "[node]\nkind = 'bitcoin-core'\n[punch]\noutbound = 2", Self.callsThroughNode),
+        ("", "[node]\nkind = 'kernel'\nallow = ['peers']\n[punch]\noutbound = 2", Self.callsThroughNode),
+    ])
+    func `Connections for a node that cannot take them are refused`(lines: String, rest: String, end: String) throws {
+        let text = "[drivers.punch]\ncoordination = ['direct:127.0.0.1:0']\nuse = 'node'\n\(lines)\n\(rest)"
+        #expect(try mistake(text).sentence == "`drivers.punch.use` \(end)")
+        // A driver that is switched off bothers nobody, and one whose connections are links needs no node.
+        _ = try parse(text.replacing("use = 'node'", with: "use = 'node'\nenabled = false"))
+        _ = try parse(text.replacing("use = 'node'", with: "use = 'links'"))
+    }
+
+    private static let callsThroughNode =
+        "has the node make the connections, which needs `node.kind` = `bitcoin-core` and `peers` in `node.allow`"
 
     @Test(arguments: [
         (

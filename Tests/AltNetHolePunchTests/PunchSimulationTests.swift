@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import AltNetBase
+import Foundation
 import Testing
 
 @testable import AltNetHolePunch
@@ -74,21 +75,24 @@ struct PunchSimulationTests {
         }
     }
 
+    /// How many runs a pair has; figures for the documentation come of `ALTNET_TEST_SEEDS=1000`.
+    private static let seeds = ProcessInfo.processInfo.environment["ALTNET_TEST_SEEDS"].flatMap { Int($0) } ?? 100
+
     private static func connection(_ node: PunchWorld.Node) -> PunchPath? {
         guard case .connected(let path, _)? = node.outcome?.ending else { return nil }
         return path
     }
 
     @Test(
-        "every possible pair connects in 99 of 100 runs; of all, 99 of 100 at the first attempt and within three round trips",
+        "every possible pair connects in 99 of 100 runs, at the first attempt and within three round trips",
         arguments: Place.allCases)
     func everyPair(_ initiator: Place) {
-        var punched = (runs: 0, inTime: 0)
+        var all = (runs: 0, inTime: 0)
         for responder in Place.allCases {
+            let path: PunchPath = initiator == .open || responder == .open ? .direct : .punch
             let isPossible =
-                !initiator.isDependent && !responder.isDependent || initiator == .open || responder == .open
-            let isDirect = initiator == .open || responder == .open
-            let runs = isPossible ? 100 : 5
+                path == .direct || !initiator.isDependent && !responder.isDependent
+            let runs = isPossible ? Self.seeds : 5
             var connected = 0
             var inTime = 0
             for run in 0..<UInt64(runs) {
@@ -107,7 +111,6 @@ struct PunchSimulationTests {
                     #expect(own.learnt + peer.learnt == 0 && own.syns.isEmpty && peer.syns.isEmpty)
                     continue
                 }
-                let path: PunchPath = isDirect ? .direct : .punch
                 guard Self.connection(own) == path, Self.connection(peer) == path else { continue }
                 connected += 1
                 let opening = own.outcome?.opening ?? .seconds(1)
@@ -115,11 +118,12 @@ struct PunchSimulationTests {
             }
             guard isPossible else { continue }
             #expect(connected >= runs * 99 / 100, "\(initiator) to \(responder)")
-            // Where one side alone connects, a lost segment of three costs the kernel's second.
-            #expect(inTime >= runs * (isDirect ? 90 : 98) / 100, "\(initiator) to \(responder)")
-            if !isDirect { punched = (punched.runs + runs, punched.inTime + inTime) }
+            // Of a hundred runs two may be late by chance; of a row's, no more than one in a hundred.
+            #expect(inTime >= runs * 98 / 100, "\(initiator) to \(responder)")
+            all = (all.runs + runs, all.inTime + inTime)
+            print("\(initiator) to \(responder), \(path): \(inTime) of \(runs) in time")
         }
-        #expect(punched.inTime * 100 >= punched.runs * 99)
+        #expect(all.inTime * 100 >= all.runs * 99)
     }
 
     @Test("where the way is shorter than the clocks are apart, NATs that drop and NATs that reset still connect")

@@ -100,6 +100,8 @@ struct PunchWorld {
         case attempt(PunchRole, UInt8)
         case segment(PunchRole, Segment, ipv6: Bool)
         case retransmit(PunchRole, UInt8, sequence: Int)
+        /// The second connection of a side that alone connects; as `PathOpener` has it.
+        case second(PunchRole, UInt8)
         case deadline(PunchRole, UInt8)
         case proofDeadline(PunchRole, UInt8)
     }
@@ -270,6 +272,7 @@ struct PunchWorld {
         switch event {
         case .attempt(let role, let attempt): self.beginTry(self[role], attempt)
         case .retransmit(let role, let attempt, let sequence): self.retransmit(self[role], attempt, sequence)
+        case .second(let role, let attempt): self.connectAgain(self[role], attempt)
         case .deadline(let role, let attempt):
             guard let opening = self[role].opening, opening.plan.attempt == attempt, opening.state != .established
             else { return }
@@ -298,7 +301,10 @@ struct PunchWorld {
         opening.sequence = self.tries
         opening.tryBegan = self.now
         node.opening = opening
-        if node.firstSYNAt[attempt] == nil { node.firstSYNAt[attempt] = self.now }
+        if node.firstSYNAt[attempt] == nil {
+            node.firstSYNAt[attempt] = self.now
+            if !opening.plan.listens { self.schedule(self.now + 50_000_000, .second(node.role, attempt)) }
+        }
         self.sendSYN(node)
         self.schedule(self.now + 1_000_000_000, .retransmit(node.role, attempt, sequence: opening.sequence))
     }
@@ -322,6 +328,12 @@ struct PunchWorld {
             self.schedule(self.now + 1_000_000_000, .retransmit(node.role, attempt, sequence: sequence))
         default: break
         }
+    }
+
+    /// The connection is not told from the first one: what counts here is that its segments are others.
+    private mutating func connectAgain(_ node: Node, _ attempt: UInt8) {
+        guard let opening = node.opening, opening.plan.attempt == attempt, opening.state == .synSent else { return }
+        self.sendSYN(node)
     }
 
     private mutating func transmit(_ kind: Segment.Kind, _ node: Node) {

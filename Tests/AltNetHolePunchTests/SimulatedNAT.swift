@@ -150,7 +150,7 @@ struct SimulatedOpening {
         self.proof = plan.proof
     }
 
-    var left: Int { PunchPlan.synBudget - self.syns }
+    var left: Int { self.plan.syns - self.syns }
 
     /// Nanoseconds from the SYN that was reset to the next one; as `OpeningTries` has it.
     mutating func spacing(roundTrip: Int64) -> Int64 {

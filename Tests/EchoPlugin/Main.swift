@@ -8,6 +8,7 @@ import AltNetLightning
 import AltNetLightningAttachment
 import Foundation
 import Logging
+import Synchronization
 
 /// NOT FOR PUBLIC CONSUMPTION: a Core Lightning plugin for tests. It writes what happens to lightningd's log, and peers
 /// tell it by messages what to do.
@@ -36,13 +37,20 @@ struct EchoPlugin {
             guard FileManager.default.fileExists(atPath: configuration.startFile) else { throw NotThere() }
             let logger = Logger(label: "echo")
             logger.info("ATTACHED \(attachment.nodeID) \(attachment.network.rawValue)")
+            let messages = Mutex(0)
             try await attachment.run { event in
                 // A driver that is slow for as long as the test wants.
                 while FileManager.default.fileExists(atPath: configuration.startFile + ".hold") {
                     do { try await Task.sleep(for: .milliseconds(10)) } catch { return }
                 }
                 logger.info("\(Self.text(of: event))")
+                if case .peerDisconnected = event {
+                    // Of a log that is read slowly, lines are dropped. A file counts them all.
+                    let count = messages.withLock { "\($0)" }
+                    try? count.write(toFile: configuration.startFile + ".messages", atomically: true, encoding: .utf8)
+                }
                 if case .message(let peer, let message) = event {
+                    messages.withLock { $0 += 1 }
                     await Self.obey(message, of: peer, attachment, logger)
                 }
             }

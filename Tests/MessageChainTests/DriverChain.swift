@@ -31,7 +31,6 @@ final class DriverChain: DriverHostDelegate {
         var nextRequest: UInt64 = 1
         /// What a driver is told to connect to, again after a restart.
         var targets: [String: [String]] = [:]
-        var processes: [String: pid_t] = [:]
         /// Called instead of answering the next request to a driver.
         var interceptor: (@Sendable () async -> Void)?
     }
@@ -71,7 +70,6 @@ final class DriverChain: DriverHostDelegate {
     func attach(_ name: String, _ settings: [String: SettingValue] = [:]) async throws {
         // A port that stays the same when the driver is started again.
         let listen = "127.0.0.1:\(try FreePort.find())"
-        let before = ChildProcesses.all()
         let directory = "\(self.directory)/\(name)"
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
@@ -81,24 +79,26 @@ final class DriverChain: DriverHostDelegate {
                 settings: settings.merging(["listen": .texts([listen])]) { $1 }, traffic: nil,
                 messagesPerSecond: 10_000, bytesPerSecond: 100_000_000, dataDirectory: directory))
         _ = try await self.address(name)
-        let process = ChildProcesses.all().subtracting(before).first
-        self.state.withLock { $0.processes[name] = process }
+    }
+
+    /// The process of a driver, which is the one that listens at its port: other tests start processes meanwhile.
+    private func process(of name: String) -> pid_t? {
+        let port = self.state.withLock { $0.listening[name] }.flatMap { $0.split(separator: ":").last }
+        return port.flatMap { UInt16($0) }.flatMap(Listener.process)
     }
 
     /// Ends a driver's process as a crash would. The host starts it again.
     func kill(_ name: String) async throws {
-        let process = self.state.withLock { state in
-            state.listening[name] = nil
-            return state.processes[name]
-        }
+        let process = self.process(of: name)
+        self.state.withLock { $0.listening[name] = nil }
         guard let process else { throw Condition.Failure("the process of \(name) is not known") }
         Glibc.kill(process, SIGKILL)
         _ = try await self.address(name)
     }
 
-    /// Memory that a driver's process occupies, in bytes. Not after a restart.
+    /// Memory that a driver's process occupies, in bytes.
     func residentBytes(_ name: String) -> Int {
-        guard let process = self.state.withLock({ $0.processes[name] }),
+        guard let process = self.process(of: name),
             let status = try? String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8)
         else { return 0 }
         return (status.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * Int(getpagesize())
@@ -254,17 +254,25 @@ final class DriverChain: DriverHostDelegate {
     }
 }
 
-/// The processes that this one has started.
-enum ChildProcesses {
-    static func all() -> Set<pid_t> {
-        let own = getpid()
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-        return Set(
-            names.compactMap { pid_t($0) }.filter { process in
-                let status = (try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)) ?? ""
-                // The name, in parentheses, may have anything in it; after it come the state and the parent.
-                let fields = status[(status.lastIndex(of: ")") ?? status.startIndex)...].split(separator: " ")
-                return fields.count > 2 && pid_t(fields[2]) == own
-            })
+/// Who listens at a port of this machine's IPv4 loopback.
+private enum Listener {
+    static func process(at port: UInt16) -> pid_t? {
+        // Lines of proc_pid_net(5): number, local address and port, remote ones, state (0A: LISTEN), ..., inode tenth.
+        let table = (try? String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)) ?? ""
+        let place = ":" + String(format: "%04X", Int(port))
+        let sockets = table.split(separator: "\n").compactMap { line -> String? in
+            let fields = line.split(separator: " ")
+            guard fields.count > 9, fields[1].hasSuffix(place), fields[3] == "0A" else { return nil }
+            return "socket:[\(fields[9])]"
+        }
+        let files = FileManager.default
+        let processes = ((try? files.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { pid_t($0) }
+        return processes.first { process in
+            let descriptors = "/proc/\(process)/fd"
+            return ((try? files.contentsOfDirectory(atPath: descriptors)) ?? []).contains { descriptor in
+                let target = try? files.destinationOfSymbolicLink(atPath: "\(descriptors)/\(descriptor)")
+                return target.map(sockets.contains) ?? false
+            }
+        }
     }
 }

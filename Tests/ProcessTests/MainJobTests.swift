@@ -86,7 +86,7 @@ struct MainJobTests {
         }
         let again = try await DaemonProcess.start(settings: settings, dataDirectory: bob.dataDirectory)
         try await Condition.wait("the link is back") { try await alice.control.links().contains { $0.state == "open" } }
-        #expect(try await again.control.links().count == 1)
+        try await Condition.wait("both ends have it") { try await again.control.links().count == 1 }
     }
 
     @Test("a node key that others can read is refused, with what to do")
