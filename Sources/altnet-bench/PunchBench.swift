@@ -97,7 +97,8 @@ enum PunchBench {
             var book = OfferBook<Int>()
             for (number, address) in told.enumerated() {
                 _ = book.learn(
-                    [address], from: number / 16, links: Array(0..<20), now: .zero, clock: clock, random: &random)
+                    [address], from: number / 16, origin: "\(number / 16)", links: Array(0..<20), now: .zero,
+                    clock: clock, random: &random)
             }
             learnt = UInt64(book.counts.learnt)
         }
@@ -105,7 +106,7 @@ enum PunchBench {
         Figure.print("offers decoded", count / decoding, "offers/s")
         Figure.print(
             "offers taken into a book until it is full (\(learnt) of \(told.count))", count / learning, "offers/s",
-            atLeast: 1_000, of: "thirty times what 1,024 links may tell: an offer in 30 s each")
+            atLeast: 1_000, of: "twenty times what 1,024 links may tell: an offer in 20 s each")
     }
 
     /// Requests beyond the tokens, from as many endpoints as there may be.
