@@ -95,7 +95,7 @@ public final class DaemonProcess: Sendable {
     }
 
     /// Waits until the best chain has this height.
-    public func reaches(_ height: UInt32, within limit: Duration = .seconds(30)) async throws {
+    public func reaches(_ height: UInt32, within limit: Duration = Condition.patience) async throws {
         try await Condition.wait("height \(height)", within: limit) {
             try await self.control.status().chain.height == height
         }
@@ -179,6 +179,10 @@ public enum TemporaryDirectory {
 
 /// Waits for what other processes do.
 public enum Condition {
+    /// How long is waited for what should come soon. Long, as nothing but a failure takes this time: a machine may run
+    /// many tests at once, and a test that fails because others are busy tells nothing.
+    public static let patience: Duration = .seconds(90)
+
     public struct Failure: Error, CustomStringConvertible {
         public let description: String
 
@@ -189,14 +193,14 @@ public enum Condition {
 
     /// Looks again and again until it holds; fails when it does not in time.
     public static func wait(
-        _ what: String, within limit: Duration = .seconds(30), _ holds: () async throws -> Bool
+        _ what: String, within limit: Duration = Condition.patience, _ holds: () async throws -> Bool
     ) async throws {
         _ = try await Self.value(what, within: limit) { try await holds() ? true : nil }
     }
 
     /// Looks again and again until there is a value; fails when there is none in time.
     public static func value<Value>(
-        _ what: String, within limit: Duration = .seconds(30), _ look: () async throws -> Value?
+        _ what: String, within limit: Duration = Condition.patience, _ look: () async throws -> Value?
     ) async throws -> Value {
         let deadline = ContinuousClock.now + limit
         while true {

@@ -133,7 +133,7 @@ final class Following: Sendable {
 
     /// The latest state, once it is as wanted.
     func state(
-        _ what: String, within limit: Duration = .seconds(30), _ holds: (NodeState) -> Bool
+        _ what: String, within limit: Duration = Condition.patience, _ holds: (NodeState) -> Bool
     ) async throws -> NodeState {
         do {
             return try await Condition.value(what, within: limit) { self.states.last.flatMap { holds($0) ? $0 : nil } }

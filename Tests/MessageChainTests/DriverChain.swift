@@ -129,7 +129,7 @@ final class DriverChain: DriverHostDelegate {
     }
 
     /// The link of a driver to a target, once it stands.
-    func link(of name: String, to target: String, within limit: Duration = .seconds(30)) async throws -> Link {
+    func link(of name: String, to target: String, within limit: Duration = Condition.patience) async throws -> Link {
         try await Condition.value("a link of \(name)", within: limit) {
             self.state.withLock { $0.links[name]?.last { $0.description.target == target } }
         }

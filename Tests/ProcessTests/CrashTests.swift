@@ -54,9 +54,11 @@ struct CrashTests {
     func syncing() async throws {
         let file = TemporaryDirectory.make() + "/chain"
         _ = try await Programs.run("altnet", ["regtest", "mine", "--count", "120000", "--output", file])
-        let bob = try await DaemonProcess.start(settings: ["drivers.lightning.listen": "127.0.0.1:0"])
+        let store = TemporaryDirectory.make()
         _ = try await Programs.run(
-            "altnet", ["headers", "import", file, "--network", "regtest", "--data-directory", bob.dataDirectory])
+            "altnet", ["headers", "import", file, "--network", "regtest", "--data-directory", store])
+        let bob = try await DaemonProcess.start(
+            settings: ["drivers.lightning.listen": "127.0.0.1:0"], dataDirectory: store)
         let settings = ["drivers.lightning.connect": try await bob.listening("lightning")]
         let directory = TemporaryDirectory.make()
         var reported: UInt32 = 0
