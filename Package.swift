@@ -477,10 +477,11 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverProtocol",
-                "AltNetHeaderSync",
-                "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
-                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", "AltNetWeb", logging,
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinDriver", "AltNetConfiguration", "AltNetControl",
+                "AltNetDriverProtocol", "AltNetHeaderSync", "AltNetHolePunch", "AltNetKeys", "AltNetLightning",
+                "AltNetLightningDriver", "AltNetLightningStore", "AltNetNode", "AltNetObjects", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetTestKit", "AltNetWatchdog",
+                "AltNetWeb", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",
