@@ -477,10 +477,12 @@ let package = Package(
         .testTarget(
             name: "AltNetOrchestratorTests",
             dependencies: [
-                "AltNetBase", "AltNetBitcoin", "AltNetConfiguration", "AltNetControl", "AltNetDriverHost",
-                "AltNetDriverProtocol", "AltNetHeaderSync",
-                "AltNetHolePunch", "AltNetKeys", "AltNetLightning", "AltNetObjects", "AltNetOrchestrator",
-                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetWatchdog", "AltNetWeb", logging,
+                "AltNetBase", "AltNetBitcoin", "AltNetBitcoinDriver", "AltNetConfiguration", "AltNetControl",
+                "AltNetDriverHost", "AltNetDriverProtocol", "AltNetHeaderSync", "AltNetHolePunch", "AltNetKeys",
+                "AltNetLightning",
+                "AltNetLightningDriver", "AltNetLightningStore", "AltNetNode", "AltNetObjects", "AltNetOrchestrator",
+                "AltNetPeerRecords", "AltNetPunchReports", "AltNetReplay", "AltNetTestKit", "AltNetWatchdog",
+                "AltNetWeb", logging,
             ]),
         .testTarget(
             name: "AltNetLNDTests",

@@ -46,9 +46,11 @@ final class BitcoinMedium: StreamMedium {
     }
 
     func dial(_ target: HostAndPort, _ dialer: LinkDialer) async throws -> DialedLink<BitcoinPeerSession> {
-        // Who is reached through a proxy does not learn our address, whether or not we also listen.
+        // Who is reached through a proxy does not learn our address, whether or not we also listen. A mere `.none` would
+        // be that of `Optional`: what the driver says of itself, which is an address when it listens.
         DialedLink(
-            try await dialer.connect(to: target), self.session(.outbound), exposure: dialer.proxy == nil ? nil : .none)
+            try await dialer.connect(to: target), self.session(.outbound),
+            exposure: dialer.proxy == nil ? nil : DriverCapabilities.Exposure.none)
     }
 
     func inboundSession() -> BitcoinPeerSession {

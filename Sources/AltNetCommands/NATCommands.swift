@@ -44,6 +44,7 @@ struct NATCommand: AsyncParsableCommand {
 
         /// Fewer cannot be compared, more are not asked.
         static let minimumRange = 2...16
+        static let standardMinimum = 3
 
         @Option(
             help: ArgumentHelp(
@@ -54,9 +55,12 @@ struct NATCommand: AsyncParsableCommand {
         @Option(
             name: .customLong("minimum"),
             help: ArgumentHelp(
-                "How many witnesses in different networks must answer, with --witness. Of two none may lie, of three one.",
+                """
+                How many witnesses in different networks must answer, with --witness. Of two none may lie, of three \
+                one. Default: \(Self.standardMinimum).
+                """,
                 valueName: "count"))
-        var minimum = 3
+        var minimum: Int?
 
         @Flag(help: "Let witnesses be in private networks, with --witness: for labs and tests.")
         var allowPrivate = false
@@ -70,7 +74,14 @@ struct NATCommand: AsyncParsableCommand {
             for text in self.witness where (HostAndPort(text)?.port ?? 0) == 0 {
                 throw ValidationError("--witness \(UntrustedText(text)) is not of the form host:port")
             }
-            guard Self.minimumRange.contains(self.minimum) else {
+            guard !self.witness.isEmpty || (self.minimum == nil && !self.allowPrivate) else {
+                throw ValidationError(
+                    """
+                    --minimum and --allow-private go with --witness; without it the daemon checks, with \
+                    minimum_witnesses and allow_private_addresses of its [drivers.punch]
+                    """)
+            }
+            guard Self.minimumRange.contains(self.minimum ?? Self.standardMinimum) else {
                 throw ValidationError(
                     "--minimum must be \(Self.minimumRange.lowerBound) to \(Self.minimumRange.upperBound)")
             }
@@ -99,7 +110,7 @@ struct NATCommand: AsyncParsableCommand {
             let checker = NATChecker(
                 network: network, userAgent: "/AltNet:\(AltNetVersion.current)/",
                 NATCheck.Configuration(
-                    minimumWitnesses: self.minimum, allowPrivate: self.allowPrivate,
+                    minimumWitnesses: self.minimum ?? Self.standardMinimum, allowPrivate: self.allowPrivate,
                     seed: UInt64.random(in: 0...UInt64.max)))
             let verdict = await checker.run(self.witness.compactMap { HostAndPort($0) })
             return NATReport(

@@ -43,7 +43,7 @@ struct PeersCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "All that is known of one peer: its addresses, who said them, and how they worked.")
 
-        @Argument(help: "The peer id.")
+        @Argument(help: PeerText.idHelp)
         var peer: String
 
         @OptionGroup var daemon: DaemonOptions
@@ -62,14 +62,25 @@ struct PeersCommand: AsyncParsableCommand {
             discussion: """
                 altnet peers add /ip4/203.0.113.5/tcp/4001/p2p/12D3Koo…
                 altnet peers add 12D3Koo… /dns/example.com/tcp/4001 /ip6/2001:db8::5/tcp/4001
+                altnet peers add 02… /ip4/203.0.113.5/tcp/9735 --use lightning
                 altnet peers add --record peer.record
 
                 An address that is added by hand is dialled whatever records say, and is kept until it is forgotten by \
                 hand. A record counts for a week, like one that was heard.
                 """)
 
-        @Argument(help: "A peer id and its addresses, or addresses that end with /p2p/ and a peer id.")
+        @Argument(
+            help: """
+                A peer id, or the key of a Lightning node, and its addresses; or addresses that end with /p2p/ and a \
+                peer id.
+                """)
         var words: [String] = []
+
+        @Option(
+            help: ArgumentHelp(
+                "What is spoken at the addresses: libp2p, lightning or bitcoin. Default: libp2p.", valueName: "name"),
+            transform: PeerText.use)
+        var use: AddressUse?
 
         @Option(help: ArgumentHelp("A sealed record to add; - reads standard input.", valueName: "file"))
         var record: String?
@@ -86,11 +97,14 @@ struct PeersCommand: AsyncParsableCommand {
             guard self.words.isEmpty != (self.record == nil) else {
                 throw ValidationError("say either addresses or --record")
             }
-            _ = try PeerText.additions(self.words, network: self.localNetwork)
+            guard self.use == nil || self.record == nil else {
+                throw ValidationError("--use is for addresses; a record says itself what its addresses are for")
+            }
+            _ = try PeerText.additions(self.words, network: self.localNetwork, use: self.use)
         }
 
         func run() async throws {
-            var additions = try PeerText.additions(self.words, network: self.localNetwork)
+            var additions = try PeerText.additions(self.words, network: self.localNetwork, use: self.use)
             if let record {
                 let bytes = try InputFile.record(record)
                 additions.append(PeerAddition(peer: nil, record: Hex.encode(bytes), network: self.localNetwork))
@@ -103,7 +117,7 @@ struct PeersCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Forgets a peer with all its addresses, or one address of it.")
 
-        @Argument(help: "The peer id.")
+        @Argument(help: PeerText.idHelp)
         var peer: String
 
         @Argument(help: "The address to forget. Default: all, and the peer's record.")
@@ -131,7 +145,7 @@ struct PeersCommand: AsyncParsableCommand {
             discussion:
                 "Which addresses are tried, and in which order, is the policy's word; docs/dialing.md explains it.")
 
-        @Argument(help: "The peer id.")
+        @Argument(help: PeerText.idHelp)
         var peer: String
 
         @Option(
@@ -170,12 +184,24 @@ struct PeersCommand: AsyncParsableCommand {
 
 /// Peers and addresses as people type and read them.
 enum PeerText {
+    /// What a command says of an argument that is read by ``id(_:)``.
+    static let idHelp: ArgumentHelp = "The peer id, or the key of a Lightning node: 66 hexadecimal digits."
+
     static func id(_ text: String) throws(ValidationError) -> PeerID {
+        if let peer = PeerID(identity: text) { return peer }
         do throws(PeerIDError) {
             return try PeerID(text: text)
         } catch {
-            throw ValidationError(error.description)
+            throw ValidationError("\(error); that of a Lightning node may be given by its key, 66 hexadecimal digits")
         }
+    }
+
+    static func use(_ name: String) throws(ValidationError) -> AddressUse {
+        guard let use = AddressUse(name: name) else {
+            let names = AddressUse.allCases.map(\.name).joined(separator: ", ")
+            throw ValidationError("\(UntrustedText(name)) is nothing that addresses are for; there are \(names)")
+        }
+        return use
     }
 
     static func address(_ text: String) throws(ValidationError) -> Multiaddress {
@@ -187,14 +213,17 @@ enum PeerText {
     }
 
     /// What `altnet peers add` is to add: one entry for each peer that is named.
-    static func additions(_ words: [String], network: String?) throws(ValidationError) -> [PeerAddition] {
+    static func additions(
+        _ words: [String], network: String?, use: AddressUse? = nil
+    ) throws(ValidationError) -> [PeerAddition] {
         guard let first = words.first else { return [] }
         if !first.hasPrefix("/") {
             guard words.count > 1 else { throw ValidationError("no address follows the peer id") }
             for word in words.dropFirst() { _ = try Self.address(word) }
             return [
                 PeerAddition(
-                    peer: try Self.id(first).description, addresses: Array(words.dropFirst()), network: network)
+                    peer: try Self.id(first).description, addresses: Array(words.dropFirst()), network: network,
+                    use: use?.name)
             ]
         }
         var additions: [PeerAddition] = []
@@ -203,14 +232,17 @@ enum PeerText {
                 throw ValidationError(
                     "\(UntrustedText(word)) does not say whose it is: write the peer id first, or /p2p/ID at its end")
             }
-            additions.append(PeerAddition(peer: peer.description, addresses: [word], network: network))
+            additions.append(
+                PeerAddition(peer: peer.description, addresses: [word], network: network, use: use?.name))
         }
         return additions
     }
 
     static func list(_ report: PeerListReport) -> String {
+        let hasNodes = report.peers.contains { $0.node?.lightningNode != nil }
         let table = TextTable.of(
-            ["PEER", "RECORD", "ADDRESSES", "NODE RECORD", "NODE ADDRESSES", "BEST"],
+            ["PEER", "RECORD", "ADDRESSES", "NODE RECORD", "NODE ADDRESSES", "BEST"]
+                + (hasNodes ? ["LIGHTNING NODE"] : []),
             report.peers.map { peer in
                 let nodes = peer.node?.addresses ?? []
                 let best = (peer.addresses.first ?? nodes.first).map {
@@ -220,7 +252,7 @@ enum PeerText {
                     UntrustedText(peer.id).description, peer.sequence.map { UntrustedText($0).description } ?? "none",
                     "\(peer.addresses.count)", peer.node?.sequence.map { UntrustedText($0).description } ?? "none",
                     "\(nodes.count)", best ?? "",
-                ]
+                ] + (hasNodes ? [peer.node?.lightningNode.map { UntrustedText($0).description } ?? ""] : [])
             }, empty: "no peers")
         let damaged = self.damaged(report).map { "\n\($0)" }.joined()
         guard let next = report.next else { return table + damaged }

@@ -247,7 +247,7 @@ extension PeerNews {
         switch self {
         case .record(let envelope, _, _, _, _): 128 + envelope.count
         case .addresses(_, let addresses, _, _, _, _, _): addresses.reduce(128) { $0 + 16 + $1.bytes.count }
-        case .connected, .failed: 128
+        case .connected, .failed, .withdrawn: 128
         }
     }
 }

@@ -45,6 +45,11 @@ extension PeerNews {
             self = .failed(
                 try PeerID(checked: news.peer), try Multiaddress(checked: news.address),
                 on: try LocalNetwork.checked(news.network), use: try AddressUse(checked: news.use))
+        case .withdrawn(let news):
+            self = .withdrawn(
+                try PeerID(checked: news.peer), source: try Self.source(news.source),
+                except: news.except.isEmpty ? nil : try Multiaddress(checked: news.except),
+                use: try AddressUse(checked: news.use))
         case nil: throw DriverProtocolError("news about peers of a kind that this version does not know")
         }
     }
@@ -92,6 +97,13 @@ extension PeerNews {
                     $0.peer = Data(peer.bytes)
                     $0.address = Data(address.bytes)
                     $0.network = network?.name ?? ""
+                    $0.use = use.rawValue
+                }
+            case .withdrawn(let peer, let source, let exception, let use):
+                $0.withdrawn = .with {
+                    $0.peer = Data(peer.bytes)
+                    $0.source = source.rawValue
+                    $0.except = Data(exception?.bytes ?? [])
                     $0.use = use.rawValue
                 }
             }

@@ -184,8 +184,14 @@ public struct OfferBook<Link: Hashable & Comparable & Sendable>: Sendable {
         where isWanted: (PunchCandidate) -> Bool
     ) -> PunchCandidate? {
         let believed = self.offers(now: now).map(\.offer).filter { !isLie($0) }
-        let candidates = Dictionary(grouping: believed, by: \.endpoint)
-            .flatMap { PunchCandidate.all(of: $0, $1) }.filter(isWanted)
+        let candidates = Dictionary(grouping: believed, by: \.endpoint).flatMap { endpoint, offers in
+            let wanted = PunchCandidate.all(of: endpoint, offers).filter(isWanted)
+            let ipv4 = offers.filter { $0.isIPv4 == true }
+            // An IPv6 address is invented for nothing: one of a group that we have keeps nobody from being called at the
+            // IPv4 address, where the coordination accepts no other family.
+            guard wanted.isEmpty, !ipv4.isEmpty else { return wanted }
+            return PunchCandidate.all(of: endpoint, ipv4).filter(isWanted)
+        }
         let groups = Dictionary(grouping: candidates, by: \.drawnGroup)
         guard let group = groups.keys.sorted().randomElement(using: &random) else { return nil }
         // Several of one endpoint are one until it is drawn.

@@ -95,7 +95,7 @@ extension Libp2pHost {
         for piece in news {
             switch piece {
             case .record(_, _, let about, _, _): if let about { peers.insert(about) }
-            case .addresses(let peer, _, _, _, _, _, _): peers.insert(peer)
+            case .addresses(let peer, _, _, _, _, _, _), .withdrawn(let peer, _, _, _): peers.insert(peer)
             case .connected, .failed: break
             }
         }

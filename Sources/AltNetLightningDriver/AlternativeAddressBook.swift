@@ -91,17 +91,38 @@ final class AlternativeAddressBook: Sendable {
         }
     }
 
+    /// What a peer gave us for itself now.
+    struct Gift: Hashable, Sendable {
+        let peer: NodeID
+        /// `nil`: nothing any more.
+        let address: LightningAddress?
+    }
+
     /// A peer sent a message of type 209; `body` is what follows the type.
     ///
-    /// - Returns: the address that the peer gave us, if it is a new one and was taken.
-    func received(_ body: [UInt8], from peer: NodeID) async -> LightningAddress? {
+    /// - Returns: what the message changed or confirmed: of the peer, and of another one that made room for it.
+    func received(_ body: [UInt8], from peer: NodeID) async -> [Gift] {
         await self.onQueue { state in
             let now = self.clock.now()
             let (reception, directives) = state.machine.onMessage(body: body, from: peer, now: now)
             self.log(reception, of: peer, now, &state)
             self.carryOut(directives, &state)
-            guard state.failure == nil, case .stored = reception else { return nil }
-            return state.machine.received.first { $0.peer == peer }?.address
+            guard state.failure == nil else { return [] }
+            if case .unchanged = reception {
+                return [Gift(peer: peer, address: state.machine.received.first { $0.peer == peer }?.address)]
+            }
+            return directives.flatMap(Self.gifts)
+        }
+    }
+
+    private static func gifts(_ directive: AlternativeAddresses.Directive) -> [Gift] {
+        guard case .store(let changes) = directive else { return [] }
+        return changes.compactMap { change in
+            switch change {
+            case .received(let record): Gift(peer: record.peer, address: record.address)
+            case .forgetReceived(let peer): Gift(peer: peer, address: nil)
+            default: nil
+            }
         }
     }
 

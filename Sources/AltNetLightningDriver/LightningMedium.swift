@@ -246,8 +246,7 @@ struct LightningMedium: StreamMedium {
         let book = self.book
         let feed = links.peers.map { PeerFeed($0) }
         await self.hub.deliverAddresses { body, node in
-            guard let address = await book.received(body, from: node) else { return }
-            feed?.given(address, by: node)
+            for gift in await book.received(body, from: node) { feed?.given(gift) }
         }
         let outcome: Result<Void, any Error>
         do {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetAlternativeAddresses
 internal import AltNetBase
 internal import AltNetDriverKit
 internal import AltNetKeys
@@ -7,6 +8,7 @@ internal import AltNetLightning
 internal import AltNetLightningAttachment
 internal import AltNetPeerRecords
 internal import Logging
+internal import Synchronization
 
 /// Tells the peer store where Lightning nodes are, as far as this driver hears of it beside their own records: what peers
 /// gave to us alone, and what the attached node knows from gossip.
@@ -23,6 +25,20 @@ actor PeerFeed {
     /// From where gossip comes is not known: all of it shares one place in the store.
     private static let gossip = NewsOrigin(networkGroup: "gossip")
 
+    /// The most peers whose alternative addresses wait to be told of: as many as give us some.
+    static let maximumWaiting = AlternativeAddresses.maximumReceived
+    /// The most peers whose alternative addresses are told of at once: two pieces of news for each.
+    static let maximumGifts = 50
+
+    /// What peers gave us, until it is told of: of each peer the last word.
+    private struct Gifts {
+        var waiting: [NodeID: AlternativeAddressBook.Gift] = [:]
+        var isTelling = false
+        /// Whether something was left out since there was room last.
+        var isFull = false
+    }
+
+    private let gifts = Mutex(Gifts())
     private let book: OrchestratorBook
     private let logger = Logger(label: "peer feed")
     /// The peers that are connected, and when they are asked about next.
@@ -33,13 +49,47 @@ actor PeerFeed {
         self.book = book
     }
 
-    /// A peer gave us an address of its own that nobody else knows. The store tells it to nobody.
+    /// A peer gave us an address of its own that nobody else knows, in place of an earlier one, or took it back. The
+    /// store tells it to nobody.
     ///
     /// Does not wait for the store: the peer's next message is behind this one.
-    nonisolated func given(_ address: LightningAddress, by node: NodeID) {
-        guard let peer = PeerID(node), let place = address.multiaddress else { return }
-        let news = PeerNews.addresses(peer, [place], source: .altAddr, lifetime: Self.lifetime, use: .lightning)
-        Task { await self.tell([news]) }
+    nonisolated func given(_ gift: AlternativeAddressBook.Gift) {
+        let isFirst = self.gifts.withLock { gifts in
+            guard gifts.waiting[gift.peer] != nil || gifts.waiting.count < Self.maximumWaiting else {
+                if !gifts.isFull { self.logger.warning("the peer store is too slow for alternative addresses") }
+                gifts.isFull = true
+                return false
+            }
+            gifts.waiting[gift.peer] = gift
+            defer { gifts.isTelling = true }
+            return !gifts.isTelling
+        }
+        // One at a time, so that the last word is told last.
+        if isFirst { Task { await self.tellGifts() } }
+    }
+
+    private func tellGifts() async {
+        while true {
+            let some = self.gifts.withLock { gifts in
+                let some = gifts.waiting.values.prefix(Self.maximumGifts)
+                for gift in some { gifts.waiting[gift.peer] = nil }
+                gifts.isTelling = !some.isEmpty
+                gifts.isFull = false
+                return Array(some)
+            }
+            guard !some.isEmpty else { return }
+            await self.tell(some.flatMap(Self.news))
+        }
+    }
+
+    /// The new address comes before the earlier one goes, and both in one transaction: a peer of whom nothing was left
+    /// would have to find room anew.
+    private static func news(of gift: AlternativeAddressBook.Gift) -> [PeerNews] {
+        guard let peer = PeerID(gift.peer) else { return [] }
+        let place = gift.address?.multiaddress
+        let former = PeerNews.withdrawn(peer, source: .altAddr, except: place, use: .lightning)
+        guard let place else { return [former] }
+        return [.addresses(peer, [place], source: .altAddr, lifetime: Self.lifetime, use: .lightning), former]
     }
 
     /// The attached node is connected with a peer, or no more.

@@ -124,7 +124,9 @@ extension DaemonOperations {
         }
     }
 
+    /// A peer id, or the key of a Lightning node.
     private static func peerID(_ text: String) throws(ControlRefusal) -> PeerID {
+        if let peer = PeerID(identity: text) { return peer }
         do throws(PeerIDError) {
             return try PeerID(text: text)
         } catch {

@@ -26,6 +26,11 @@ public enum PeerNews: Hashable, Sendable {
     case connected(PeerID, Multiaddress, latency: Duration, on: LocalNetwork? = nil, use: AddressUse = .libp2p)
     /// We did not reach the peer at the address.
     case failed(PeerID, Multiaddress, on: LocalNetwork? = nil, use: AddressUse = .libp2p)
+    /// What `source` said of the peer's addresses counts no more, on all networks: addresses that nobody else said are
+    /// forgotten. Not for records, which only a newer one takes back, nor for what the operator typed or we found.
+    ///
+    /// - `except`: the address of which it still says that it is the peer's.
+    case withdrawn(PeerID, source: AddressSources, except: Multiaddress? = nil, use: AddressUse = .libp2p)
 }
 
 /// Where in the network somebody is who tells us news: the network group of the address at which we talk to them

@@ -129,6 +129,29 @@ extension AddressShelf {
             ? .storedInPart(leftOut: result.leftOut) : .refused(first.refusal)
     }
 
+    /// A source takes back what it said. Until when the others said an address is kept together for all of them, so that
+    /// one that others said, too, stays until then.
+    mutating func onWithdrawn(
+        _ source: AddressSources, except exception: Multiaddress?, _ use: AddressUse, _ context: NewsContext
+    ) -> NewsOutcome {
+        guard !source.isEmpty, source.isSubset(of: .all), source.isDisjoint(with: [.user, .certified, .connection])
+        else {
+            return .refused(
+                PeerNewsRefusal(
+                    .badSource, "what the operator typed, a record certifies or we found cannot be taken back so"))
+        }
+        let before = self.addresses
+        for index in self.addresses.indices
+        where self.addresses[index].use == use && self.addresses[index].address != exception {
+            self.addresses[index].sources.subtract(source)
+        }
+        guard self.addresses != before else { return .unchanged }
+        self.addresses.removeAll { $0.sources.isEmpty }
+        self.rememberSequence(context.now)
+        self.prune(context.now)
+        return .stored
+    }
+
     /// Adds or refreshes; says which addresses are left out, and whether anything changed.
     private mutating func add(
         _ addresses: [UsedAddress], of peer: PeerID, sources: AddressSources, expiry: WallClockTime,

@@ -67,6 +67,7 @@ extension PeerNews {
         case .addresses(let peer, _, _, _, _, _, _): peer
         case .connected(let peer, _, _, _, _): peer
         case .failed(let peer, _, _, _): peer
+        case .withdrawn(let peer, _, _, _): peer
         }
     }
 
@@ -74,7 +75,7 @@ extension PeerNews {
     var isUsers: Bool {
         switch self {
         case .record(_, let source, _, _, _), .addresses(_, _, let source, _, _, _, _): source.contains(.user)
-        case .connected, .failed: false
+        case .connected, .failed, .withdrawn: false
         }
     }
 }
@@ -147,7 +148,8 @@ extension PeerLedger {
         switch news {
         case .record(_, let source, _, let toldBy), .plain(.addresses(_, _, let source, _, _, let toldBy, _)):
             self.teller(toldBy, source)
-        case .plain(.record), .plain(.connected), .plain(.failed), .refused: self.teller(nil, .connection)
+        case .plain(.record), .plain(.connected), .plain(.failed), .plain(.withdrawn), .refused:
+            self.teller(nil, .connection)
         }
     }
 }
@@ -157,7 +159,7 @@ extension CheckedNews {
         switch self {
         case .record(_, _, let learnedOn, _), .plain(.addresses(_, _, _, _, let learnedOn, _, _)): learnedOn
         case .plain(.connected(_, _, _, let network, _)), .plain(.failed(_, _, let network, _)): network
-        case .plain(.record), .refused: nil
+        case .plain(.record), .plain(.withdrawn), .refused: nil
         }
     }
 }
@@ -184,6 +186,8 @@ extension PeerEntry {
             self[keyPath: use.shelf].onConnected(UsedAddress(use, address), of: peer, latency: latency, context)
         case .plain(.failed(_, let address, _, let use)):
             self[keyPath: use.shelf].onFailed(UsedAddress(use, address), of: peer, context)
+        case .plain(.withdrawn(_, let source, let exception, let use)):
+            self[keyPath: use.shelf].onWithdrawn(source, except: exception, use, context)
         case .refused(let refusal): .refused(refusal)
         // A record that was not checked.
         case .plain(.record): .unchanged

@@ -36,6 +36,7 @@ struct PeerMessageTests {
                 learnedOn: home, toldBy: origin),
             .addresses(peer, [], source: .link, lifetime: .zero),
             .connected(peer, address, latency: .microseconds(12_345), on: home), .failed(peer, address),
+            .withdrawn(peer, source: .altAddr, use: .lightning), .withdrawn(peer, source: .bolt7, except: address),
         ]
         let events: [DriverEvent] = [
             .peerNews(id: 7, news), .peerQuestion(id: 8, .known([peer])),
@@ -74,7 +75,7 @@ struct PeerMessageTests {
         for source in wrong {
             for news in [
                 PeerNews.addresses(peer, [address], source: source, lifetime: .seconds(1)),
-                .record(envelope: [1], source: source),
+                .record(envelope: [1], source: source), .withdrawn(peer, source: source),
             ] {
                 #expect(throws: DriverProtocolError.self, "\(source)") {
                     try DriverEvent(DriverEvent.peerNews(id: 1, [news]).protobuf)

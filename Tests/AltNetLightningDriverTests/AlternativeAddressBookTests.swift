@@ -112,6 +112,26 @@ struct AlternativeAddressBookTests {
         return book
     }
 
+    @Test("says what a message changed of what peers gave, and what it confirmed", .timeLimit(.minutes(1)))
+    func gifts() async throws {
+        let peer = try Self.node(1)
+        let book = try await Self.book(peer) { true }
+        let (first, second) = (
+            try LightningAddress(text: "8.8.4.4:9735"), try LightningAddress(text: "8.8.4.4:9736")
+        )
+        func say(_ address: LightningAddress?) async -> [AlternativeAddressBook.Gift] {
+            let descriptor = address?.descriptor ?? []
+            return await book.received(
+                [UInt8](repeating: 1, count: 32) + [UInt8(descriptor.count)] + descriptor, from: peer)
+        }
+        // Said again, it is confirmed.
+        for address in [first, first, second, nil] {
+            #expect(await say(address) == [.init(peer: peer, address: address)])
+        }
+        #expect(await say(nil).isEmpty)
+        #expect(await book.received([1, 2, 3], from: peer).isEmpty)
+    }
+
     @Test("what the disk refuses to record fails, also when it refused before", .timeLimit(.minutes(1)))
     func refusedByTheDisk() async throws {
         let peer = try Self.node(1)

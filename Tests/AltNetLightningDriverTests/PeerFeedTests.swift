@@ -74,19 +74,43 @@ struct PeerFeedTests {
         #expect(node.asked.count == 50)
     }
 
-    @Test("what a peer gave to us alone, as such")
+    @Test("what a peer gave to us alone, as such: a new address in place of the former one, or none any more")
     func confidences() async throws {
         let taker = NewsTaker()
         let node = Keys.random().publicKey
+        let peer = try #require(PeerID(node))
         let feed = PeerFeed(taker.book)
-        feed.given(try LightningAddress(text: Self.place), by: node)
+        let address = try Multiaddress(text: "/ip4/203.0.113.7/tcp/9735")
+        feed.given(.init(peer: node, address: try LightningAddress(text: Self.place)))
         try await Condition.wait("it is told") { !taker.news.isEmpty }
         #expect(
             taker.news == [
                 .addresses(
-                    try #require(PeerID(node)), [try Multiaddress(text: "/ip4/203.0.113.7/tcp/9735")], source: .altAddr,
-                    lifetime: .seconds(7 * 86_400), use: .lightning)
+                    peer, [address], source: .altAddr, lifetime: .seconds(7 * 86_400), use: .lightning),
+                .withdrawn(peer, source: .altAddr, except: address, use: .lightning),
             ])
+        feed.given(.init(peer: node, address: nil))
+        try await Condition.wait("that it is taken back is told") { taker.news.count == 3 }
+        #expect(taker.news.last == .withdrawn(peer, source: .altAddr, use: .lightning))
+        // However quickly a peer changes its mind, its last word is the last that is told.
+        for port in 1...200 {
+            feed.given(.init(peer: node, address: try LightningAddress(text: "203.0.113.7:\(port)")))
+        }
+        let last = PeerNews.withdrawn(
+            peer, source: .altAddr, except: try Multiaddress(text: "/ip4/203.0.113.7/tcp/200"), use: .lightning)
+        try await Condition.wait("the last address is told") { taker.news.contains(last) }
+        #expect(taker.news.last == last)
+    }
+
+    @Test("peers that give something at the same time are all told of")
+    func manyConfidences() async throws {
+        let taker = NewsTaker()
+        let feed = PeerFeed(taker.book)
+        let nodes = (0..<150).map { _ in Keys.random().publicKey }
+        for node in nodes { feed.given(.init(peer: node, address: nil)) }
+        let told = Set(
+            nodes.compactMap { PeerID($0).map { PeerNews.withdrawn($0, source: .altAddr, use: .lightning) } })
+        try await Condition.wait("all are told of") { Set(taker.news) == told }
     }
 
     @Test("whose news are attempts to connect: each counts once")

@@ -24,9 +24,17 @@ struct CoreStateTests {
             {"result": [{"height": 10, "hash": "\(hash)", "branchlen": 0, "status": "active"},
               {"height": 12, "hash": "\(hash)", "branchlen": 4, "status": "invalid"}]}
             """
+        // As Core writes it with proxy= and without onlynet.
+        scenario.answers["getnetworkinfo"] = """
+            {"result": {"subversion": "/Satoshi:31.0.0/", "networks": [
+              {"name": "ipv4", "limited": false, "reachable": true, "proxy": "127.0.0.1:9050"},
+              {"name": "ipv6", "limited": false, "reachable": true, "proxy": ""},
+              {"name": "i2p", "limited": true, "reachable": false, "proxy": ""}]}}
+            """
         let fake = try await FakeNode(scenario)
         let following = Following(try fake.node())
         let state = try await following.state("the node is reachable") { $0.reach == .reachable }
+        #expect(state.directNetworks == ["ipv6"])
         #expect(state.blocks == 10 && state.headers == 10 && !state.isSyncing)
         #expect(state.bestBlock == scenario.headers.last?.hash)
         #expect(state.version == "/Satoshi:31.0.0/")

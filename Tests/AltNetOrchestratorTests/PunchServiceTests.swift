@@ -28,7 +28,7 @@ struct PunchServiceTests {
             bandwidth: .megabytes, cost: .free, exposure: exposure, operations: operations, offers: offers)
     }
 
-    private static func link(
+    static func link(
         _ remote: String, target: String = "", exposure: DriverCapabilities.Exposure? = nil
     ) -> DriverLinkDescription {
         DriverLinkDescription(
@@ -44,7 +44,7 @@ struct PunchServiceTests {
     }
 
     /// How many offers are known after a link of a driver told one.
-    private static func heard(_ capabilities: DriverCapabilities, _ link: DriverLinkDescription) async throws -> Int {
+    static func heard(_ capabilities: DriverCapabilities, _ link: DriverLinkDescription) async throws -> Int {
         let service = Self.service()
         let number = DriverLink(1)
         await service.attached("d", capabilities)

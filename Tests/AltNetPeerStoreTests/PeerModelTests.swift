@@ -106,6 +106,11 @@ private struct NaiveStore {
             guard Self.isLive(peer, address, nil, now) else { return .unknownAddress }
             peer.failures.append(Fact(address: address, source: .dht, at: now))
             self.peers[id] = peer
+        case .withdrawn(let id, let source, _, _):
+            var peer = self.forget(id, now)
+            guard peer.facts.contains(where: { $0.source == source }) else { return nil }
+            peer.facts.removeAll { $0.source == source }
+            self.keep(peer, id, now)
         }
         return nil
     }
@@ -163,7 +168,7 @@ struct PeerModelTests {
             let peer = try #require(self.keys.randomElement(using: &self.random)).peerID
             let address = try Sample.address(Int.random(in: 0..<5, using: &self.random))
             let lifetime = Duration.seconds(3_600 * Int.random(in: 1...300, using: &self.random))
-            switch Int.random(in: 0..<10, using: &self.random) {
+            switch Int.random(in: 0..<13, using: &self.random) {
             case 0...3:
                 let about = Bool.random(using: &self.random) ? nil : peer
                 return .record(
@@ -181,6 +186,9 @@ struct PeerModelTests {
             case 7:
                 return .connected(peer, address, latency: .milliseconds(Int.random(in: 1...500, using: &self.random)))
             case 8: return .failed(peer, address)
+            // Nobody else knows that address: until when others say one is kept together for all of them.
+            case 10...11: return .addresses(peer, [try Sample.address(77)], source: .altAddr, lifetime: lifetime)
+            case 12: return .withdrawn(peer, source: .altAddr)
             default:
                 return Int.random(in: 0..<8, using: &self.random) == 0
                     ? .addresses(peer, [address], source: .user, lifetime: .zero) : .failed(peer, address)

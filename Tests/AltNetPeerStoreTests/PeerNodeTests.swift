@@ -117,6 +117,51 @@ struct PeerNodeTests {
     }
 
     @Test(
+        "what a source takes back is gone, where nobody else said it, and nothing else", arguments: StoreKind.allCases)
+    func withdrawn(kind: StoreKind) throws {
+        let store = try kind.make()
+        let key = try Sample.nodeKey(1)
+        let (first, second) = (
+            try Sample.address("/ip4/198.51.100.77/tcp/19735"), try Sample.address("/ip4/198.51.100.78/tcp/19735")
+        )
+        let all = PeerNews.withdrawn(key.peerID, source: .altAddr, use: .lightning)
+        #expect(try store.learn(all) == .unchanged)
+        #expect(try store.counts().peers == 0)
+        func given(_ address: Multiaddress, use: AddressUse = .lightning) -> PeerNews {
+            .addresses(key.peerID, [address], source: .altAddr, lifetime: Sample.day, use: use)
+        }
+        #expect(try store.learn(given(first)) == .stored)
+        // A new address takes the place of the former one.
+        let others = PeerNews.withdrawn(key.peerID, source: .altAddr, except: second, use: .lightning)
+        #expect(try store.learn([given(second), others], now: Sample.start) == [.stored, .stored])
+        #expect(try store.nodeTexts(key.peerID) == ["lightning \(second)": "alt-addr"])
+        // Said again, it is refreshed, and nothing is written as long as that makes no difference.
+        #expect(try store.learn([given(second), others], now: Sample.start) == [.unchanged, .unchanged])
+        let later = Sample.start + .seconds(43_200)
+        #expect(try store.learn([given(second), others], now: later) == [.stored, .unchanged])
+        #expect(try store.known(key.peerID, later)?.node?.addresses.first?.expiry == later + Sample.day)
+        // What others said, and what it is for otherwise, stays.
+        _ = try store.learn(
+            .addresses(key.peerID, [first, second], source: .bolt7, lifetime: Sample.day, use: .lightning))
+        _ = try store.learn(given(second, use: .bitcoin))
+        #expect(try store.learn(all) == .stored)
+        #expect(
+            try store.nodeTexts(key.peerID) == [
+                "lightning \(first)": "bolt7", "lightning \(second)": "bolt7", "bitcoin \(second)": "alt-addr",
+            ])
+        #expect(try store.learn(all) == .unchanged)
+        for source in [AddressSources.bolt7, .altAddr] {
+            for use in [AddressUse.bitcoin, .lightning] {
+                _ = try store.learn(.withdrawn(key.peerID, source: source, use: use))
+            }
+        }
+        #expect(try store.counts().peers == 0)
+        for source in [AddressSources.user, .certified, .connection, [], [.altAddr, .user]] {
+            #expect(try store.learn(.withdrawn(key.peerID, source: source)).code == .badSource)
+        }
+    }
+
+    @Test(
         "an alternative address is told to nobody, whoever asks and whatever others say", arguments: StoreKind.allCases)
     func confidences(kind: StoreKind) throws {
         let store = try kind.make()

@@ -7,7 +7,7 @@ import Foundation
 import Testing
 
 /// A Bitcoin Core that says what a test wants: `Tests/Tools/rpc_server.py`.
-private final class ScriptedNode: Sendable {
+final class ScriptedNode: Sendable {
     /// It needs the standard library only.
     static let python = "/usr/bin/python3"
     static let hasPython = FileManager.default.isExecutableFile(atPath: ScriptedNode.python)

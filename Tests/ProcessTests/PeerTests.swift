@@ -65,6 +65,36 @@ struct PeerTests {
         #expect(gone.errors == "error: nothing is known of that peer\n")
     }
 
+    @Test("a Lightning node is added, shown, listed and forgotten by its key, in commands and over HTTP")
+    func byNodeKey() async throws {
+        let daemon = try await DaemonProcess.start(settings: ["drivers.bitcoin.connect": ""])
+        let key = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+        let place = "/ip4/203.0.113.7/tcp/9735"
+        let added = try await self.altnet(["peers", "add", key, place, "--use", "lightning"], at: daemon)
+        #expect(added.status == 0, "\(added.errors)")
+        let report = try await daemon.control.peer(key)
+        #expect(report.node?.lightningNode == key && report.addresses.isEmpty, "\(report)")
+        #expect(report.node?.addresses.map(\.address) == [place])
+        #expect(report.node?.addresses.map(\.use) == ["lightning"])
+        #expect(try await daemon.control.peer(report.id) == report)
+        // The id may be the key where additions come over HTTP, too.
+        let more = try await daemon.control.addPeers([
+            PeerAddition(peer: key, addresses: ["/ip4/203.0.113.7/tcp/8333"], use: "bitcoin")
+        ])
+        #expect(more.map(\.outcome) == [.stored])
+        let shown = try await self.altnet(["peers", "show", key], at: daemon)
+        #expect(shown.output.contains("of Lightning node \(key)"), "\(shown.output)\(shown.errors)")
+        let list = try await self.altnet(["peers", "list"], at: daemon)
+        #expect(list.output.contains(report.id) && list.output.contains(key), "\(list.output)")
+        #expect(try await self.altnet(["peers", "forget", key, place], at: daemon).status == 0)
+        #expect(try await daemon.control.peer(key).node?.addresses.map(\.use) == ["bitcoin"])
+        #expect(try await self.altnet(["peers", "forget", key], at: daemon).status == 0)
+        let gone = try await self.altnet(["peers", "show", key], at: daemon)
+        #expect(gone.status == 1 && gone.errors == "error: nothing is known of that peer\n", "\(gone.errors)")
+        let wrong = try await self.altnet(["peers", "show", String(key.dropLast())], at: daemon)
+        #expect(wrong.status == 64 && wrong.errors.contains("66 hexadecimal digits"), "\(wrong.errors)")
+    }
+
     @Test(
         "two libp2p drivers meet, certify their addresses to each other, and one finds a third in the DHT and dials it")
     func meet() async throws {

@@ -1852,6 +1852,15 @@ package nonisolated struct Altnet_Driver_V1_PeerNewsItem: Sendable {
     set {what = .failed(newValue)}
   }
 
+  /// What a source said of the peer's addresses counts no more.
+  package var withdrawn: Altnet_Driver_V1_PeerWithdrawn {
+    get {
+      if case .withdrawn(let v)? = what {return v}
+      return Altnet_Driver_V1_PeerWithdrawn()
+    }
+    set {what = .withdrawn(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_What: Equatable, Sendable {
@@ -1863,6 +1872,8 @@ package nonisolated struct Altnet_Driver_V1_PeerNewsItem: Sendable {
     case connected(Altnet_Driver_V1_PeerConnected)
     /// The peer was not reached at an address.
     case failed(Altnet_Driver_V1_PeerFailed)
+    /// What a source said of the peer's addresses counts no more.
+    case withdrawn(Altnet_Driver_V1_PeerWithdrawn)
 
   }
 
@@ -1957,6 +1968,28 @@ package nonisolated struct Altnet_Driver_V1_PeerFailed: Sendable {
 
   /// As in PeerAddressNews.
   package var use: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Addresses that nobody else said are forgotten with it. What takes their place comes before it, as PeerAddressNews.
+package nonisolated struct Altnet_Driver_V1_PeerWithdrawn: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var peer: Data = Data()
+
+  /// As in PeerRecordNews: who took it back.
+  package var source: UInt32 = 0
+
+  /// As in PeerAddressNews.
+  package var use: UInt32 = 0
+
+  /// A multiaddr of which the source still says that it is the peer's; empty: none.
+  package var except: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4316,7 +4349,7 @@ nonisolated extension Altnet_Driver_V1_PeerNews: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Altnet_Driver_V1_PeerNewsItem: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PeerNewsItem"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}record\0\u{1}addresses\0\u{1}connected\0\u{1}failed\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}record\0\u{1}addresses\0\u{1}connected\0\u{1}failed\0\u{1}withdrawn\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4376,6 +4409,19 @@ nonisolated extension Altnet_Driver_V1_PeerNewsItem: SwiftProtobuf.Message, Swif
           self.what = .failed(v)
         }
       }()
+      case 5: try {
+        var v: Altnet_Driver_V1_PeerWithdrawn?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .withdrawn(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .withdrawn(v)
+        }
+      }()
       default: break
       }
     }
@@ -4402,6 +4448,10 @@ nonisolated extension Altnet_Driver_V1_PeerNewsItem: SwiftProtobuf.Message, Swif
     case .failed?: try {
       guard case .failed(let v)? = self.what else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .withdrawn?: try {
+      guard case .withdrawn(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     }()
     case nil: break
     }
@@ -4615,6 +4665,51 @@ nonisolated extension Altnet_Driver_V1_PeerFailed: SwiftProtobuf.Message, SwiftP
     if lhs.address != rhs.address {return false}
     if lhs.network != rhs.network {return false}
     if lhs.use != rhs.use {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeerWithdrawn: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerWithdrawn"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}source\0\u{1}use\0\u{1}except\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.peer) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.source) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.use) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.except) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peer.isEmpty {
+      try visitor.visitSingularBytesField(value: self.peer, fieldNumber: 1)
+    }
+    if self.source != 0 {
+      try visitor.visitSingularUInt32Field(value: self.source, fieldNumber: 2)
+    }
+    if self.use != 0 {
+      try visitor.visitSingularUInt32Field(value: self.use, fieldNumber: 3)
+    }
+    if !self.except.isEmpty {
+      try visitor.visitSingularBytesField(value: self.except, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeerWithdrawn, rhs: Altnet_Driver_V1_PeerWithdrawn) -> Bool {
+    if lhs.peer != rhs.peer {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.use != rhs.use {return false}
+    if lhs.except != rhs.except {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -57,18 +57,14 @@ def version(receiver: tuple[str, int], services: int = NODE_NETWORK | NODE_WITNE
             + struct.pack("<i?", 0, False))
 
 
-class BitcoinWitness:
-    """Answers version handshakes, and says which address it sees, as every Bitcoin node does.
+class BitcoinServer:
+    """Listens at a site, and hands each message of whoever connects to `_take`."""
 
-    `seen` changes what it says, for witnesses that lie. `reaches_back`: it also connects to who asks for that, as nodes
-    do that answer NAT checks.
-    """
+    # How long a connection may say nothing; None: for ever.
+    patience: float | None = None
 
-    def __init__(self, site: Site, network: str = "regtest", port: int = 8333, seen=lambda address: address,
-                 reaches_back: bool = False) -> None:
-        self.site, self.magic, self.port, self._seen = site, MAGIC[network], port, seen
-        self.reaches_back = reaches_back
-        self.connections: list[tuple[str, int]] = []
+    def __init__(self, site: Site, network: str = "regtest", port: int = 8333) -> None:
+        self.site, self.magic, self.port = site, MAGIC[network], port
         with site.host:
             self.listener = socket.create_server(("0.0.0.0", port), backlog=256)
         threading.Thread(target=self._serve, daemon=True).start()
@@ -83,26 +79,55 @@ class BitcoinWitness:
                 connection, address = self.listener.accept()
             except OSError:
                 return
-            self.connections.append(address)
-            threading.Thread(target=self._answer, args=(connection, address), daemon=True).start()
+            threading.Thread(target=self._talk, args=(connection, address), daemon=True).start()
 
-    def _answer(self, connection: socket.socket, address: tuple[str, int]) -> None:
+    def _talk(self, connection: socket.socket, address: tuple[str, int]) -> None:
         with connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(self.patience)
             try:
                 while True:
                     command, payload = receive(connection, self.magic)
-                    if command == "version":
-                        is_asked = self.reaches_back and struct.unpack_from("<Q", payload, 46)[0] & NODE_HOLEPUNCH
-                        services = NODE_HOLEPUNCH if is_asked else NODE_NETWORK | NODE_WITNESS
-                        answer = version(self._seen(address), services)
-                        connection.sendall(frame(self.magic, "version", answer) + frame(self.magic, "verack"))
-                        if is_asked:
-                            self._reach(address, payload[72:80])
-                    elif command == "ping":
-                        connection.sendall(frame(self.magic, "pong", payload))
-            except (OSError, UnicodeDecodeError):
+                    if command == "ping":
+                        self._say(connection, "pong", payload)
+                    else:
+                        self._take(connection, address, command, payload)
+            except (OSError, UnicodeDecodeError, IndexError, struct.error):
                 pass
+
+    def _take(self, connection: socket.socket, address: tuple[str, int], command: str, payload: bytes) -> None:
+        raise NotImplementedError
+
+    def _say(self, connection: socket.socket, command: str, payload: bytes = b"") -> None:
+        connection.sendall(frame(self.magic, command, payload))
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+class BitcoinWitness(BitcoinServer):
+    """Answers version handshakes, and says which address it sees, as every Bitcoin node does.
+
+    `seen` changes what it says, for witnesses that lie. `reaches_back`: it also connects to who asks for that, as nodes
+    do that answer NAT checks.
+    """
+
+    patience = PATIENCE
+
+    def __init__(self, site: Site, network: str = "regtest", port: int = 8333, seen=lambda address: address,
+                 reaches_back: bool = False) -> None:
+        self._seen, self.reaches_back = seen, reaches_back
+        super().__init__(site, network, port)
+
+    def _take(self, connection: socket.socket, address: tuple[str, int], command: str, payload: bytes) -> None:
+        if command != "version":
+            return
+        is_asked = self.reaches_back and struct.unpack_from("<Q", payload, 46)[0] & NODE_HOLEPUNCH
+        services = NODE_HOLEPUNCH if is_asked else NODE_NETWORK | NODE_WITNESS
+        connection.sendall(frame(self.magic, "version", version(self._seen(address), services))
+                           + frame(self.magic, "verack"))
+        if is_asked:
+            self._reach(address, payload[72:80])
 
     def _reach(self, address: tuple[str, int], nonce: bytes) -> None:
         """One SYN to who asked, from another port than that of the question."""
@@ -113,13 +138,38 @@ class BitcoinWitness:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
             try:
                 connection.connect(address)
-                connection.sendall(frame(self.magic, "version", version(address, NODE_HOLEPUNCH, nonce)))
+                self._say(connection, "version", version(address, NODE_HOLEPUNCH, nonce))
             except OSError:
                 pass
 
+
+class BitcoinPeer(BitcoinServer):
+    """A public node that keeps its connections and writes down the addresses that it is told."""
+
+    def __init__(self, site: Site, network: str = "regtest", port: int = 8333) -> None:
+        self.heard: list[tuple[int, int, int, bytes, int]] = []
+        self.connections: list[socket.socket] = []
+        super().__init__(site, network, port)
+
+    def _take(self, connection: socket.socket, address: tuple[str, int], command: str, payload: bytes) -> None:
+        if command == "version":
+            for name, answer in [("version", version(address)), ("sendaddrv2", b""), ("verack", b"")]:
+                self._say(connection, name, answer)
+        elif command == "verack":
+            self.connections.append(connection)
+        elif command == "getheaders":
+            self._say(connection, "headers", b"\0")
+        elif command == "addrv2":
+            self.heard += read_addrv2(payload)
+
+    def send(self, command: str, payload: bytes = b"") -> None:
+        for connection in list(self.connections):
+            self._say(connection, command, payload)
+
     def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        super().close()
+        for connection in self.connections:
+            connection.close()
 
 
 # MARK: Addresses, BIP 155
@@ -161,56 +211,3 @@ def read_addrv2(payload: bytes) -> list[tuple[int, int, int, bytes, int]]:
         offset += length + 2
         entries.append((seen, services, network, address, port))
     return entries
-
-
-class BitcoinPeer:
-    """A public node that keeps its connections and writes down the addresses that it is told."""
-
-    def __init__(self, site: Site, network: str = "regtest", port: int = 8333) -> None:
-        self.site, self.magic, self.port = site, MAGIC[network], port
-        self.heard: list[tuple[int, int, int, bytes, int]] = []
-        self.connections: list[socket.socket] = []
-        with site.host:
-            self.listener = socket.create_server(("0.0.0.0", port), backlog=16)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    @property
-    def endpoint(self) -> str:
-        return f"{self.site.address}:{self.port}"
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, address = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._talk, args=(connection, address), daemon=True).start()
-
-    def _talk(self, connection: socket.socket, address: tuple[str, int]) -> None:
-        with connection:
-            try:
-                while True:
-                    command, payload = receive(connection, self.magic)
-                    if command == "version":
-                        for name, answer in [("version", version(address)), ("sendaddrv2", b""), ("verack", b"")]:
-                            connection.sendall(frame(self.magic, name, answer))
-                    elif command == "verack":
-                        self.connections.append(connection)
-                    elif command == "ping":
-                        connection.sendall(frame(self.magic, "pong", payload))
-                    elif command == "getheaders":
-                        connection.sendall(frame(self.magic, "headers", b"\0"))
-                    elif command == "addrv2":
-                        self.heard += read_addrv2(payload)
-            except (OSError, UnicodeDecodeError, IndexError, struct.error):
-                pass
-
-    def send(self, command: str, payload: bytes = b"") -> None:
-        for connection in list(self.connections):
-            connection.sendall(frame(self.magic, command, payload))
-
-    def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for connection in self.connections:
-            connection.close()
