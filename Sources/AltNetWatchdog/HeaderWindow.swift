@@ -29,6 +29,8 @@ struct HeaderWindow: Sendable {
         /// The end of our best chain that it prolonged when it came (zero: there was none yet). While that is still
         /// the end, it competes with nothing.
         var aheadOf: BlockHash?
+        /// Of headers that came in bulk and that nothing joins to our best chain yet: the lowest of them.
+        var looseFrom: BlockHash?
 
         /// Whether it was news when it was proven.
         var wasFresh: Bool {
@@ -96,6 +98,13 @@ struct HeaderWindow: Sendable {
         return (nil, headers.reversed())
     }
 
+    /// Whether it can be said where a header leaves our best chain, without going all the way there: thousands of headers
+    /// that come in bulk would each be asked for.
+    func isJoined(_ hash: BlockHash) -> Bool {
+        guard let entry = self.entries[hash] else { return false }
+        return entry.looseFrom.map(self.isOnBest) ?? true
+    }
+
     /// Whether a header is the end of somebody's chain or before it. One that is not known is not.
     func isOn(_ hash: BlockHash, chainTo tip: BlockHash) -> Bool {
         guard let place = self.entries[hash] else { return false }
@@ -150,8 +159,10 @@ struct HeaderWindow: Sendable {
         guard self.main.isEmpty || point.height >= self.base else { return false }
         let tip = self.best?.hash ?? .zero
         let isAhead = self.best == nil || header.previous == tip || self.entries[header.previous]?.aheadOf == tip
+        let isJoined = isAhead || self.isJoined(header.previous)
         self.entries[point.hash] = Entry(
-            point: point, header: header, provenBy: by, provenAt: now, aheadOf: isAhead ? tip : nil)
+            point: point, header: header, provenBy: by, provenAt: now, aheadOf: isAhead ? tip : nil,
+            looseFrom: isJoined ? nil : self.entries[header.previous]?.looseFrom ?? point.hash)
         if !isAhead { self.contend(point, on: header.previous) }
         if self.entries.count - self.main.count > Self.maximumBeside { self.forgetBranches() }
         return true
@@ -183,6 +194,7 @@ struct HeaderWindow: Sendable {
         }
         for entry in headers {
             self.main.append(entry.point.hash)
+            self.entries[entry.point.hash]?.looseFrom = nil
             if entry.wasFresh { self.pace.note(entry.provenAt) }
         }
         self.best = point

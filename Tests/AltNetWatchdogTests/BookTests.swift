@@ -165,6 +165,40 @@ struct BookTests {
         #expect(picture.refusals.count <= Picture.maximumRefusals)
     }
 
+    @Test("headers that came in bulk compete with nothing until they are joined, and a branch beside them does then")
+    func bulk() throws {
+        var world = World()
+        var tree = HeaderWindow()
+        _ = tree.insert(World.root.header, at: World.root.point, by: self.a, now: World.start)
+        _ = tree.setBest(World.root.point, now: World.start)
+        // A hundred headers between are not told.
+        var point = ChainPoint(
+            hash: BlockHash(number: UInt256(99)), height: 1100, work: World.root.point.work &+ Work(100_000))
+        var points: [ChainPoint] = []
+        for _ in 0..<10 {
+            let (header, next) = world.block(on: point)
+            _ = tree.insert(header, at: next, by: self.a, now: World.start)
+            #expect(!tree.isJoined(next.hash))
+            point = next
+            points.append(next)
+        }
+        var beside = points[7]
+        for _ in 0..<2 {
+            let (header, next) = world.block(on: beside)
+            _ = tree.insert(header, at: next, by: self.a, now: World.start)
+            beside = next
+        }
+        #expect(!tree.isJoined(beside.hash))
+        let isNew = tree.setBest(point, now: World.start)
+        #expect(isNew)
+        #expect(tree.isJoined(beside.hash) && tree.contenders.contains(beside.hash))
+        #expect(tree.branch(to: beside.hash).forkHeight == points[7].height)
+        // So does what comes upon it later.
+        let (header, next) = world.block(on: beside)
+        _ = tree.insert(header, at: next, by: self.a, now: World.start)
+        #expect(tree.isJoined(next.hash) && tree[next.hash]?.looseFrom == nil)
+    }
+
     @Test(
         "the standard policy has steps for every kind, holds back changes of the node in a dry run, and none for links")
     func policy() {

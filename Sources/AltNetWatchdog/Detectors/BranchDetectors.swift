@@ -24,7 +24,7 @@ struct CompetingBranchesDetector: Detector {
         var findings = Findings()
         guard let best = picture.tree.best else { return findings }
         var longest: (fork: UInt32, headers: [HeaderWindow.Entry])?
-        for contender in picture.tree.contenders {
+        for contender in picture.tree.contenders where picture.tree.isJoined(contender) {
             let (fork, headers) = picture.tree.branch(to: contender)
             guard let fork, UInt32(headers.count) >= self.length, best.height - fork >= self.length else { continue }
             if headers.count > longest?.headers.count ?? 0 { longest = (fork, headers) }
