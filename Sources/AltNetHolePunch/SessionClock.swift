@@ -82,14 +82,16 @@ struct ClockAgreement: Sendable {
         self.best.map { $0.there &+ UInt64(bitPattern: (instant - $0.here).wholeNanoseconds / 1000) }
     }
 
-    /// How far ahead the moment should be, so that the message that names it comes before it: one way, and twice what
-    /// the delay has varied, and a margin for both schedulers. Bounded by what the other side accepts.
+    /// How far ahead the moment should be, so that the message that names it comes before it, also when it is lost once
+    /// on its way: one way, and a round trip more until TCP sends it again, twice what the delay has varied, and a margin.
+    /// Whoever starts late is met with resets or silence, which costs a second. Bounded by what the other side accepts.
     var lead: Duration {
         let shortest = self.best?.roundTrip ?? .zero
-        return min(shortest / 2 + self.jitter * 2 + Self.margin, Self.maximumLead)
+        return min(shortest / 2 + shortest + self.jitter * 2 + Self.margin, Self.maximumLead)
     }
 
-    private static let margin: Duration = .milliseconds(50)
+    /// What TCP waits beside the round trip before it sends again, 200 ms on Linux, and 50 ms for both schedulers.
+    private static let margin: Duration = .milliseconds(250)
     /// Below ``Coordination/maximumLead``, of which the other side's clock error has the rest.
     static let maximumLead: Duration = .seconds(4)
 }

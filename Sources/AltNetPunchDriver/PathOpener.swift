@@ -88,66 +88,47 @@ actor PathOpener {
     func open(_ plan: PunchPlan) async -> Result<Opened, PunchReason> {
         guard let ready = self.ready[plan.attempt] else { return .failure(.local) }
         if plan.dials, !self.limits.takeSyns(plan.syns, to: plan.remote) { return .failure(.synBudgetSpent) }
-        let (opened, inbox): (SimultaneousOpen.Opened, EventInbox)
-        do throws(SimultaneousOpen.Failure) {
-            let fresh = try await Self.connect(plan, from: ready.port)
-            (opened, inbox) = (fresh.opened, fresh.inbox)
-        } catch {
-            let reason = Self.reason(error.reason)
-            await self.failed(plan, reason)
-            return .failure(reason)
+        let result = await Self.race(Self.tries(plan, from: ready.port), plan, keeping: ready.holding)
+        switch result {
+        case .success: if plan.path == .direct, !plan.dials { await self.mappings.sawInbound() }
+        case .failure(let reason): await self.failed(plan, reason)
         }
-        do throws(PunchReason) {
-            // The router lets a connection through as long as it has the mapping. A witness is not needed any longer.
-            let connection: any LinkConnection =
-                if plan.path == .mapped, let mapping = ready.holding {
-                    KeepingConnection(opened.connection, keeping: mapping)
-                } else {
-                    opened.connection
-                }
-            let (held, roundTrip) = try await HeldConnection(connection: connection, inbox: inbox).prove(plan.proof)
-            if plan.path == .direct, !plan.dials { await self.mappings.sawInbound() }
-            let peer = opened.connection.socket.flatMap { ExternalEndpoint($0.description) } ?? plan.remote
-            return .success(
-                Opened(held: held, success: PunchSuccess(peer: peer, stoodAt: opened.at, roundTrip: roundTrip)))
-        } catch {
-            await self.failed(plan, error)
-            return .failure(error)
-        }
+        return result
     }
 
     /// How much later the second of two connections starts where only we connect: the first mostly stands by then where
     /// the way is short, and it is less than a round trip where the way is long.
     private static let stagger: Duration = .milliseconds(50)
 
-    /// Where both sides connect, the SYN of one stands in for a lost one of the other. Where only we do, a lost segment
-    /// would cost the second after which the kernel sends it again (RFC 6298, section 2.1). So a second connection starts
-    /// soon, from another port and with a single SYN; the first one that stands remains, and the other is closed.
-    private static func connect(
-        _ plan: PunchPlan, from port: ReusedPort
-    ) async throws(SimultaneousOpen.Failure) -> Fresh {
-        var opening = SimultaneousOpen.Plan(
+    private typealias Try = (plan: SimultaneousOpen.Plan, port: ReusedPort)
+
+    /// Where both sides connect, the SYN of one stands in for a lost one of the other. Where only we do, each lost segment
+    /// of the handshake would cost the second after which the kernel sends it again (RFC 6298, section 2.1). So a second
+    /// connection starts soon, from another port and with a single SYN.
+    private static func tries(_ plan: PunchPlan, from port: ReusedPort) -> [Try] {
+        var first = SimultaneousOpen.Plan(
             remote: HostAndPort(host: plan.remote.host, port: plan.remote.port), at: plan.at, deadline: plan.deadline,
             dials: plan.dials, listens: plan.listens, rhythm: plan.isDense ? .dense : .spread, synBudget: plan.syns)
         guard !plan.listens, plan.syns > 1, let other = try? ReusedPort(HostAndPort(host: port.address.host, port: 0))
-        else { return try await Self.connect(opening, from: port).get() }
-        var second = opening
-        second.at = opening.at + Self.stagger
+        else { return [(first, port)] }
+        var second = first
+        second.at = first.at + Self.stagger
         second.synBudget = 1
-        opening.synBudget -= 1
-        return try await Self.race([(opening, port), (second, other)]).get()
+        first.synBudget -= 1
+        return [(first, port), (second, other)]
     }
 
-    /// The first connection that stands, or what the last that failed says.
+    /// The first connection that proves itself, or why the last that failed did. The other side takes one, and we do not
+    /// know which: the last segment of a handshake may be lost as well.
     private static func race(
-        _ plans: [(SimultaneousOpen.Plan, ReusedPort)]
-    ) async -> Result<Fresh, SimultaneousOpen.Failure> {
-        await withTaskGroup(of: Result<Fresh, SimultaneousOpen.Failure>.self) { group in
-            for (plan, port) in plans { group.addTask { await Self.connect(plan, from: port) } }
-            var outcome = Result<Fresh, SimultaneousOpen.Failure>.failure(.cancelled)
+        _ tries: [Try], _ plan: PunchPlan, keeping holding: (any Sendable)?
+    ) async -> Result<Opened, PunchReason> {
+        await withTaskGroup { group in
+            for each in tries { group.addTask { await Self.open(each, plan, keeping: holding) } }
+            var outcome = Result<Opened, PunchReason>.failure(.local)
             for await result in group {
                 switch (outcome, result) {
-                case (.success, .success(let late)): late.opened.connection.abort()
+                case (.success, .success(let late)): late.held.connection.abort()
                 case (.success, .failure): break
                 case (.failure, _): outcome = result
                 }
@@ -157,19 +138,28 @@ actor PathOpener {
         }
     }
 
-    /// A connection that stands, and what it has said.
-    private struct Fresh {
-        let opened: SimultaneousOpen.Opened
-        let inbox: EventInbox
-    }
-
-    private static func connect(
-        _ plan: SimultaneousOpen.Plan, from port: ReusedPort
-    ) async -> Result<Fresh, SimultaneousOpen.Failure> {
+    private static func open(
+        _ each: Try, _ plan: PunchPlan, keeping holding: (any Sendable)?
+    ) async -> Result<Opened, PunchReason> {
         let inbox = EventInbox()
+        let opened: SimultaneousOpen.Opened
         do throws(SimultaneousOpen.Failure) {
-            let opened = try await SimultaneousOpen.run(plan, from: port) { inbox.receive($0) }
-            return .success(Fresh(opened: opened, inbox: inbox))
+            opened = try await SimultaneousOpen.run(each.plan, from: each.port) { inbox.receive($0) }
+        } catch {
+            return .failure(Self.reason(error.reason))
+        }
+        do throws(PunchReason) {
+            // The router lets a connection through as long as it has the mapping. A witness is not needed any longer.
+            let connection: any LinkConnection =
+                if plan.path == .mapped, let holding {
+                    KeepingConnection(opened.connection, keeping: holding)
+                } else {
+                    opened.connection
+                }
+            let (held, roundTrip) = try await HeldConnection(connection: connection, inbox: inbox).prove(plan.proof)
+            let peer = opened.connection.socket.flatMap { ExternalEndpoint($0.description) } ?? plan.remote
+            return .success(
+                Opened(held: held, success: PunchSuccess(peer: peer, stoodAt: opened.at, roundTrip: roundTrip)))
         } catch {
             return .failure(error)
         }

@@ -88,9 +88,6 @@ public enum SimultaneousOpen {
             case cancelled
         }
 
-        /// Before anything was tried.
-        public static let cancelled = Failure(reason: .cancelled, syns: 0)
-
         public let reason: Reason
         public let syns: Int
 

@@ -130,7 +130,7 @@ struct CoordinationTests {
             probe.answerPings(after: .milliseconds(milliseconds))
             probe.tell()
             let lead = (probe.plan?.at ?? .zero) - probe.now
-            #expect(lead >= .milliseconds(milliseconds / 2 + 50) && lead < Coordination.maximumLead)
+            #expect(lead >= .milliseconds(milliseconds * 3 / 2 + 250) && lead < Coordination.maximumLead)
             guard case .punch(.go(1, .punch, let moment))? = probe.written.last else {
                 Issue.record("no moment")
                 continue

@@ -212,6 +212,10 @@ struct PunchWorld {
         let other = self[node.role.other]
         var delay = self.conditions.coordinationOneWay + self.chance(self.conditions.coordinationJitter)
         if node.role == .responder { delay += self.conditions.asymmetry }
+        // Nothing is lost for good: TCP sends it again after a round trip and 200 ms.
+        if Double.random(in: 0..<1, using: &self.random) < self.conditions.loss {
+            delay += self.conditions.coordinationOneWay * 2 + .milliseconds(200)
+        }
         // A stream keeps its order: what is late holds up what follows.
         other.lastArrival = max(other.lastArrival, self.now + delay.wholeNanoseconds)
         self.schedule(other.lastArrival, .arrive(other.role, bytes))
