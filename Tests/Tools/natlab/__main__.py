@@ -51,6 +51,7 @@ def main() -> int:
     attack.add_argument("--binaries", required=True)
     attack.add_argument("--only", help="only checks whose name holds this")
     attack.add_argument("--flood-seconds", type=int, default=60)
+    attack.add_argument("--parallel", type=int, default=3, help="checks at once, each in a lab of its own")
     attack.add_argument("--seed", default="0")
     whole = commands.add_parser("end-to-end", help="offers, Tor, two NATs, a punched link, and what the wire shows")
     whole.add_argument("--binaries", required=True)
@@ -67,6 +68,11 @@ def main() -> int:
         return 2
     if arguments.command == "possible":
         return 0
+    if "binaries" in arguments:
+        # The run has a working directory of its own.
+        arguments.binaries = os.path.abspath(arguments.binaries)
+        if not os.access(f"{arguments.binaries}/altnetd", os.X_OK):
+            parser.error(f"there is no altnetd in {arguments.binaries}; run: swift build")
     # A test's own process may have blocked signals that its children inherit.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     namespaces.enter()

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What strangers can make a node do through its coordination endpoint, counted on the wire."""
+import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +22,7 @@ SYNS_PER_TARGET, SYNS_PER_ADDRESS = 8, 24
 BURST, SECONDS_PER_TOKEN, ATTEMPTS = 8, 15, 2
 COORDINATIONS, SECONDS_PER_ENDPOINT_TOKEN, WHOLE_SECONDS = 4, 30, 30
 FLOOD_PER_MINUTE = 10_000
-OFFERS_PER_LINK, LINKS_PER_OFFER, OFFER_SECONDS, OFFER_NETWORK = 16, 2, 600, 0xF0
+OFFERS_PER_LINK, LINKS_PER_OFFER, OFFER_SECONDS, OFFER_NETWORK = 24, 2, 600, 0xF0
 # An offer waits for at most 40 seconds before it goes on.
 RELAY_SECONDS = 45
 ENDPOINT_PORT, VICTIM_PORT = 7_000, 25_565
@@ -354,24 +357,48 @@ def replayed_offers(bench: Bench) -> dict:
             and not wrong & set(entries) and not teller.heard}
 
 
+CHECKS = {
+    check.__name__.replace("_", " "): check
+    for check in [lying_initiator, forbidden_targets, lying_responder, clock_attack, garbage, idle, half_open, flood,
+                  replayed_offers, lying_witness]}
+
+
+def run_one(name: str, arguments) -> dict:
+    liars = {"w1": lambda address: ("45.200.1.1", 40_000 + os.getpid() % 1_000)} if name == "lying witness" else {}
+    with Lab(arguments.seed) as lab:
+        bench = Bench(lab, arguments, **liars)
+        try:
+            report = CHECKS[name](bench)
+        except (Failure, OSError) as error:
+            report = {"ok": False, "error": f"{type(error).__name__}: {error}",
+                      "logs": {daemon.name: daemon.logged() for daemon in bench.daemons}}
+        finally:
+            bench.close()
+    return {"check": f"attack: {name}", **report}
+
+
+def run_apart(name: str, arguments) -> dict:
+    """In a process of its own, which has a lab of its own and ends with this one."""
+    child = subprocess.Popen(
+        [sys.executable, os.path.dirname(__file__), "--until-input-ends", "attacks", "--only", name, "--binaries",
+         arguments.binaries, "--flood-seconds", str(arguments.flood_seconds), "--seed", arguments.seed],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Not communicate(), which closes its input at once.
+    with ThreadPoolExecutor(1) as pool:
+        errors = pool.submit(child.stderr.read)
+        output = child.stdout.read()
+    child.stdin.close()
+    child.wait()
+    lines = output.splitlines()
+    if not lines:
+        return {"check": f"attack: {name}", "ok": False, "error": errors.result()[-2_000:]}
+    return json.loads(lines[-1])
+
+
 def run(arguments) -> list[dict]:
-    checks = [(check, {}) for check in [
-        lying_initiator, forbidden_targets, lying_responder, clock_attack, garbage, idle, half_open, flood,
-        replayed_offers]]
-    checks.append((lying_witness, {"w1": lambda address: ("45.200.1.1", 40_000 + os.getpid() % 1_000)}))
-    reports = []
-    for check, liars in checks:
-        name = check.__name__.replace("_", " ")
-        if arguments.only and arguments.only not in name:
-            continue
-        with Lab(arguments.seed) as lab:
-            bench = Bench(lab, arguments, **liars)
-            try:
-                report = check(bench)
-            except (Failure, OSError) as error:
-                report = {"ok": False, "error": f"{type(error).__name__}: {error}",
-                          "logs": {daemon.name: daemon.logged() for daemon in bench.daemons}}
-            finally:
-                bench.close()
-        reports.append({"check": f"attack: {name}", **report})
-    return reports
+    wanted = [name for name in CHECKS if not arguments.only or arguments.only in name]
+    if len(wanted) < 2 or arguments.parallel < 2:
+        return [run_one(name, arguments) for name in wanted]
+    # Most of what they do is to wait.
+    with ThreadPoolExecutor(arguments.parallel) as pool:
+        return list(pool.map(lambda name: run_apart(name, arguments), wanted))
