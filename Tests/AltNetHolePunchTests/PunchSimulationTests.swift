@@ -59,6 +59,7 @@ struct PunchSimulationTests {
         conditions.oneWay = .milliseconds(Int.random(in: oneWay, using: &random))
         conditions.directJitter = conditions.oneWay / 10
         conditions.loss = 0.01
+        conditions.coordinationLoss = 0.01
         conditions.coordinationOneWay = .milliseconds(Int.random(in: 20...400, using: &random))
         conditions.coordinationJitter = .milliseconds(60)
         conditions.asymmetry = .milliseconds(Int.random(in: 0...20, using: &random))
@@ -75,7 +76,7 @@ struct PunchSimulationTests {
         }
     }
 
-    /// How many runs a pair has; figures for the documentation come of `ALTNET_TEST_SEEDS=1000`.
+    /// How many runs a pair has; `ALTNET_TEST_SEEDS` asks for more.
     private static let seeds = ProcessInfo.processInfo.environment["ALTNET_TEST_SEEDS"].flatMap { Int($0) } ?? 100
 
     private static func connection(_ node: PunchWorld.Node) -> PunchPath? {

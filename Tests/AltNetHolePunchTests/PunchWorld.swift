@@ -26,6 +26,7 @@ struct PunchWorld {
         var loss = 0.0
         var coordinationOneWay: Duration = .milliseconds(100)
         var coordinationJitter: Duration = .zero
+        var coordinationLoss = 0.0
         /// How much longer the way from the responder to the initiator is: nobody can measure that.
         var asymmetry: Duration = .zero
         var allowPrivate = false
@@ -213,7 +214,7 @@ struct PunchWorld {
         var delay = self.conditions.coordinationOneWay + self.chance(self.conditions.coordinationJitter)
         if node.role == .responder { delay += self.conditions.asymmetry }
         // Nothing is lost for good: TCP sends it again after a round trip and 200 ms.
-        if Double.random(in: 0..<1, using: &self.random) < self.conditions.loss {
+        if Double.random(in: 0..<1, using: &self.random) < self.conditions.coordinationLoss {
             delay += self.conditions.coordinationOneWay * 2 + .milliseconds(200)
         }
         // A stream keeps its order: what is late holds up what follows.
