@@ -89,9 +89,9 @@ final class DriverChain: DriverHostDelegate {
 
     /// Ends a driver's process as a crash would. The host starts it again.
     func kill(_ name: String) async throws {
-        let process = self.process(of: name)
+        // The table of sockets is no snapshot: while others open and close some, a line can be missing.
+        let process = try await Condition.value("the process of \(name)") { self.process(of: name) }
         self.state.withLock { $0.listening[name] = nil }
-        guard let process else { throw Condition.Failure("the process of \(name) is not known") }
         Glibc.kill(process, SIGKILL)
         _ = try await self.address(name)
     }

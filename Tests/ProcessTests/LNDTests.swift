@@ -76,7 +76,8 @@ struct LNDTests {
         try await self.reports("the macaroon in \(macaroon) is not enough", at: daemon)
         // The operator mends it, and the driver, which is started again and again, finds it so.
         try Data(contentsOf: URL(fileURLWithPath: alice.macaroon)).write(to: URL(fileURLWithPath: macaroon))
-        try await Condition.wait("the driver runs", within: .seconds(60)) {
+        // The pauses before it is started again grow to a minute.
+        try await Condition.wait("the driver runs", within: .seconds(150)) {
             try await daemon.control.drivers().first { $0.name == "lightning" }?.state == "attached"
         }
         try await fake.tell(#""do":"stop","node":"alice""#)

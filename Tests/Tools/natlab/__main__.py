@@ -24,6 +24,13 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import namespaces  # noqa: E402
 
 
+def end_with_input() -> None:
+    # Not by way of sys.stdin, whose lock would be held at our own end.
+    while os.read(0, 4_096):
+        pass
+    os._exit(143)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--until-input-ends", action="store_true", help="end when standard input does")
@@ -82,7 +89,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if arguments.until_input_ends:
         # The first process of the run is this one: the kernel ends all others with it.
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(143)), daemon=True).start()
+        threading.Thread(target=end_with_input, daemon=True).start()
     import attacks
     import end_to_end
     import fallbacks
