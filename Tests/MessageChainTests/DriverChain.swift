@@ -31,6 +31,7 @@ final class DriverChain: DriverHostDelegate {
         var nextRequest: UInt64 = 1
         /// What a driver is told to connect to, again after a restart.
         var targets: [String: [String]] = [:]
+        var processes: [String: pid_t] = [:]
         /// Called instead of answering the next request to a driver.
         var interceptor: (@Sendable () async -> Void)?
     }
@@ -79,6 +80,9 @@ final class DriverChain: DriverHostDelegate {
                 settings: settings.merging(["listen": .texts([listen])]) { $1 }, traffic: nil,
                 messagesPerSecond: 10_000, bytesPerSecond: 100_000_000, dataDirectory: directory))
         _ = try await self.address(name)
+        // The table of sockets is no snapshot: while others open and close some, a line can be missing.
+        let process = try await Condition.value("the process of \(name)") { self.process(of: name) }
+        self.state.withLock { $0.processes[name] = process }
     }
 
     /// The process of a driver, which is the one that listens at its port: other tests start processes meanwhile.
@@ -89,16 +93,18 @@ final class DriverChain: DriverHostDelegate {
 
     /// Ends a driver's process as a crash would. The host starts it again.
     func kill(_ name: String) async throws {
-        // The table of sockets is no snapshot: while others open and close some, a line can be missing.
-        let process = try await Condition.value("the process of \(name)") { self.process(of: name) }
-        self.state.withLock { $0.listening[name] = nil }
+        let process = self.state.withLock { state in
+            state.listening[name] = nil
+            return state.processes[name]
+        }
+        guard let process else { throw Condition.Failure("the process of \(name) is not known") }
         Glibc.kill(process, SIGKILL)
         _ = try await self.address(name)
     }
 
-    /// Memory that a driver's process occupies, in bytes.
+    /// Memory that a driver's process occupies, in bytes. Not after a restart.
     func residentBytes(_ name: String) -> Int {
-        guard let process = self.process(of: name),
+        guard let process = self.state.withLock({ $0.processes[name] }),
             let status = try? String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8)
         else { return 0 }
         return (status.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * Int(getpagesize())
