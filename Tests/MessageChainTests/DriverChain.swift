@@ -264,7 +264,9 @@ final class DriverChain: DriverHostDelegate {
 private enum Listener {
     static func process(at port: UInt16) -> pid_t? {
         // Lines of proc_pid_net(5): number, local address and port, remote ones, state (0A: LISTEN), ..., inode tenth.
-        let table = (try? String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)) ?? ""
+        // Read to its end: it comes in pieces of a page, and a short piece is not the last one.
+        let bytes = try? FileHandle(forReadingAtPath: "/proc/net/tcp")?.readToEnd()
+        let table = String(decoding: bytes ?? Data(), as: UTF8.self)
         let place = ":" + String(format: "%04X", Int(port))
         let sockets = table.split(separator: "\n").compactMap { line -> String? in
             let fields = line.split(separator: " ")
