@@ -2,7 +2,6 @@
 
 internal import AltNetBase
 public import AltNetTransport
-internal import Foundation
 public import Logging
 
 /// Lets the router map TCP ports to this machine, keeps the mappings up, and deletes them at the end.
@@ -141,10 +140,7 @@ public actor PortMapper {
 
     private func gateway() throws(PortMappingError) -> DefaultGateway {
         if let gateway = self.configuration.gateway { return gateway }
-        guard let text = try? String(contentsOfFile: "/proc/net/route", encoding: .utf8) else {
-            throw .noGateway("the routing table cannot be read")
-        }
-        guard let gateway = DefaultGateway(routeTable: text) else { throw .noGateway("there is no default route") }
+        guard let gateway = DefaultGateway.current() else { throw .noGateway("there is no default route") }
         return gateway
     }
 

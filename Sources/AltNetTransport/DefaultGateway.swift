@@ -16,10 +16,15 @@ public struct DefaultGateway: Hashable, Sendable {
         self.interface = interface
     }
 
+    /// Asks the kernel; `nil` when there is no default route, or nothing can be read.
+    public static func current() -> DefaultGateway? {
+        KernelTable.text("/proc/net/route").flatMap { DefaultGateway(routeTable: $0) }
+    }
+
     /// Reads the kernel's `/proc/net/route`: the default route with the lowest metric that is up and has a gateway.
     ///
     /// - Parameter isLittleEndian: the kernel prints addresses as numbers of the machine's own byte order.
-    public init?(routeTable text: String, isLittleEndian: Bool = 1.littleEndian == 1) {
+    init?(routeTable text: String, isLittleEndian: Bool = 1.littleEndian == 1) {
         var best: (metric: Int, gateway: DefaultGateway)?
         for line in text.split(separator: "\n").dropFirst().prefix(Self.maximumRoutes) {
             let fields = line.split(whereSeparator: { $0 == "\t" || $0 == " " })

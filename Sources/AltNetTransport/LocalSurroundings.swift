@@ -2,7 +2,6 @@
 
 public import AltNetBase
 internal import Crypto
-internal import FoundationEssentials
 internal import NIOCore
 internal import NIOPosix
 
@@ -81,21 +80,22 @@ public struct LocalSurroundings: Hashable, Sendable {
 
     /// Asks the system. Reads three small files of Linux's.
     public static func look() -> LocalSurroundings {
-        let route = DefaultGateway(routeTable: Self.text("/proc/net/route"))
+        let route = DefaultGateway.current()
         let devices = (try? System.enumerateDevices()) ?? []
         return LocalSurroundings(
             interfaces: devices.compactMap(Self.interface),
             defaultInterface: route?.interface,
             gateway: route.flatMap {
-                Self.hardwareAddress(of: IPAddressText.text(ipv4: $0.address), in: Self.text("/proc/net/arp"))
+                Self.hardwareAddress(
+                    of: IPAddressText.text(ipv4: $0.address), in: KernelTable.text("/proc/net/arp") ?? "")
             },
             salt: Self.salt)
     }
 
     /// The machine's id, which is nobody else's to know (machine-id(5)); where there is none, that of its last start.
     private static let salt: [UInt8] = {
-        let id = LocalSurroundings.text("/etc/machine-id")
-        return Array((id.isEmpty ? LocalSurroundings.text("/proc/sys/kernel/random/boot_id") : id).utf8)
+        let ids = ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"].lazy.compactMap(KernelTable.text)
+        return Array((ids.first { !$0.isEmpty } ?? "").utf8)
     }()
 
     /// The hardware address of a neighbour in Linux's table of them.
@@ -106,10 +106,6 @@ public struct LocalSurroundings: Hashable, Sendable {
             return String(fields[3].prefix(17))
         }
         return nil
-    }
-
-    private static func text(_ path: String) -> String {
-        String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
     }
 
     private static func interface(_ device: NIONetworkDevice) -> Interface? {

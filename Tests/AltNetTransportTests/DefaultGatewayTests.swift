@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-import AltNetTransport
 import Testing
+
+@testable import AltNetTransport
 
 @Suite("DefaultGateway")
 struct DefaultGatewayTests {
