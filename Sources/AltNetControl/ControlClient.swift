@@ -28,6 +28,8 @@ public struct ControlClient: Sendable {
     private static let http: HTTPClient = {
         var configuration = HTTPClient.Configuration()
         configuration.connectionPool.retryConnectionEstablishment = false
+        // Well before the daemon closes it, so that no request is written to a connection that is just being closed.
+        configuration.connectionPool.idleTimeout = TimeAmount(ControlInterface.idleTime / 2)
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }()
 

@@ -5,6 +5,9 @@ internal import FoundationEssentials
 
 /// What the control interface says and takes, as JSON. Field names are part of the interface: they are only ever added.
 public enum ControlInterface {
+    /// How long the daemon keeps a connection on which nothing is asked. Browsers would keep it for longer, and simply
+    /// open another one.
+    public static let idleTime: Duration = .seconds(20)
     /// The most bytes of headers in one request or answer: 50,000 headers.
     public static let maximumHeadersBytes = 4_000_000
     /// The most bytes of any other request.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+internal import AltNetControl
 internal import HTTPTypes
 internal import NIOCore
 internal import NIOHTTP1
@@ -13,9 +14,8 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    /// From the end of an answer, or the beginning of the connection, to the end of the next request's headers. Browsers
-    /// keep connections open for longer, and simply open another one.
-    static let headTime = TimeAmount.seconds(20)
+    /// From the end of an answer, or the beginning of the connection, to the end of the next request's headers.
+    static let headTime = TimeAmount(ControlInterface.idleTime)
     /// From a request's headers to the end of its body: 4 MB of headers at 1 Mbit/s.
     static let bodyTime = TimeAmount.seconds(30)
     /// A client whose system takes nothing for so long reads nothing.
