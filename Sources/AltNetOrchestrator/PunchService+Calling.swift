@@ -84,35 +84,38 @@ extension PunchService {
             avoided: groups ?? [], until: .system + Self.linkPatience)
         // What a link is called: its address, or the endpoint where the connection stayed there.
         let remote = report.peer ?? report.endpoint
-        guard let link = self.link(to: remote) else {
-            self.expect(remote, expected)
-            return report
+        let used: Used?
+        if let link = self.link(to: remote) {
+            used = await self.use(link.number, link.description, expected)
+        } else {
+            used = await self.expect(remote, expected)
         }
-        let giving = await self.use(link.number, link.description, expected)
         // The operator is told what became of it; elsewhere nobody waits for the node.
-        if groups == nil, let problem = await giving?.value { throw ControlRefusal(.conflict, problem) }
+        guard groups == nil else { return report }
+        guard let used else {
+            throw ControlRefusal(.conflict, "the connection stood, and the two sides have made no link of it")
+        }
+        if let problem = await used.giving?.value { throw ControlRefusal(.conflict, problem) }
         return report
     }
 
     /// Puts a link that we made to use.
     ///
-    /// - Returns: where the node gets it, the task that sees to this: what the driver says next must not wait for the
-    ///   node. Its value says what went wrong.
-    @discardableResult
+    /// What the driver says next does not wait for the node.
     func use(
         _ number: DriverLink, _ description: DriverLinkDescription, _ expected: Expected
-    ) async -> Task<String?, Never>? {
+    ) async -> Used {
         // An offer that does not tell where it leads to may lead to where we are connected already.
         if expected.isAutomatic, let group = expected.standing.group,
             expected.avoided.contains(group) || self.standing.values.contains(where: { $0.group == group })
         {
             self.planner.failed(expected.standing.endpoint, now: .system)
             await self.close(number, "there is a connection with its network group already")
-            return nil
+            return Used(giving: nil)
         }
         self.note(number, expected.standing)
-        guard description.peer.takesStreams else { return nil }
-        return Task { await self.giveToNode(number, expected.standing) }
+        guard description.peer.takesStreams else { return Used(giving: nil) }
+        return Used(giving: Task { await self.giveToNode(number, expected.standing) })
     }
 
     /// Has the node connect over a link that is one stream; returns what went wrong.

@@ -46,6 +46,14 @@ actor PunchService {
         /// The network groups of our outbound connections and the node's when the call began.
         var avoided: Set<String> = []
         let until: MonotonicInstant
+        /// Told when the link shows up, and finished without it when it does not.
+        var link: AsyncStream<Used>.Continuation?
+    }
+
+    /// What became of a link that an attempt of ours led to.
+    struct Used {
+        /// Where the node gets it, the task that sees to this; its value says what went wrong.
+        let giving: Task<String?, Never>?
     }
 
     /// Has a driver perform an operation: its name, its body, and the driver's name.
@@ -122,6 +130,7 @@ actor PunchService {
         let now = MonotonicInstant.system
         for (remote, expected) in self.expected where expected.until <= now {
             self.expected[remote] = nil
+            expected.link?.finish()
             self.planner.failed(expected.standing.endpoint, now: now)
         }
         let announcements = self.exchange.onTimer(now: now, clock: .system, using: &self.generator)
@@ -161,6 +170,7 @@ actor PunchService {
         self.driver = chosen
         self.punched = [:]
         self.standing = [:]
+        for expected in self.expected.values { expected.link?.finish() }
         self.expected = [:]
         (self.nat, self.stats, self.recent, self.toldWitnesses) = (nil, nil, [], nil)
         self.nextPoll = .zero
@@ -199,12 +209,14 @@ actor PunchService {
         guard driver == self.driver else { return }
         self.punched[number] = description
         if let expected = self.expected.removeValue(forKey: description.remote) {
-            await self.use(number, description, expected)
+            let used = await self.use(number, description, expected)
+            expected.link?.yield(used)
+            expected.link?.finish()
         } else if let endpoint = try? CoordinationEndpoint(description.target) {
             // The configuration names it, and the driver keeps it open.
             let standing = Standing(
                 endpoint: endpoint, group: ExternalEndpoint(description.remote)?.networkGroup)
-            await self.use(number, description, Expected(standing: standing, isAutomatic: false, until: .system))
+            _ = await self.use(number, description, Expected(standing: standing, isAutomatic: false, until: .system))
         }
     }
 
@@ -308,7 +320,14 @@ actor PunchService {
 
     func note(_ number: DriverLink, _ standing: Standing) { self.standing[number] = standing }
 
-    func expect(_ remote: String, _ expected: Expected) { self.expected[remote] = expected }
+    /// Waits for a link that an attempt led to; `nil` when none came of it.
+    func expect(_ remote: String, _ expected: Expected) async -> Used? {
+        let (links, told) = AsyncStream.makeStream(of: Used.self)
+        var expected = expected
+        expected.link = told
+        self.expected.updateValue(expected, forKey: remote)?.link?.finish()
+        return await links.first { _ in true }
+    }
 
     func link(to remote: String) -> (number: DriverLink, description: DriverLinkDescription)? {
         self.punched.first { $0.value.remote == remote && self.standing[$0.key] == nil }.map { ($0.key, $0.value) }

@@ -9,6 +9,7 @@ import AltNetDriverProtocol
 import AltNetHolePunch
 import AltNetObjects
 import AltNetPunchReports
+import AltNetTestKit
 import AltNetWeb
 import FoundationEssentials
 import Logging
@@ -201,6 +202,30 @@ struct PunchServiceTests {
         let planner = await service.planner
         let lies = candidate.located.map { planner.isLie($0, now: .system) }
         #expect(lies == [false, true])
+    }
+
+    @Test(arguments: [true, false])
+    func `Who asks for a connection hears of it when its link is there, or that there is none`(comes: Bool) async throws
+    {
+        let endpoint = try offer(30).endpoint
+        var report = PunchReport(
+            id: 1, role: "initiator", endpoint: endpoint.description, attempts: 1, outcome: PunchReport.connected,
+            milliseconds: 1, ownNAT: "unknown", peerNAT: "unknown", at: "")
+        report.peer = "30.40.1.1:8333"
+        let service = Self.service(FakeDriver([PunchOperation.punch: report]).perform)
+        await service.attached("p", Self.capabilities(.clearnetAddress, operations: PunchOperation.all))
+        async let refusal = Self.refusal(PunchRequest(endpoint: endpoint.description), of: service)
+        try await Condition.wait("the link is waited for") { await !service.expected.isEmpty }
+        if comes {
+            await service.driver("p", said: .linkOpened(DriverLink(1), Self.link("30.40.1.1:8333")))
+        } else {
+            await service.detached("p")
+        }
+        let told = await refusal
+        #expect(comes == (told == nil))
+        #expect(comes || told?.description.contains("no link") == true)
+        let standing = await service.standing.count
+        #expect(standing == (comes ? 1 : 0))
     }
 }
 

@@ -131,6 +131,18 @@ struct PunchTests {
         #expect(String(decoding: version[4..<11], as: UTF8.self) == "version")
     }
 
+    @Test("who asks for a connection for a node that does not take it is told so")
+    func nodeMissing() async throws {
+        let node = try LoopbackSocket.listening()
+        let settings = ["drivers.punch.use": "node", "splice.accept": node.address]
+        let alice = try await Self.responder(settings)
+        // Takes connections for a node that listens, and has none that could be told to connect.
+        let bob = try await Self.daemon(settings)
+        let request = PunchRequest(endpoint: try await Self.endpoint(alice))
+        let error = await #expect(throws: ControlError.self) { try await bob.control.punch(request) }
+        #expect(error?.description.contains("there is no node: set [node]") == true, "\(String(describing: error))")
+    }
+
     @Test("where nothing else works, headers travel over the coordination endpoint itself")
     func relayed() async throws {
         let alice = try await Self.responder()
