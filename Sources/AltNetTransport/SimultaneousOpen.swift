@@ -13,8 +13,9 @@ public enum SimultaneousOpen {
     /// The most SYNs to one remote address and port that any plan may allow: what a third party gets at the most when
     /// a peer lies about its address.
     public static let maximumSynBudget = 8
-    /// How many may be under way at once in this process. Each has a thread, which mostly sleeps.
-    public static let maximumAtOnce = 32
+    /// How many may be under way at once in this process: twelve calls in both roles with two connections each, a check
+    /// of the NAT in both families, and answers to the checks of others. Each has a thread, which mostly sleeps.
+    public static let maximumAtOnce = 64
 
     /// How to go on after a refusal (RST), which says that one SYN came too early or too late for the NAT in between.
     public enum Rhythm: Hashable, Sendable {
