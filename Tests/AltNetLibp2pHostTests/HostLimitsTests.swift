@@ -248,13 +248,8 @@ struct HostLimitsTests {
 
     /// Connections of this machine with that port at one end which a process still holds.
     static func openSockets(port: UInt16) -> Int {
-        let hex = ":" + String(format: "%04X", port)
-        let table = (try? String(contentsOfFile: "/proc/self/net/tcp", encoding: .utf8)) ?? ""
-        return table.split(separator: "\n").dropFirst().count { line in
-            let fields = line.split(separator: " ")
-            // 06: TIME_WAIT, 0A: LISTEN; an inode of 0 has no owner any more.
-            return fields.count > 9 && (fields[1].hasSuffix(hex) || fields[2].hasSuffix(hex))
-                && fields[3] != "06" && fields[3] != "0A" && fields[9] != "0"
+        SocketTable.read().entries.count {
+            ($0.localPort == port || $0.remotePort == port) && !$0.isListening && !$0.isInTimeWait && $0.inode != 0
         }
     }
 

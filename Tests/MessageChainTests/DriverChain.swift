@@ -80,7 +80,7 @@ final class DriverChain: DriverHostDelegate {
                 settings: settings.merging(["listen": .texts([listen])]) { $1 }, traffic: nil,
                 messagesPerSecond: 10_000, bytesPerSecond: 100_000_000, dataDirectory: directory))
         _ = try await self.address(name)
-        // The table of sockets is no snapshot: while others open and close some, a line can be missing.
+        // The table is read in pieces while sockets come and go: one look can miss a line.
         let process = try await Condition.value("the process of \(name)") { self.process(of: name) }
         self.state.withLock { $0.processes[name] = process }
     }
@@ -263,16 +263,8 @@ final class DriverChain: DriverHostDelegate {
 /// Who listens at a port of this machine's IPv4 loopback.
 private enum Listener {
     static func process(at port: UInt16) -> pid_t? {
-        // Lines of proc_pid_net(5): number, local address and port, remote ones, state (0A: LISTEN), ..., inode tenth.
-        // Read to its end: it comes in pieces of a page, and a short piece is not the last one.
-        let bytes = try? FileHandle(forReadingAtPath: "/proc/net/tcp")?.readToEnd()
-        let table = String(decoding: bytes ?? Data(), as: UTF8.self)
-        let place = ":" + String(format: "%04X", Int(port))
-        let sockets = table.split(separator: "\n").compactMap { line -> String? in
-            let fields = line.split(separator: " ")
-            guard fields.count > 9, fields[1].hasSuffix(place), fields[3] == "0A" else { return nil }
-            return "socket:[\(fields[9])]"
-        }
+        let sockets = SocketTable.read().entries.filter { $0.isListening && $0.localPort == port }
+            .map { "socket:[\($0.inode)]" }
         let files = FileManager.default
         let processes = ((try? files.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { pid_t($0) }
         return processes.first { process in
