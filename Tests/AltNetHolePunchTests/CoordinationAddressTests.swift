@@ -179,11 +179,7 @@ struct CoordinationAddressTests {
     func coarseResults() {
         for reason in PunchReason.named {
             var probe = Probe(.responder)
-            probe.greet()
-            probe.learn()
-            probe.tell()
-            let clock = probe.readClock()
-            probe.say(.go(attempt: 1, path: .punch, moment: clock + 1000))
+            probe.agree()
             probe.take(probe.coordination.onPunched(attempt: 1, .failure(reason), now: probe.now))
             let isTelling = [.refused, .proofFailed, .proofLate].contains(reason)
             #expect(probe.results == [isTelling ? .timedOut : reason])

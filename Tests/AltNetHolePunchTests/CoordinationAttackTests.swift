@@ -69,11 +69,7 @@ struct CoordinationAttackTests {
     @Test("an attempt whose connection nobody reports ends by itself")
     func silentShell() {
         var probe = Probe(.responder)
-        probe.greet()
-        probe.learn()
-        probe.tell()
-        let clock = probe.readClock()
-        probe.say(.go(attempt: 1, path: .punch, moment: clock))
+        probe.agree(lead: 0)
         probe.pass(PunchPlan.connectTimeout + PunchPlan.proofTimeout + Coordination.openingGrace)
         #expect(probe.results == [.timedOut])
         #expect(probe.count(.abandon(attempt: 1)) == 1)
@@ -209,12 +205,8 @@ struct CoordinationAttackTests {
         var proofs: Set<PunchProof> = []
         for secret in UInt8(1)...10 {
             var probe = Probe(.responder, secret: secret)
-            probe.greet()
-            probe.learn()
             // The recorded messages of an initiator, its nonce among them.
-            probe.tell()
-            let clock = probe.readClock()
-            probe.say(.go(attempt: 1, path: .punch, moment: clock + 1000))
+            probe.agree()
             if let proof = probe.plan?.proof { proofs.insert(proof) }
         }
         #expect(proofs.count == 10)

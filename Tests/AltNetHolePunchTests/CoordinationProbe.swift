@@ -127,6 +127,15 @@ struct Probe {
         return received
     }
 
+    /// Takes a responder up to where it has the moment of the first attempt, `lead` microseconds from now.
+    mutating func agree(lead: Int64 = 1000) {
+        self.greet()
+        self.learn()
+        self.tell()
+        let clock = self.readClock()
+        self.say(.go(attempt: 1, path: .punch, moment: clock &+ UInt64(bitPattern: lead)))
+    }
+
     var outcome: PunchOutcome? {
         self.directives.compactMap { if case .finished(let outcome) = $0 { outcome } else { nil } }.first
     }

@@ -100,11 +100,7 @@ struct CoordinationTests {
             (-1_000_000, "plan"), (-1_000_001, "late"), (Int64.min / 2000, "late"),
         ] {
             var probe = Probe(.responder)
-            probe.greet()
-            probe.learn()
-            probe.tell()
-            let clock = probe.readClock()
-            probe.say(.go(attempt: 1, path: .punch, moment: clock &+ UInt64(bitPattern: lead)))
+            probe.agree(lead: lead)
             switch ending {
             case "plan":
                 let plan = probe.plan
@@ -221,11 +217,7 @@ struct CoordinationTests {
     @Test("when the other side gives up, so do we, and a late answer of the shell changes nothing")
     func peerGivesUp() {
         var probe = Probe(.responder)
-        probe.greet()
-        probe.learn()
-        probe.tell()
-        let clock = probe.readClock()
-        probe.say(.go(attempt: 1, path: .punch, moment: clock + 1000))
+        probe.agree()
         probe.say(.result(attempt: 1, .refused))
         #expect(probe.results == [.peerFailed])
         #expect(probe.count(.abandon(attempt: 1)) == 1)
