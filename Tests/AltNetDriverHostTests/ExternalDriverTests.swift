@@ -108,7 +108,7 @@ extension DriverEnding {
     }
 }
 
-@Suite("Drivers that somebody else starts", .timeLimit(.minutes(2)))
+@Suite("Drivers that somebody else starts", .timeLimit(.minutes(5)))
 struct ExternalDriverTests {
     @Test("the start file is there from attaching to detaching, for the owner only, with a new secret each time")
     func startFile() async throws {
@@ -267,7 +267,7 @@ struct ExternalDriverTests {
     }
 }
 
-@Suite("Operations, from the host to a driver and back", .timeLimit(.minutes(1)))
+@Suite("Operations, from the host to a driver and back", .timeLimit(.minutes(5)))
 struct OperationHostTests {
     private static func attached(
         operationDeadline: Duration = OperationRules.deadline,

@@ -19,7 +19,7 @@ private final class Silent: Sendable {
     }
 }
 
-@Suite("The peer store of the orchestrator", .timeLimit(.minutes(1)))
+@Suite("The peer store of the orchestrator", .timeLimit(.minutes(5)))
 struct OrchestratorBookTests {
     static func peer() throws -> PeerID { try PeerID(bytes: [0x12, 0x20] + [UInt8](repeating: 1, count: 32)) }
 

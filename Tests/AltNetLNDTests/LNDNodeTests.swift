@@ -336,6 +336,8 @@ struct LNDNodeTests {
         let attached = try await Attached(fake.node("alice").settings())
         try await fake.tell(#""do":"link","node":"alice","other":"bob""#)
         attached.run()
+        // What breaks before the peers are known tells nobody of them.
+        try await attached.tells(.peerConnected(try self.peer(bob)))
         for (times, breaks) in [(65_534, 1), (1_000_000, 2)] {
             try await fake.isSubscribed(to: "alice", times: breaks)
             try await fake.tell(

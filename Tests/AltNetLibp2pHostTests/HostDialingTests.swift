@@ -11,7 +11,7 @@ import Testing
 
 @testable import AltNetLibp2pHost
 
-@Suite("Libp2pHost: dialling", .timeLimit(.minutes(1)))
+@Suite("Libp2pHost: dialling", .timeLimit(.minutes(5)))
 struct HostDialingTests {
     @Test("callers at the same time share one connection, and a policy that does not allow it gets none")
     func policies() async throws {

@@ -14,7 +14,7 @@ import Testing
 
 @testable import AltNetLibp2pHost
 
-@Suite("Libp2pHost: identify", .timeLimit(.minutes(2)))
+@Suite("Libp2pHost: identify", .timeLimit(.minutes(5)))
 struct HostIdentifyTests {
     /// Signs at once the second time, and when it is told to the first time.
     final class SlowIssuer: RecordIssuer {

@@ -12,7 +12,7 @@ import Testing
 
 @testable import AltNetLibp2pHost
 
-@Suite("Libp2pHost: what goes wrong", .timeLimit(.minutes(2)))
+@Suite("Libp2pHost: what goes wrong", .timeLimit(.minutes(5)))
 struct HostLimitsTests {
     /// A socket that accepts and says nothing.
     final class SilentListener: Sendable {

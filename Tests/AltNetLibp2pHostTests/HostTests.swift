@@ -8,7 +8,7 @@ import AltNetTestKit
 import Libp2pTestSupport
 import Testing
 
-@Suite("Libp2pHost: two hosts over loopback", .timeLimit(.minutes(1)))
+@Suite("Libp2pHost: two hosts over loopback", .timeLimit(.minutes(5)))
 struct HostTests {
     @Test("Both sides prove who they are, and identify brings the signed record of each to the other")
     func identify() async throws {

@@ -84,7 +84,7 @@ private final class Remote: Sendable {
     }
 }
 
-@Suite("Libp2pHost: remotes that misbehave", .timeLimit(.minutes(2)))
+@Suite("Libp2pHost: remotes that misbehave", .timeLimit(.minutes(5)))
 struct HostileRemoteTests {
     @Test("A remote that opens streams and does not read loses its connection, and little waits for it until then")
     func takesNothing() async throws {

@@ -14,7 +14,7 @@ import Testing
 @testable import AltNetLibp2pHost
 
 /// Nodes of a DHT in one process, connected by method calls instead of sockets; their messages are bytes all the same.
-@Suite("KademliaService", .timeLimit(.minutes(2))) struct KademliaServiceTests {
+@Suite("KademliaService", .timeLimit(.minutes(5))) struct KademliaServiceTests {
     @Test("thirty nodes that know one another through the first find each other's records, values and providers")
     func thirty() async throws {
         let exchange = Exchange()

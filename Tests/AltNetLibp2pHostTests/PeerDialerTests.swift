@@ -102,7 +102,7 @@ private final class FakeNetwork: Sendable {
     }
 }
 
-@Suite("PeerDialer", .timeLimit(.minutes(1)))
+@Suite("PeerDialer", .timeLimit(.minutes(5)))
 struct PeerDialerTests {
     private let one = "/ip4/1.1.0.1/tcp/1"
     private let two = "/ip4/2.2.0.1/tcp/1"

@@ -6,7 +6,7 @@ import AltNetPeerRecords
 import Libp2pTestSupport
 import Testing
 
-@Suite("Libp2pStream: cancelling", .timeLimit(.minutes(1))) struct StreamCancellationTests {
+@Suite("Libp2pStream: cancelling", .timeLimit(.minutes(5))) struct StreamCancellationTests {
     // Several connections, as one may not open streams without end.
     @Test("readers that are cancelled while bytes arrive lock nothing up", arguments: 0..<8)
     func readers(connection: Int) async throws {

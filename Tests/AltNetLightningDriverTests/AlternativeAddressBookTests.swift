@@ -23,7 +23,7 @@ struct AlternativeAddressBookTests {
 
     @Test(
         "the record is on the disk when the message goes out, and lets in; what is lost is told again",
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(5)))
     func order() async throws {
         let directory = TemporaryDirectory.make()
         let copy = TemporaryDirectory.make()
@@ -63,7 +63,7 @@ struct AlternativeAddressBookTests {
         #expect(seen.withLock { $0 } == [1, 1, 0])
     }
 
-    @Test("a disk that fails lets nobody in, sends nothing more and is told", .timeLimit(.minutes(1)), arguments: 0...2)
+    @Test("a disk that fails lets nobody in, sends nothing more and is told", .timeLimit(.minutes(5)), arguments: 0...2)
     func failure(_ writes: Int) async throws {
         let peer = try Self.node(1)
         let sent = Mutex(0)
@@ -112,7 +112,7 @@ struct AlternativeAddressBookTests {
         return book
     }
 
-    @Test("says what a message changed of what peers gave, and what it confirmed", .timeLimit(.minutes(1)))
+    @Test("says what a message changed of what peers gave, and what it confirmed", .timeLimit(.minutes(5)))
     func gifts() async throws {
         let peer = try Self.node(1)
         let book = try await Self.book(peer) { true }
@@ -132,7 +132,7 @@ struct AlternativeAddressBookTests {
         #expect(await book.received([1, 2, 3], from: peer).isEmpty)
     }
 
-    @Test("what the disk refuses to record fails, also when it refused before", .timeLimit(.minutes(1)))
+    @Test("what the disk refuses to record fails, also when it refused before", .timeLimit(.minutes(5)))
     func refusedByTheDisk() async throws {
         let peer = try Self.node(1)
         let isFull = Mutex(false)
@@ -153,7 +153,7 @@ struct AlternativeAddressBookTests {
         }
     }
 
-    @Test("a message that no link takes waits, and is told as waiting", .timeLimit(.minutes(1)))
+    @Test("a message that no link takes waits, and is told as waiting", .timeLimit(.minutes(5)))
     func waiting() async throws {
         let peer = try Self.node(1)
         let hasRoom = Mutex(true)
@@ -169,7 +169,7 @@ struct AlternativeAddressBookTests {
         #expect(delivery.sent == [peer] && delivery.waiting == [])
     }
 
-    @Test("a timer sends again what no link took, and does not keep the book", .timeLimit(.minutes(1)))
+    @Test("a timer sends again what no link took, and does not keep the book", .timeLimit(.minutes(5)))
     func retries() async throws {
         let peer = try Self.node(1)
         let attempts = Mutex(0)
@@ -208,7 +208,7 @@ struct AlternativeAddressBookTests {
         try await Condition.wait("the book is gone") { left == nil }
     }
 
-    @Test("a stranger's messages are all counted and hardly logged", .timeLimit(.minutes(1)))
+    @Test("a stranger's messages are all counted and hardly logged", .timeLimit(.minutes(5)))
     func flood() async throws {
         let lines = Lines()
         var logger = Logger(label: "test") { _ in lines }
@@ -244,7 +244,7 @@ struct AlternativeAddressBookTests {
 
     @Test(
         "an attempt that we broke off is no failure of the peer's, one that ended otherwise is",
-        .timeLimit(.minutes(1)), arguments: [true, false])
+        .timeLimit(.minutes(5)), arguments: [true, false])
     func brokenOff(_ isCancelled: Bool) async throws {
         let peer = try Self.node(1)
         let book = try await Self.book(peer) { true }
@@ -265,7 +265,7 @@ struct AlternativeAddressBookTests {
 
     @Test(
         "a connection that fails after nobody wants it any more is no failure either, and no other address is tried",
-        .timeLimit(.minutes(1)), arguments: [true, false])
+        .timeLimit(.minutes(5)), arguments: [true, false])
     func brokenOffBeforehand(_ isCancelled: Bool) async throws {
         let peer = try Self.node(1)
         let book = try await Self.book(peer) { true }

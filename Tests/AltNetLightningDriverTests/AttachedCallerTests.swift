@@ -10,7 +10,7 @@ import Testing
 
 @testable import AltNetLightningDriver
 
-@Suite("AttachedCaller", .timeLimit(.minutes(2)))
+@Suite("AttachedCaller", .timeLimit(.minutes(5)))
 struct AttachedCallerTests {
     private let alice = Keys.random().publicKey
     private let bob = Keys.random().publicKey

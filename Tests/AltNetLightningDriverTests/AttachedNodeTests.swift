@@ -13,7 +13,7 @@ import Testing
 @testable import AltNetLightningDriver
 @testable import AltNetStreamDriver
 
-@Suite("AttachedNode", .timeLimit(.minutes(2)))
+@Suite("AttachedNode", .timeLimit(.minutes(5)))
 struct AttachedNodeTests {
     private let alice = Keys.random().publicKey
     private let bob = Keys.random().publicKey

@@ -77,7 +77,7 @@ private final class Beyond: Sendable {
     }
 }
 
-@Suite("Onion messages over an attached node", .timeLimit(.minutes(2)))
+@Suite("Onion messages over an attached node", .timeLimit(.minutes(5)))
 struct AttachedOnionTests {
     @Test("a request begins at a node that unwraps it itself, and the answer is known by the secret of its path")
     func throughItself() async throws {

@@ -78,7 +78,7 @@ struct RealRouterTests {
 
     @Test(
         "a port is mapped, reached from the internet, and gone after the end",
-        .enabled(if: RealRouter.isPossible, RealRouter.missing), .timeLimit(.minutes(3)),
+        .enabled(if: RealRouter.isPossible, RealRouter.missing), .timeLimit(.minutes(5)),
         arguments: [
             ("pcp", [.pcp], .pcp), ("pcp", [.natPMP], .natPMP), ("upnp", [.upnp], .upnp), ("igd1", [.upnp], .upnp),
             ("upnp", [.pcp, .natPMP, .upnp], .upnp), ("pcp,upnp", [.pcp, .natPMP, .upnp], .pcp),
@@ -103,7 +103,7 @@ struct RealRouterTests {
 
     @Test(
         "a router that was restarted is found again, at whichever port it answers now",
-        .enabled(if: RealRouter.isPossible, RealRouter.missing), .timeLimit(.minutes(3)), arguments: ["upnp", "igd1"])
+        .enabled(if: RealRouter.isPossible, RealRouter.missing), .timeLimit(.minutes(5)), arguments: ["upnp", "igd1"])
     func restart(_ protocols: String) async throws {
         let router = try await RealRouter(protocols)
         let mapper = router.mapper([.upnp])

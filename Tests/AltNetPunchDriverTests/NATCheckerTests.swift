@@ -31,7 +31,7 @@ private final class LyingWitness: Sendable {
     }
 }
 
-@Suite("NATChecker: real sockets", .timeLimit(.minutes(1)))
+@Suite("NATChecker: real sockets", .timeLimit(.minutes(5)))
 struct NATCheckerTests {
     static let agent = "/AltNet:test/"
 

@@ -103,7 +103,7 @@ struct OwnOfferTests {
     }
 }
 
-@Suite("Our place in the network", .timeLimit(.minutes(2)))
+@Suite("Our place in the network", .timeLimit(.minutes(5)))
 struct NetworkPlaceTests {
     /// Witnesses that tell what they see, until they are told to lie.
     private final class Witnesses: Sendable {

@@ -215,14 +215,18 @@ struct SAMBridgeTests {
 
     @Test("the end of a session is told, with what the router says of it")
     func sessionEnds() async throws {
+        let address = try SampleKey.make().destination.address
         let sam = try await FakeSAM.start("end-session")
         let session = try await SAMSession.open(at: sam.bridge, key: nil)
+        let stranded = Task { try? await session.connect(to: address) { _ in } }
         #expect(
             await session.waitForEnd()
                 == .refused(command: "SESSION", .routerFailed, UntrustedText("tunnels lost")))
         let dropping = try await FakeSAM.start("drop-session")
         let dropped = try await SAMSession.open(at: dropping.bridge, key: nil)
+        let lost = Task { try? await dropped.connect(to: address) { _ in } }
         #expect(await dropped.waitForEnd() == .closed)
+        for connecting in [stranded, lost] { #expect(await connecting.value == nil) }
         let late = await #expect(throws: SAMError.self) { try await dropped.accept { _ in } }
         #expect(late == .refused(command: "STREAM ACCEPT", .invalidID, UntrustedText("")))
     }

@@ -25,7 +25,7 @@ private final class PatientServer: ChannelInboundHandler, Sendable {
     }
 }
 
-@Suite("Connections of ControlClient", .timeLimit(.minutes(2)))
+@Suite("Connections of ControlClient", .timeLimit(.minutes(5)))
 struct IdleConnectionTests {
     @Test("are closed by the client well before the daemon does, so that no request meets the end of its connection")
     func idle() async throws {

@@ -10,7 +10,7 @@ import Testing
 
 @Suite(
     "py-libp2p and we", .enabled(if: PythonPeer.isInstalled, Comment(rawValue: PythonPeer.missing)), .serialized,
-    .timeLimit(.minutes(3)))
+    .timeLimit(.minutes(5)))
 struct PythonPeerTests {
     @Test(
         "It connects to us over Noise and Yamux, and identify carries signed records both ways",

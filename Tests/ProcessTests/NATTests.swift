@@ -5,7 +5,7 @@ import AltNetTestKit
 import Foundation
 import Testing
 
-@Suite("altnet nat check, with real processes", .timeLimit(.minutes(2)))
+@Suite("altnet nat check, with real processes", .timeLimit(.minutes(5)))
 struct NATTests {
     /// Witnesses, and their addresses.
     private static func witnesses(honest: Int, lying: Int = 0) async throws -> (BackgroundProcess, [String]) {

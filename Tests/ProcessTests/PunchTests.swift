@@ -122,13 +122,16 @@ struct PunchTests {
         let alice = try await Self.responder(["drivers.punch.use": "node", "splice.accept": node.address])
         // The other side speaks for itself: either use goes with the other.
         let bob = try await Self.daemon([:])
-        let report = try await bob.control.punch(PunchRequest(endpoint: try await Self.endpoint(alice)))
-        #expect(report.isConnected, "\(report)")
+        let request = PunchRequest(endpoint: try await Self.endpoint(alice))
+        let call = Task { try await bob.control.punch(request) }
         let accepted = try await node.accept()
         let version = Self.read(24, from: accepted)
         // Regtest's magic, and the first message of whoever connects.
         #expect(Array(version.prefix(4)) == [0xfa, 0xbf, 0xb5, 0xda])
         #expect(String(decoding: version[4..<11], as: UTF8.self) == "version")
+        // This node never answers, so that the caller has a connection and no link.
+        let error = await #expect(throws: ControlError.self) { try await call.value }
+        #expect(error?.description.contains("no link") == true, "\(String(describing: error))")
     }
 
     @Test("who asks for a connection for a node that does not take it is told so")

@@ -20,8 +20,8 @@ Behaviours, each a way of being wrong or unhelpful:
   wrong-destination  names a stranger in NAMING LOOKUP (with no-names)
   bad-destination    names something that is no destination in NAMING LOOKUP (with no-names)
   long-certificate   accepts peers whose destination has a certificate of 64 KB
-  drop-session       ends each session's socket a moment after it stands
-  end-session        says that the session failed, a moment after it stands
+  drop-session       ends a session's socket when the session asks for a stream
+  end-session        says that the session failed when it asks for a stream
   ping               asks for a PONG on each session's socket, and ends those that say something else
   accept-fails       takes STREAM ACCEPT, then says that it failed
   split              sends every answer byte by byte
@@ -95,9 +95,10 @@ def parse(line):
 
 
 class Session:
-    def __init__(self, identifier, destination):
+    def __init__(self, identifier, destination, writer):
         self.identifier = identifier
         self.destination = destination
+        self.writer = writer
         # Streams that wait for somebody to accept them.
         self.incoming = asyncio.Queue(maxsize=64)
 
@@ -247,18 +248,13 @@ class Bridge:
         if name in self.by_name:
             await self.say(writer, "SESSION STATUS RESULT=DUPLICATED_DEST")
             return None
-        session = Session(identifier, destination)
+        session = Session(identifier, destination, writer)
         self.sessions[identifier] = self.by_name[name] = session
         self.known[name] = destination
         if "wrong-key" in self.behaviour:
             private = make_key()[1]
         await self.say(writer, f"SESSION STATUS RESULT=OK DESTINATION={encode(private)}")
         print("SESSION", identifier, name, flush=True)
-        if "drop-session" in self.behaviour:
-            asyncio.get_running_loop().call_later(0.2, writer.close)
-        if "end-session" in self.behaviour:
-            await asyncio.sleep(0.2)
-            await self.say(writer, 'SESSION STATUS RESULT=I2P_ERROR MESSAGE="tunnels lost"')
         if "ping" in self.behaviour:
             await self.say(writer, "PING are you there")
         return session
@@ -281,6 +277,10 @@ class Bridge:
         caller = self.sessions.get(values.get("ID", ""))
         if caller is None:
             return await self.say(writer, "STREAM STATUS RESULT=INVALID_ID")
+        if "drop-session" in self.behaviour:
+            caller.writer.close()
+        if "end-session" in self.behaviour:
+            await self.say(caller.writer, 'SESSION STATUS RESULT=I2P_ERROR MESSAGE="tunnels lost"')
         text = values.get("DESTINATION", "")
         if text.endswith(".i2p"):
             if "no-names" in self.behaviour:
