@@ -42,7 +42,9 @@ extension DriverEvent {
                     target: try Text.checked(opened.target, "a target", limit: DriverProtocol.maximumTargetLength),
                     remote: try Text.checked(opened.remote, "a remote", limit: DriverProtocol.maximumPlaceLength),
                     peer: peer,
-                    exposure: opened.hasExposure ? try DriverCapabilities.known(opened.exposure) : nil))
+                    exposure: opened.hasExposure ? try DriverCapabilities.known(opened.exposure) : nil,
+                    requested: try Text.checked(
+                        opened.requested, "what was requested", limit: DriverProtocol.maximumTargetLength)))
         case .linkClosed(let closed):
             self = .linkClosed(try DriverLink(checked: closed.link), try DisconnectReason(closed.reason))
         case .targetFailed(let failed):
@@ -89,6 +91,7 @@ extension DriverEvent {
                     $0.requests = description.peer.serves.protobuf
                     $0.streams = description.peer.takesStreams
                     if let exposure = description.exposure { $0.exposure = exposure.protobuf }
+                    $0.requested = description.requested
                 }
             case .linkClosed(let link, let reason):
                 $0.linkClosed = .with {

@@ -159,14 +159,18 @@ public struct DriverLinkDescription: Hashable, Sendable {
     public var peer: LinkPeer
     /// What this link reveals about us; `nil` for what the driver's capabilities say.
     public var exposure: DriverCapabilities.Exposure?
+    /// What an operation was told to connect to, where the link came of one; else empty.
+    public var requested: String
 
     public init(
-        target: String, remote: String, peer: LinkPeer, exposure: DriverCapabilities.Exposure? = nil
+        target: String, remote: String, peer: LinkPeer, exposure: DriverCapabilities.Exposure? = nil,
+        requested: String = ""
     ) {
         self.target = target
         self.remote = remote
         self.peer = peer
         self.exposure = exposure
+        self.requested = requested
     }
 }
 

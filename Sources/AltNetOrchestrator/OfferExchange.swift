@@ -305,8 +305,11 @@ struct OfferExchange: Sendable {
 
     /// The addresses that an endpoint is offered with. None when none is named, or when several of one family are, of which
     /// at least one is a lie.
-    func addresses(of endpoint: CoordinationEndpoint, now: MonotonicInstant) -> OfferedAddresses {
-        let named = self.offers(now: now).lazy.filter { $0.offer.endpoint == endpoint }.compactMap(\.offer.clearnet)
+    func addresses(
+        of endpoint: CoordinationEndpoint, now: MonotonicInstant, isLie: (PunchOffer) -> Bool = { _ in false }
+    ) -> OfferedAddresses {
+        let named = self.offers(now: now).map(\.offer).filter { $0.endpoint == endpoint && !isLie($0) }
+            .compactMap(\.clearnet)
         return (try? OfferedAddresses(named.compactMap { ExternalEndpoint(address: $0, port: 0) }))
             ?? OfferedAddresses()
     }

@@ -32,7 +32,7 @@ struct PunchPlanner: Sendable {
     private var failures: [CoordinationEndpoint: Failure] = [:]
     /// Offers that named an address which the endpoint does not have, and until when they are not believed.
     private var lies: [PunchOffer: MonotonicInstant] = [:]
-    /// Attempts in a row that failed.
+    /// Attempts in a row that came to nothing which lasted.
     private(set) var streak = 0
     private var nextAttempt = MonotonicInstant.zero
     /// Whom we are connecting to, with or without being asked.
@@ -72,15 +72,25 @@ struct PunchPlanner: Sendable {
     /// An attempt is over.
     mutating func ended(_ endpoint: CoordinationEndpoint, connected: Bool, now: MonotonicInstant) {
         self.underWay.remove(endpoint)
-        guard !connected else {
-            self.failures[endpoint] = nil
-            self.streak = 0
-            self.nextAttempt = now + Self.pace
-            return
-        }
+        self.nextAttempt = now + Self.pace
+        guard !connected else { return }
+        self.slowDown(now: now)
+        self.failed(endpoint, now: now)
+    }
+
+    /// An attempt is over that says nothing about the endpoint: there was nobody to make it.
+    mutating func gaveUp(_ endpoint: CoordinationEndpoint) { self.underWay.remove(endpoint) }
+
+    /// A connection has lasted. Only that forgives: whoever hangs up at once could have us call for ever.
+    mutating func lasted(_ endpoint: CoordinationEndpoint) {
+        self.failures[endpoint] = nil
+        self.streak = 0
+    }
+
+    /// An attempt came to nothing, whoever's fault that was.
+    mutating func slowDown(now: MonotonicInstant) {
         self.streak += 1
         self.nextAttempt = now + min(Self.longestPace, Self.doubled(Self.pace, self.streak - 1))
-        self.failed(endpoint, now: now)
     }
 
     /// An attempt is over, and offers named an address that the endpoint does not have. That is held against the offers

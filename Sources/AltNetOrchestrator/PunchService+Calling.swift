@@ -31,34 +31,42 @@ extension PunchService {
             throw ControlRefusal(.conflict, "that is our own coordination endpoint")
         }
         guard self.driver != nil else { throw Self.noDriver }
-        guard !self.standing.values.contains(where: { $0.endpoint == endpoint }) else {
+        guard !self.taken.contains(endpoint) else {
             throw ControlRefusal(.conflict, "there is a punched connection to it already")
         }
         guard self.planner.began(endpoint) else {
             throw ControlRefusal(.conflict, "a connection to it is being made already")
         }
-        if addresses.isEmpty { addresses = self.exchange.addresses(of: endpoint, now: .system) }
-        return try await self.call(PunchCandidate(endpoint: endpoint, addresses: addresses), avoiding: nil)
+        let isTold = addresses.isEmpty
+        if isTold {
+            let planner = self.planner
+            addresses = self.exchange.addresses(of: endpoint, now: .system) { planner.isLie($0, now: .system) }
+        }
+        return try await self.call(
+            PunchCandidate(endpoint: endpoint, addresses: addresses), isTold: isTold, avoiding: nil)
     }
 
     /// Connects to somebody whom the planner let pass.
     func callUnasked(_ candidate: PunchCandidate, avoiding groups: Set<String>) async {
         do throws(ControlRefusal) {
-            let report = try await self.call(candidate, avoiding: groups)
+            let report = try await self.call(candidate, isTold: true, avoiding: groups)
             self.logger.info(
                 "hole punching",
                 metadata: [
                     "outcome": "\(UntrustedText(report.outcome))", "attempts": "\(report.attempts)",
                     "path": "\(UntrustedText(report.path ?? "none"))",
+                    "reason": "\(UntrustedText(report.reason ?? "none"))",
                 ])
         } catch {
             self.logger.info("hole punching", metadata: ["outcome": "failed", "reason": "\(error)"])
         }
     }
 
-    /// - Parameter groups: network groups that nobody may be in; `nil` where the operator asks for the connection.
+    /// - Parameters:
+    ///   - isTold: whether offers named the addresses, and not the operator.
+    ///   - groups: network groups that nobody may be in; `nil` where the operator asks for the connection.
     private func call(
-        _ candidate: PunchCandidate, avoiding groups: Set<String>?
+        _ candidate: PunchCandidate, isTold: Bool, avoiding groups: Set<String>?
     ) async throws(ControlRefusal) -> PunchReport {
         let endpoint = candidate.endpoint
         let report: PunchReport
@@ -67,10 +75,14 @@ extension PunchService {
                 PunchOperation.punch,
                 PunchRequest(endpoint: endpoint.description, clearnet: candidate.addresses.hosts))
         } catch {
-            self.planner.ended(endpoint, connected: false, now: .system)
+            if self.driver == nil {
+                self.planner.gaveUp(endpoint)
+            } else {
+                self.planner.ended(endpoint, connected: false, now: .system)
+            }
             throw error
         }
-        if groups != nil, report.outcome == PunchTally.notTheOffered, !candidate.addresses.isEmpty {
+        if isTold, report.outcome == PunchTally.notTheOffered, !candidate.addresses.isEmpty {
             let path = PunchPath.allCases.first { $0.name == report.path }
             self.planner.ended(endpoint, lies: candidate.lies(on: path), now: .system)
         } else {
@@ -81,19 +93,18 @@ extension PunchService {
         let group = report.peer.flatMap { ExternalEndpoint($0) }?.networkGroup ?? Self.relayedGroup
         let expected = Expected(
             standing: Standing(endpoint: endpoint, group: group), isAutomatic: groups != nil,
-            avoided: groups ?? [], until: .system + Self.linkPatience)
-        // What a link is called: its address, or the endpoint where the connection stayed there.
-        let remote = report.peer ?? report.endpoint
+            avoided: groups ?? [])
         let used: Used?
-        if let link = self.link(to: remote) {
+        if let link = self.link(to: endpoint) {
             used = await self.use(link.number, link.description, expected)
         } else {
-            used = await self.expect(remote, expected)
+            used = await self.expect(expected)
         }
         // The operator is told what became of it; elsewhere nobody waits for the node.
         guard groups == nil else { return report }
         guard let used else {
-            throw ControlRefusal(.conflict, "the connection stood, and the two sides have made no link of it")
+            throw ControlRefusal(
+                .conflict, "the connection stood, and the two sides made no link of it in \(Self.askerPatience)")
         }
         if let problem = await used.giving?.value { throw ControlRefusal(.conflict, problem) }
         return report
@@ -114,13 +125,12 @@ extension PunchService {
             return Used(giving: nil)
         }
         self.note(number, expected.standing)
-        guard description.peer.takesStreams else { return Used(giving: nil) }
-        return Used(giving: Task { await self.giveToNode(number, expected.standing) })
+        guard description.peer.takesStreams, let driver = self.driver else { return Used(giving: nil) }
+        return Used(giving: Task { await self.giveToNode(number, of: driver, expected.standing) })
     }
 
     /// Has the node connect over a link that is one stream; returns what went wrong.
-    private func giveToNode(_ number: DriverLink, _ standing: Standing) async -> String? {
-        guard let driver = self.driver else { return nil }
+    private func giveToNode(_ number: DriverLink, of driver: String, _ standing: Standing) async -> String? {
         do {
             guard let node else { throw LendingError("there is no node: set [node]") }
             let address = try await self.splicer.lend(number, of: driver)
@@ -131,6 +141,10 @@ extension PunchService {
             let problem = "a punched connection did not reach the node: \(error)"
             self.nodeProblem = problem
             self.logger.warning("punched connection not used", metadata: ["reason": "\(error)"])
+            // The driver may have ended meanwhile, and another link have the number now.
+            guard self.forget(number, to: standing.endpoint, of: driver) else { return problem }
+            // While our node is down nobody else is to be bothered for it.
+            self.planner.slowDown(now: .system)
             await self.close(number, "the node does not take it")
             return problem
         }

@@ -22,8 +22,11 @@ actor PunchService {
     private static let pace: Duration = .seconds(1)
     /// How often the driver is asked for what it offers and how it stands. What it offers changes when slots fill up.
     static let pollInterval: Duration = .seconds(10)
-    /// How long a link may take to show up after its attempt succeeded.
-    static let linkPatience: Duration = .seconds(10)
+    /// How long a link may take to show up after its attempt succeeded: longer than a handshake may, so that whoever is
+    /// slow is not forgotten.
+    static let linkPatience: Duration = .seconds(75)
+    /// How long who asked for the connection waits for its link.
+    static let askerPatience: Duration = .seconds(10)
     /// A link that ends sooner counts as one that failed: who hangs up at once must not be called every ten seconds.
     static let shortLife: Duration = .seconds(300)
     /// The group of links that show no address: they may all lead to one operator, so that one of them is enough.
@@ -36,6 +39,8 @@ actor PunchService {
         let endpoint: CoordinationEndpoint
         let group: String?
         let since = MonotonicInstant.system
+        /// Whether it has lasted for ``shortLife``.
+        var hasLasted = false
     }
 
     /// A link that an attempt of ours led to, and that has not shown up yet.
@@ -45,7 +50,7 @@ actor PunchService {
         let isAutomatic: Bool
         /// The network groups of our outbound connections and the node's when the call began.
         var avoided: Set<String> = []
-        let until: MonotonicInstant
+        let since = MonotonicInstant.system
         /// Told when the link shows up, and finished without it when it does not.
         var link: AsyncStream<Used>.Continuation?
     }
@@ -77,8 +82,7 @@ actor PunchService {
     /// Its links, by number.
     private(set) var punched: [DriverLink: DriverLinkDescription] = [:]
     private(set) var standing: [DriverLink: Standing] = [:]
-    /// By the remote as the driver names it.
-    private(set) var expected: [String: Expected] = [:]
+    private(set) var expected: [CoordinationEndpoint: Expected] = [:]
     /// Where nodes are that we connected to over links that offers travel on.
     private var dialed: [OfferExchange.Link: String] = [:]
 
@@ -128,10 +132,15 @@ actor PunchService {
 
     private func work() async {
         let now = MonotonicInstant.system
-        for (remote, expected) in self.expected where expected.until <= now {
-            self.expected[remote] = nil
+        for (endpoint, expected) in self.expected where now - expected.since >= Self.askerPatience {
             expected.link?.finish()
-            self.planner.failed(expected.standing.endpoint, now: now)
+            guard now - expected.since >= Self.linkPatience else { continue }
+            self.expected[endpoint] = nil
+            self.planner.failed(endpoint, now: now)
+        }
+        for (number, standing) in self.standing where !standing.hasLasted && now - standing.since >= Self.shortLife {
+            self.standing[number]?.hasLasted = true
+            self.planner.lasted(standing.endpoint)
         }
         let announcements = self.exchange.onTimer(now: now, clock: .system, using: &self.generator)
         for announcement in announcements {
@@ -186,7 +195,7 @@ actor PunchService {
             self.dialed[OfferExchange.Link(driver: driver, number: number)] = nil
             guard driver == self.driver else { return }
             self.punched[number] = nil
-            if let gone = self.standing.removeValue(forKey: number), .system - gone.since < Self.shortLife {
+            if let gone = self.standing.removeValue(forKey: number), !gone.hasLasted {
                 self.planner.failed(gone.endpoint, now: .system)
             }
         case .announcement(let number, .addresses(let addresses)):
@@ -208,15 +217,18 @@ actor PunchService {
         }
         guard driver == self.driver else { return }
         self.punched[number] = description
-        if let expected = self.expected.removeValue(forKey: description.remote) {
+        let requested = try? CoordinationEndpoint(description.requested)
+        if let expected = requested.flatMap({ self.expected.removeValue(forKey: $0) }) {
             let used = await self.use(number, description, expected)
             expected.link?.yield(used)
             expected.link?.finish()
-        } else if let endpoint = try? CoordinationEndpoint(description.target) {
-            // The configuration names it, and the driver keeps it open.
+        } else if let requested, self.planner.underWay.contains(requested) {
+            // The answer that it belongs to comes after it.
+        } else if let endpoint = requested ?? (try? CoordinationEndpoint(description.target)) {
+            // The configuration names it, and the driver keeps it open; or somebody asked the driver without us.
             let standing = Standing(
                 endpoint: endpoint, group: ExternalEndpoint(description.remote)?.networkGroup)
-            _ = await self.use(number, description, Expected(standing: standing, isAutomatic: false, until: .system))
+            _ = await self.use(number, description, Expected(standing: standing, isAutomatic: false))
         }
     }
 
@@ -302,12 +314,14 @@ actor PunchService {
 
     private func callSomebody(_ now: MonotonicInstant) async {
         // Before the driver has told which endpoints are ours, an offer that comes back could be our own.
-        guard self.stats != nil, self.planner.isDue(standing: self.standing.count + self.expected.count, now: now)
-        else { return }
-        let standing = Set(self.standing.values.map(\.endpoint))
+        guard self.stats != nil, self.isDue(now) else { return }
+        let peers = await self.nodePeers()
+        // Much may have happened meanwhile, calls of the operator's among it.
+        guard self.driver != nil, self.isDue(now) else { return }
+        let standing = self.taken
         var groups = Set(self.standing.values.compactMap(\.group))
         groups.formUnion(self.dialed.values.map(NetworkGroup.of))
-        groups.formUnion(await self.nodePeers().all.map(NetworkGroup.of))
+        groups.formUnion(peers.all.map(NetworkGroup.of))
         let planner = self.planner
         let chosen = self.exchange.choose(
             now: now, using: &self.generator, isLie: { planner.isLie($0, now: now) },
@@ -316,21 +330,40 @@ actor PunchService {
         Task { await self.callUnasked(chosen, avoiding: groups) }
     }
 
+    private func isDue(_ now: MonotonicInstant) -> Bool {
+        self.planner.isDue(standing: self.standing.count + self.expected.count, now: now)
+    }
+
+    /// The endpoints that we are connected to, or are just becoming so.
+    var taken: Set<CoordinationEndpoint> {
+        Set(self.standing.values.map(\.endpoint)).union(self.expected.keys)
+    }
+
     // MARK: - What the calls change
 
     func note(_ number: DriverLink, _ standing: Standing) { self.standing[number] = standing }
 
-    /// Waits for a link that an attempt led to; `nil` when none came of it.
-    func expect(_ remote: String, _ expected: Expected) async -> Used? {
+    /// Forgets a link without holding its end against the endpoint; `false` when it is gone already.
+    func forget(_ number: DriverLink, to endpoint: CoordinationEndpoint, of driver: String) -> Bool {
+        guard driver == self.driver, self.standing[number]?.endpoint == endpoint else { return false }
+        self.standing[number] = nil
+        return true
+    }
+
+    /// Waits for a link that an attempt led to; `nil` when none came of it in time.
+    func expect(_ expected: Expected) async -> Used? {
         let (links, told) = AsyncStream.makeStream(of: Used.self)
         var expected = expected
         expected.link = told
-        self.expected.updateValue(expected, forKey: remote)?.link?.finish()
+        self.expected.updateValue(expected, forKey: expected.standing.endpoint)?.link?.finish()
         return await links.first { _ in true }
     }
 
-    func link(to remote: String) -> (number: DriverLink, description: DriverLinkDescription)? {
-        self.punched.first { $0.value.remote == remote && self.standing[$0.key] == nil }.map { ($0.key, $0.value) }
+    /// The link that an attempt of ours led to, where it is there already.
+    func link(to endpoint: CoordinationEndpoint) -> (number: DriverLink, description: DriverLinkDescription)? {
+        self.punched.first { number, description in
+            self.standing[number] == nil && (try? CoordinationEndpoint(description.requested)) == endpoint
+        }.map { ($0.key, $0.value) }
     }
 
     func knownOffers() -> [OfferBook<OfferExchange.Link>.Entry] { self.exchange.offers(now: .system) }

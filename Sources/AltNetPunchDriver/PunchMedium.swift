@@ -102,7 +102,7 @@ final class PunchMedium: StreamMedium {
     }
 
     private func carry(_ connection: PunchedConnection, _ links: LinkAcceptor<PunchedSession>) async {
-        _ = await links.runLink { self.sessions.link(connection, $0) }
+        _ = await links.runLink { self.sessions.link(connection, $0, isRequested: connection.role == .initiator) }
         if let slot = connection.slot { await self.coordinator.slotFreed(slot) }
     }
 

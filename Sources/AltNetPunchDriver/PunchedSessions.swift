@@ -41,7 +41,11 @@ final class PunchedSessions: Sendable {
 
     /// The link of a connection that has proved itself. The initiator chose the responder: for it the connection is an
     /// outbound one.
-    func link(_ connection: PunchedConnection, _ dialer: LinkDialer) -> DialedLink<PunchedSession> {
+    ///
+    /// - Parameter isRequested: whether an operation made it, which says so in the link's description.
+    func link(
+        _ connection: PunchedConnection, _ dialer: LinkDialer, isRequested: Bool = false
+    ) -> DialedLink<PunchedSession> {
         let (role, isRelayed) = (connection.role, connection.path == .relayed)
         let session =
             switch self.use {
@@ -51,7 +55,9 @@ final class PunchedSessions: Sendable {
         connection.held.attach(dialer.onEvent)
         let exposure: DriverCapabilities.Exposure? =
             isRelayed ? (role == .initiator ? DriverCapabilities.Exposure.none : .pseudonym) : nil
-        return DialedLink(connection.held.connection, session, exposure: exposure, remote: connection.remote)
+        return DialedLink(
+            connection.held.connection, session, exposure: exposure, remote: connection.remote,
+            requested: isRequested ? connection.endpoint.description : nil)
     }
 
     func bitcoin(_ role: PunchRole, isRelayed: Bool) -> BitcoinPeerSession {

@@ -31,6 +31,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         let inputs: AsyncStream<Shell.Input>.Continuation
         let streams: StreamInbox
         let exposure: DriverCapabilities.Exposure?
+        let requested: String
         let medium: MediumLink
         var isEstablished = false
 
@@ -293,7 +294,8 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         }
         self.links[link] = Link(
             target: target, remote: dialed.remote ?? connection.remote, entrance: entrance, connection: connection,
-            inputs: continuation, streams: streams, exposure: dialed.exposure, medium: medium)
+            inputs: continuation, streams: streams, exposure: dialed.exposure,
+            requested: dialed.requested ?? "", medium: medium)
         let shell = Shell(
             connection: connection, inputs: inputs, continuation: continuation, streams: streams, messages: messages
         ) { output in
@@ -339,7 +341,8 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
                 .linkOpened(
                     link,
                     DriverLinkDescription(
-                        target: state.target, remote: state.remote, peer: peer, exposure: state.exposure)))
+                        target: state.target, remote: state.remote, peer: peer, exposure: state.exposure,
+                        requested: state.requested)))
             await self.medium.linkOpened(state.medium, peer)
             if let tip = self.latestTip { self.pass(.announcement(tip), to: link) }
         case .request(let id, let request): await orchestrator.send(.request(link, id: id, request))

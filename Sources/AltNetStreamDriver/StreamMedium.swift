@@ -75,14 +75,17 @@ public struct DialedLink<Session: LinkSession>: Sendable {
     public let exposure: DriverCapabilities.Exposure?
     /// What the remote is called towards people, where that is not the connection's address.
     public let remote: String?
+    /// What an operation of the medium was told to connect to, where the link came of one.
+    public let requested: String?
 
     public init(
         _ connection: any LinkConnection, _ session: Session, exposure: DriverCapabilities.Exposure? = nil,
-        remote: String? = nil
+        remote: String? = nil, requested: String? = nil
     ) {
         self.connection = connection
         self.session = session
         self.remote = remote
+        self.requested = requested
         self.exposure = exposure
     }
 }

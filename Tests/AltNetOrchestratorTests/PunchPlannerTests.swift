@@ -91,9 +91,12 @@ struct PunchPlannerTests {
             #expect(planner.pause(of: endpoint, now: now) == nil)
         }
         #expect(pauses == [240, 480, 960, 1_920, 3_840, 7_680, 14_400, 14_400, 14_400])
-        // A connection, and another network, forgive everything.
+        // A connection forgives nothing before it has lasted; then it does, and so does another network.
         Self.begin(endpoint, &planner)
         planner.ended(endpoint, connected: true, now: now)
+        planner.failed(endpoint, now: now)
+        #expect(planner.pause(of: endpoint, now: now) == .seconds(14_400))
+        planner.lasted(endpoint)
         Self.begin(endpoint, &planner)
         planner.ended(endpoint, connected: false, now: now)
         #expect(planner.pause(of: endpoint, now: now) == .seconds(240))
@@ -114,6 +117,30 @@ struct PunchPlannerTests {
             #expect(!planner.isDue(standing: 0, now: now + .seconds(pause - 1)))
             now = now + .seconds(pause)
         }
+    }
+
+    @Test func `Connections that come to nothing slow everything down until one lasts`() throws {
+        var planner = PunchPlanner(wanted: 1)
+        var now = self.at(0)
+        for number in UInt8(1)...5 {
+            let endpoint = try offer(number).endpoint
+            Self.begin(endpoint, &planner)
+            planner.ended(endpoint, connected: true, now: now)
+            // Our node does not take it, which is no fault of the endpoint's.
+            planner.slowDown(now: now)
+            #expect(planner.pause(of: endpoint, now: now) == nil)
+            let pause = 10 << (Int64(number) - 1)
+            #expect(!planner.isDue(standing: 0, now: now + .seconds(pause - 1)))
+            now = now + .seconds(pause)
+            #expect(planner.isDue(standing: 0, now: now))
+        }
+        let endpoint = try offer(1).endpoint
+        Self.begin(endpoint, &planner)
+        #expect(!planner.isDue(standing: 0, now: now))
+        planner.gaveUp(endpoint)
+        #expect(planner.isDue(standing: 0, now: now) && planner.streak == 5)
+        planner.lasted(endpoint)
+        #expect(planner.streak == 0)
     }
 
     @Test func `No more endpoints are remembered than there can be offers`() {

@@ -30,11 +30,12 @@ struct PunchServiceTests {
     }
 
     static func link(
-        _ remote: String, target: String = "", exposure: DriverCapabilities.Exposure? = nil
+        _ remote: String, target: String = "", exposure: DriverCapabilities.Exposure? = nil, requested: String = ""
     ) -> DriverLinkDescription {
         DriverLinkDescription(
             target: target, remote: remote,
-            peer: LinkPeer(identity: "", agent: UntrustedText(""), claimedHeight: nil, serves: []), exposure: exposure)
+            peer: LinkPeer(identity: "", agent: UntrustedText(""), claimedHeight: nil, serves: []), exposure: exposure,
+            requested: requested)
     }
 
     private static func service(outbound: Int = 0, _ perform: PunchService.Perform? = nil) -> PunchService {
@@ -216,16 +217,23 @@ struct PunchServiceTests {
         await service.attached("p", Self.capabilities(.clearnetAddress, operations: PunchOperation.all))
         async let refusal = Self.refusal(PunchRequest(endpoint: endpoint.description), of: service)
         try await Condition.wait("the link is waited for") { await !service.expected.isEmpty }
+        // Neither who calls us from the same address nor what was asked of another endpoint is the link.
+        let other = try offer(31).endpoint.description
+        await service.driver("p", said: .linkOpened(DriverLink(7), Self.link("30.40.1.1:8333")))
+        await service.driver("p", said: .linkOpened(DriverLink(8), Self.link("30.40.1.1:8333", requested: other)))
+        let again = await Self.refusal(PunchRequest(endpoint: endpoint.description), of: service)
+        #expect(again?.description == "there is a punched connection to it already")
         if comes {
-            await service.driver("p", said: .linkOpened(DriverLink(1), Self.link("30.40.1.1:8333")))
+            let link = Self.link("30.40.1.1:8333", requested: endpoint.description)
+            await service.driver("p", said: .linkOpened(DriverLink(1), link))
         } else {
             await service.detached("p")
         }
         let told = await refusal
         #expect(comes == (told == nil))
         #expect(comes || told?.description.contains("no link") == true)
-        let standing = await service.standing.count
-        #expect(standing == (comes ? 1 : 0))
+        let standing = await Set(service.standing.values.map(\.endpoint.description))
+        #expect(standing == (comes ? [endpoint.description, other] : []))
     }
 }
 

@@ -44,7 +44,7 @@ struct NATLabTests {
                     var checks: [NATLab.Check] = []
                     for name in names {
                         checks += try await NATLab.run(
-                            ["end-to-end", "--binaries", Programs.directory, "--only", name], within: .seconds(400))
+                            ["end-to-end", "--binaries", Programs.directory, "--only", name], within: .seconds(600))
                     }
                     return checks
                 }

@@ -1040,6 +1040,10 @@ package nonisolated struct Altnet_Driver_V1_LinkOpened: Sendable {
   /// Clears the value of `exposure`. Subsequent reads from it will return its default value.
   package mutating func clearExposure() {self._exposure = nil}
 
+  /// What an operation of this driver was told to connect to, where the link came of one, as the operation names it. At
+  /// most 1,500 bytes of printable ASCII.
+  package var requested: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3009,7 +3013,7 @@ nonisolated extension Altnet_Driver_V1_Listening: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LinkOpened"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}target\0\u{1}remote\0\u{1}identity\0\u{1}agent\0\u{3}claimed_height\0\u{1}requests\0\u{1}streams\0\u{1}clock\0\u{1}exposure\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}link\0\u{1}target\0\u{1}remote\0\u{1}identity\0\u{1}agent\0\u{3}claimed_height\0\u{1}requests\0\u{1}streams\0\u{1}clock\0\u{1}exposure\0\u{1}requested\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3027,6 +3031,7 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
       case 8: try { try decoder.decodeSingularBoolField(value: &self.streams) }()
       case 9: try { try decoder.decodeSingularInt64Field(value: &self._clock) }()
       case 10: try { try decoder.decodeSingularEnumField(value: &self._exposure) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.requested) }()
       default: break
       }
     }
@@ -3067,6 +3072,9 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
     try { if let v = self._exposure {
       try visitor.visitSingularEnumField(value: v, fieldNumber: 10)
     } }()
+    if !self.requested.isEmpty {
+      try visitor.visitSingularStringField(value: self.requested, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3081,6 +3089,7 @@ nonisolated extension Altnet_Driver_V1_LinkOpened: SwiftProtobuf.Message, SwiftP
     if lhs.streams != rhs.streams {return false}
     if lhs._clock != rhs._clock {return false}
     if lhs._exposure != rhs._exposure {return false}
+    if lhs.requested != rhs.requested {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -25,6 +25,9 @@ I2P_SECONDS = 240
 PROOF = 32
 # Offers take two hops, each after a random delay of up to 40 s, and begin when the endpoint has come up.
 OFFER_SECONDS, LINK_SECONDS, SYNC_SECONDS = 180, 60, 60
+# An onion service that was just started anew may still have its former descriptor somewhere. Whom a call did not reach is
+# called again after four minutes.
+RETRY_SECONDS = 270
 BLOCKS = 120
 
 
@@ -274,11 +277,12 @@ def unasked(bench: Bench) -> list[dict]:
     peer = {"connect": [f"{bench.public.address}:{NETWORK_PORT}"]}
     bench.start(bench.a, {"bitcoin": peer, "punch": bench.punch(offer=4, ipv6=True)})
     b = bench.start(bench.b, {"bitcoin": peer, "punch": bench.punch(ipv6=True)}, punch={"outbound": 1})
-    until(lambda: punched_link(b), OFFER_SECONDS + LINK_SECONDS, "a punched link that nobody asked for")
+    until(lambda: punched_link(b), OFFER_SECONDS + RETRY_SECONDS + LINK_SECONDS, "a punched link that nobody asked for")
     offers = [offer.get("clearnet") for offer in b.get("/v1/punch/offers")["offers"]]
     outcomes = [(each["outcome"], each.get("path")) for each in b.get("/v1/punch/attempts")["punches"]]
+    reached = [each for each in outcomes if each[0] != "unreachable"]
     return [{"check": "unasked at either family", "offers": offers, "outcomes": outcomes,
-             "ok": sorted(offers) == sorted([bench.a.address, bench.a.ipv6]) and outcomes == [("connected", "ipv6")]}]
+             "ok": sorted(offers) == sorted([bench.a.address, bench.a.ipv6]) and reached == [("connected", "ipv6")]}]
 
 
 def over_i2p(bench: Bench) -> list[dict]:
