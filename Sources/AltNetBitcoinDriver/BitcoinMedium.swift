@@ -17,21 +17,29 @@ final class BitcoinMedium: StreamMedium {
 
     private struct State {
         var height: UInt32 = 0
-        /// The random numbers of our open connections, to recognise ourselves by.
-        var nonces: Set<UInt64> = []
+        /// The random numbers of connections that we opened without a proxy, to recognise ourselves by.
+        var nonces: [UInt64: Surroundings] = [:]
+    }
+
+    /// From where two ends see each other. What was said in one of them is looked for in no other: whoever heard a number
+    /// of ours from the one could ask for it in the other, and see us hang up.
+    private enum Surroundings {
+        case internet
+        /// This machine and its local network; what comes from there may be an onion service.
+        case local
+
+        init(_ host: String) { self = NetworkGroup.of(host) == "local" ? .local : .internet }
     }
 
     let capabilities: DriverCapabilities
     let identity = ""
     private let network: Network
     private let userAgent: String
-    private let isProxied: Bool
     private let state = Mutex(State())
 
     init(network: Network, userAgent: String, isProxied: Bool) {
         self.network = network
         self.userAgent = userAgent
-        self.isProxied = isProxied
         self.capabilities = DriverCapabilities(
             requests: [.headers, .blocks, .addresses], serves: [.headers], announces: [.tips, .addresses],
             direction: .both, latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
@@ -48,8 +56,10 @@ final class BitcoinMedium: StreamMedium {
     func dial(_ target: HostAndPort, _ dialer: LinkDialer) async throws -> DialedLink<BitcoinPeerSession> {
         // Who is reached through a proxy does not learn our address, whether or not we also listen. A mere `.none` would
         // be that of `Optional`: what the driver says of itself, which is an address when it listens.
-        DialedLink(
-            try await dialer.connect(to: target), self.session(.outbound),
+        let connection = try await dialer.connect(to: target)
+        let host = HostAndPort(connection.remote)?.host ?? target.host
+        return DialedLink(
+            connection, self.session(.outbound, in: dialer.proxy == nil ? Surroundings(host) : nil),
             exposure: dialer.proxy == nil ? nil : DriverCapabilities.Exposure.none)
     }
 
@@ -60,31 +70,36 @@ final class BitcoinMedium: StreamMedium {
     /// Tells the other side its address where Bitcoin Core does: when it can be reached from everywhere. What comes from
     /// this machine or the local network may be a proxy of somebody else's.
     func inboundSession(from remote: HostAndPort?) -> BitcoinPeerSession {
-        guard let remote, NetworkGroup.of(remote.host) != "local",
+        let surroundings = remote.map { Surroundings($0.host) }
+        guard let remote, surroundings == .internet,
             let address = IPAddressText.ipv4(remote.host) ?? IPAddressText.ipv6(remote.host),
             let receiver = P2PAddressField(address: address, port: remote.port)
-        else { return self.session(.inbound) }
-        return self.session(.inbound, receiver: receiver)
+        else { return self.session(.inbound, in: surroundings) }
+        return self.session(.inbound, in: surroundings, receiver: receiver)
     }
 
     func listeningText(_ address: HostAndPort) -> String { address.description }
 
     func sessionEnded(_ session: BitcoinPeerSession) {
-        self.state.withLock { _ = $0.nonces.remove(session.configuration.nonce) }
+        self.state.withLock { $0.nonces[session.configuration.nonce] = nil }
     }
 
     func heightChanged(to height: UInt32) {
         self.state.withLock { $0.height = height }
     }
 
+    /// - Parameter surroundings: `nil` where nobody may find out that two ends are ours, not even by our hanging up.
     private func session(
-        _ direction: BitcoinPeerSession.Direction, receiver: P2PAddressField = .empty
+        _ direction: BitcoinPeerSession.Direction, in surroundings: Surroundings?, receiver: P2PAddressField = .empty
     ) -> BitcoinPeerSession {
         let nonce = UInt64.random(in: 1...UInt64.max)
         let (height, nonces) = self.state.withLock { state in
-            defer { state.nonces.insert(nonce) }
-            // Through a proxy nobody may find out that two ends are ours, not even by our hanging up.
-            return (state.height, self.isProxied ? [] : state.nonces)
+            // Who accepts hears the other one's number first, so that one of the two ends is enough.
+            guard direction == .inbound else {
+                if let surroundings { state.nonces[nonce] = surroundings }
+                return (state.height, Set<UInt64>())
+            }
+            return (state.height, Set(state.nonces.filter { $0.value == surroundings }.keys))
         }
         return BitcoinPeerSession(
             configuration: BitcoinPeerSession.Configuration(

@@ -47,11 +47,26 @@ extension DaemonConfiguration {
         try Self.make(try TOMLDocument(text, fileName: fileName), environment, flags, currentDirectory)
     }
 
+    /// Reads the settings of a driver that is to be attached to a daemon with this configuration, by the rules of the
+    /// configuration file.
+    ///
+    /// - Parameter flags: by keys of the driver; list items are separated by commas.
+    /// - Returns: `nil` when the name is none for a driver.
+    public func driver(_ name: String, flags keys: [String: String]) throws(ConfigurationError) -> Driver? {
+        var flags = [
+            "network": self.network.rawValue, "data_directory": self.dataDirectory,
+            "runtime_directory": self.runtimeDirectory, "drivers.\(name).enabled": "true",
+        ]
+        for (key, value) in keys { flags["drivers.\(name).\(key)"] = value }
+        return try Self.make(nil, [:], flags, nil, attachingTo: self).drivers.first { $0.name == name }
+    }
+
     private static func make(
         _ file: TOMLDocument?,
         _ environment: [String: String],
         _ flags: [String: String],
-        _ currentDirectory: String?
+        _ currentDirectory: String?,
+        attachingTo running: DaemonConfiguration? = nil
     ) throws(ConfigurationError) -> DaemonConfiguration {
         var schema = Schema(
             origins: try DriverNames.origins(file: file, environment: environment, flags: flags),
@@ -97,7 +112,7 @@ extension DaemonConfiguration {
             configuration.drivers.append(try settings.driver(name, schema, ownNode: Driver.ownNode(network)))
         }
         try configuration.checkSockets(settings)
-        try configuration.checkPunchedConnections(settings)
+        try (running ?? configuration).checkPunchedConnections(of: configuration.drivers, settings)
         return configuration
     }
 

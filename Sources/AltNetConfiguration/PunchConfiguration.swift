@@ -25,8 +25,8 @@ extension DaemonConfiguration {
 extension DaemonConfiguration {
     /// Refuses punched connections for a node that cannot take them: each would be arranged with a stranger, and closed as
     /// soon as it stands.
-    func checkPunchedConnections(_ settings: Settings) throws(ConfigurationError) {
-        for driver in self.drivers
+    func checkPunchedConnections(of drivers: [Driver], _ settings: Settings) throws(ConfigurationError) {
+        for driver in drivers
         where driver.isEnabled && driver.program.map(DriverProgram.init) == .punch
             && driver.settings["use"] == .text("node")
         {

@@ -165,15 +165,8 @@ struct DaemonOperations: ControlOperations {
     private func parse(
         _ name: String, _ keys: [String: String]
     ) throws(ControlRefusal) -> DaemonConfiguration.Driver {
-        var flags = [
-            "network": self.daemon.configuration.network.rawValue,
-            "data_directory": self.daemon.configuration.dataDirectory,
-            "runtime_directory": self.daemon.configuration.runtimeDirectory, "drivers.\(name).enabled": "true",
-        ]
-        for (key, value) in keys { flags["drivers.\(name).\(key)"] = value }
         do throws(ConfigurationError) {
-            let parsed = try DaemonConfiguration.parse("", flags: flags)
-            if let driver = parsed.drivers.first(where: { $0.name == name }) { return driver }
+            if let driver = try self.daemon.configuration.driver(name, flags: keys) { return driver }
         } catch {
             throw ControlRefusal(.badRequest, error.sentence)
         }

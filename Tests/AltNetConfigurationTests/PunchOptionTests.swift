@@ -84,6 +84,19 @@ struct PunchOptionTests {
         _ = try parse(text.replacing("use = 'node'", with: "use = 'links'"))
     }
 
+    @Test func `A driver that is attached later is judged by what the daemon has`() throws {
+        let taking = try parse("[splice]\naccept = '127.0.0.1:8333'")
+        let calling = try parse("[node]\nkind = 'bitcoin-core'\nallow = ['peers']\n[punch]\noutbound = 2")
+        let offering = ["program": "altnet-punch", "coordination": "direct:127.0.0.1:0", "use": "node", "offer": "4"]
+        #expect(try taking.driver("punch", flags: offering)?.settings["offer"] == .number(4))
+        #expect(throws: ConfigurationError.self) { try calling.driver("punch", flags: offering) }
+        let bare = offering.filter { $0.key != "offer" }
+        #expect(try calling.driver("punch", flags: bare)?.settings["use"] == .text("node"))
+        let deaf = try parse("[punch]\noutbound = 2")
+        let error = #expect(throws: ConfigurationError.self) { try deaf.driver("punch", flags: bare) }
+        #expect(error?.sentence == "`drivers.punch.use` \(Self.callsThroughNode)")
+    }
+
     private static let callsThroughNode =
         "has the node make the connections, which needs `node.kind` = `bitcoin-core` and `peers` in `node.allow`"
 

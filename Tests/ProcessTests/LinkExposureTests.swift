@@ -5,6 +5,7 @@ import AltNetControl
 import AltNetPunchReports
 import AltNetTestKit
 import Foundation
+import Glibc
 import Testing
 
 /// What a link shows of us decides whether offers of hole punching travel over it, and whom the driver that punches may
@@ -71,6 +72,38 @@ struct LinkExposureTests {
         #expect(link.exposure == "clearnetAddress", "\(link)")
         try await Condition.wait("offers travel over it") { try await carol.control.punchOverview().offerLinks == 1 }
         #expect(try await Self.offers(at: carol).contains("over 1 link"))
+    }
+
+    private static func read(_ count: Int, from socket: LoopbackSocket) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let received = recv(socket.descriptor, &bytes, count, Int32(MSG_WAITALL))
+        return Array(bytes.prefix(max(0, received)))
+    }
+
+    @Test(
+        "whoever has a number of ours through a proxy cannot find us by it; without one we know ourselves",
+        arguments: [true, false])
+    func ownNumbers(isProxied: Bool) async throws {
+        let (process, proxy) = try await Self.proxy()
+        defer { process.kill() }
+        let peer = try LoopbackSocket.listening()
+        let port = try #require(peer.address.split(separator: ":").last)
+        let settings =
+            isProxied
+            ? ["drivers.bitcoin.proxy": proxy, "drivers.bitcoin.connect": "203.0.113.7:\(port)"]
+            : ["drivers.bitcoin.connect": peer.address]
+        let alice = try await Self.daemon("bitcoin", settings)
+        let place = try await alice.listening("bitcoin")
+        let dialled = try await peer.accept()
+        var version = Self.read(24, from: dialled)
+        try #require(version.count == 24)
+        version += Self.read(Int(version[16]) | Int(version[17]) << 8, from: dialled)
+        // The same message where Alice listens, her random number in it.
+        let caller = try LoopbackSocket.connected(to: place)
+        #expect(send(caller.descriptor, version, version.count, Int32(MSG_NOSIGNAL)) == version.count)
+        let answer = Self.read(24, from: caller)
+        #expect(answer.starts(with: version.prefix(16)) == isProxied, "\(answer)")
+        #expect(answer.isEmpty != isProxied)
     }
 
     @Test("a Lightning link shows our key with a proxy and our address without one, and carries offers in neither case")
