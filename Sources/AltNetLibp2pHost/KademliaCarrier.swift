@@ -37,6 +37,8 @@ public protocol KademliaCarrier: Sendable {
     func tell(_ peer: PeerID, _ compose: @escaping Composer) async throws
     /// What this node tells about itself to somebody on that network (nil: on the open network).
     func own(to network: LocalNetwork?) -> KademliaMessage.Peer
+    /// The peer store has taken news, perhaps about peers that are being dialled.
+    func learned(_ news: [PeerNews]) async
 }
 
 /// Why a DHT did not do what was asked of it.

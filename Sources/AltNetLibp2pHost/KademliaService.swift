@@ -249,6 +249,13 @@ public actor KademliaService {
             for case .refused(let refusal) in outcomes {
                 self.logger.trace("news from the DHT refused", metadata: ["reason": "\(refusal)"])
             }
+            let taken = zip(told, outcomes).filter { _, outcome in
+                switch outcome {
+                case .stored, .storedInPart: true
+                case .unchanged, .refused: false
+                }
+            }
+            if !taken.isEmpty { await self.carrier.learned(taken.map(\.0)) }
             return outcomes
         } catch {
             self.logger.warning("the peer store takes nothing: \(error)")

@@ -75,6 +75,8 @@ struct KademliaStreams: KademliaCarrier {
             signedRecord: isTold ? record?.envelope : nil)
     }
 
+    func learned(_ news: [PeerNews]) async { await self.host.tellDialer(of: news) }
+
     func ask(_ peer: PeerID, _ compose: @escaping Composer) async throws -> (KademliaMessage, KademliaContact) {
         let stream = try await self.host.openStream(to: peer, protocols: [self.protocolName])
         do {

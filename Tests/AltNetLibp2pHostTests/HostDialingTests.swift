@@ -2,11 +2,13 @@
 
 import AltNetBase
 import AltNetDialing
+import AltNetKademlia
 import AltNetLibp2p
 import AltNetPeerRecords
 import AltNetTestKit
 import AltNetTransport
 import Libp2pTestSupport
+import Synchronization
 import Testing
 
 @testable import AltNetLibp2pHost
@@ -79,6 +81,26 @@ struct HostDialingTests {
         }
         #expect(error?.failure == .unreachable(tried: 1, inBackOff: 0) && error?.reasons.count == 1)
         for host in [alice, bob, mallory] { await host.host.shutdown() }
+    }
+
+    @Test("an address that the DHT brings meanwhile is tried in the running dial")
+    func foundMeanwhile() async throws {
+        let alice = try await TestHost.start(try TestHost.key(9)) {
+            $0.dialing = Dialing.Settings(attemptTimeout: .seconds(80))
+        }
+        let bob = try await TestHost.start(try TestHost.key(10))
+        let silent = HostLimitsTests.SilentListener()
+        let listener = try await silent.start()
+        let nowhere = try Multiaddress(text: "/ip4/127.0.0.1/tcp/\(try #require(listener.address?.port))")
+        let service = await alice.host.joinKademlia(KademliaService.Configuration())
+        let dial = Task { try await alice.host.connect(to: bob.peer, addresses: [nowhere]) }
+        try await Condition.wait("the first address is tried") { silent.accepted.withLock { !$0.isEmpty } }
+        alice.book.know(bob.peer, at: bob.addresses)
+        let teller = KademliaContact(peer: try TestHost.key(11).peerID, group: nil, network: .loopback)
+        #expect(await service.learn([.addresses(bob.peer, bob.addresses)], from: teller) == [.stored])
+        #expect(try await dial.value.address == bob.addresses[0])
+        await listener.close()
+        for host in [alice, bob] { await host.host.shutdown() }
     }
 
     @Test("an address that this host cannot dial is refused by name")

@@ -418,4 +418,6 @@ private struct Carrier: KademliaCarrier {
     func tell(_ peer: PeerID, _ compose: @escaping Composer) async throws {
         _ = try await self.exchange.deliver(try compose(self.own(to: .loopback)), to: peer, from: self.peer)
     }
+
+    func learned(_ news: [PeerNews]) async {}
 }
