@@ -10,22 +10,26 @@ enum NATLab {
     struct Check: Decodable, CustomTestStringConvertible {
         let check: String
         let ok: Bool
+        /// Why it was not made, where it was not.
+        let skipped: String?
         let line: String
 
         private enum CodingKeys: CodingKey {
-            case check, ok
+            case check, ok, skipped
         }
 
         init(from decoder: any Decoder) throws {
             let container = try decoder.container(keyedBy: CodingKeys.self)
             self.check = try container.decode(String.self, forKey: .check)
             self.ok = try container.decode(Bool.self, forKey: .ok)
+            self.skipped = try container.decodeIfPresent(String.self, forKey: .skipped)
             self.line = ""
         }
 
         private init(_ check: Check, line: String) {
             self.check = check.check
             self.ok = check.ok
+            self.skipped = check.skipped
             self.line = line
         }
 
@@ -69,6 +73,9 @@ enum NATLab {
         try await Condition.wait("the lab is done", within: limit) { !process.isRunning }
         let checks = process.output.split(separator: "\n").compactMap { Check.read($0) }
         guard !checks.isEmpty else { throw Condition.Failure("the lab checked nothing: \(process.errors)") }
+        for check in checks {
+            if let reason = check.skipped { print("➜ skipped in the lab of NATs: \(check.check), as \(reason)") }
+        }
         return checks
     }
 }
