@@ -63,7 +63,7 @@ enum PeerStoreBench {
         Figure.print("peer records: verified and stored", count / stored, "records/s")
         Figure.print(
             "peer records: time to verify and store", stored / bare, "bare signature checks", atMost: 1.5,
-            of: "issue 5")
+            of: "the check of the signature, and half as much for everything else")
     }
 
     /// How many signatures are right.
