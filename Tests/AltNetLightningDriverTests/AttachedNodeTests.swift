@@ -28,13 +28,14 @@ struct AttachedNodeTests {
         node.connected(self.alice)
         // The required bit offers as much.
         node.connected(self.carol, features: [444])
-        _ = try await driver.link(self.carol)
+        // Each opens in its own time.
+        for peer in [self.carol, self.alice] { _ = try await driver.link(peer) }
         #expect(driver.opened(self.alice).count == 1 && driver.opened(self.bob).isEmpty)
-        let first = driver.events.lazy.compactMap { event -> DriverLinkDescription? in
+        let link = driver.events.lazy.compactMap { event -> DriverLinkDescription? in
             if case .linkOpened(_, let description) = event { description } else { nil }
-        }.first
-        #expect(first?.exposure == .pseudonym && first?.target == "")
-        #expect(first?.remote == self.alice.description)
+        }.first { $0.peer.identity == self.alice.description }
+        #expect(link?.exposure == .pseudonym && link?.target == "")
+        #expect(link?.remote == self.alice.description)
     }
 
     @Test("requests and answers of many parts go through whole, and each peer's go to its own link")
