@@ -305,8 +305,10 @@ struct OfferExchange: Sendable {
 
     /// The addresses that an endpoint is offered with. None when none is named, or when several of one family are, of which
     /// at least one is a lie.
+    ///
+    /// - Parameter isLie: `true` for offers whose address turned out not to be the endpoint's. They count for nothing.
     func addresses(
-        of endpoint: CoordinationEndpoint, now: MonotonicInstant, isLie: (PunchOffer) -> Bool = { _ in false }
+        of endpoint: CoordinationEndpoint, now: MonotonicInstant, isLie: (PunchOffer) -> Bool
     ) -> OfferedAddresses {
         let named = self.offers(now: now).map(\.offer).filter { $0.endpoint == endpoint && !isLie($0) }
             .compactMap(\.clearnet)

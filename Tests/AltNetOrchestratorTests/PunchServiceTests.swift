@@ -193,6 +193,7 @@ struct PunchServiceTests {
         let entries = PunchOffer.encodings(of: endpoint, at: both, time: time)
         await service.driver("b", said: .announcement(DriverLink(1), .addresses(entries)))
         _ = try await service.punch(PunchRequest(endpoint: endpoint.description))
+        #expect(await service.planner.pause(of: endpoint, now: .system) == nil, "the offer lied, not the endpoint")
         _ = try await service.punch(PunchRequest(endpoint: endpoint.description, clearnet: ["2a00::7"]))
         #expect(driver.demanded == [both.hosts, ["2a00::7"]])
         // Unasked, a wrong address is held against the offer that named one of its family.
@@ -203,6 +204,9 @@ struct PunchServiceTests {
         let planner = await service.planner
         let lies = candidate.located.map { planner.isLie($0, now: .system) }
         #expect(lies == [false, true])
+        // What is known to be a lie is left out where the operator asks, too.
+        _ = try await service.punch(PunchRequest(endpoint: endpoint.description))
+        #expect(driver.demanded.last == ["30.40.1.1"])
     }
 
     @Test(arguments: [true, false])
