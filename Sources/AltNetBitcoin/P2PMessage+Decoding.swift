@@ -34,6 +34,14 @@ extension P2PMessage {
             let header = try reader.bytes(BlockHeader.size)
             self = .block(Array(header) + reader.rest())
         case "tx": self = .tx(Array(reader.rest()))
+        case "feature":
+            self = .feature(
+                P2PFeature(
+                    name: try reader.field(P2PFeature.nameLengths),
+                    data: try reader.field(0...P2PFeature.maximumDataLength)))
+        case "getpeerrecs": self = try Self.getpeerrecs(&reader)
+        case "peerrecs": self = .peerrecs(try reader.fields(1...Self.maximumPeerRecordSize))
+        case "newpeerrec": self = .newpeerrec(try reader.field(1...Self.maximumPeerRecordSize))
         default:
             self = .unknown(command: command, size: payload.count)
             return
@@ -47,6 +55,13 @@ extension P2PMessage {
         var locator: [BlockHash] = []
         for _ in 0..<(try reader.count(limit: Self.maximumLocatorLength)) { locator.append(try reader.hash()) }
         return .getheaders(locator: locator, stop: try reader.hash())
+    }
+
+    private static func getpeerrecs(_ reader: inout P2PPayloadReader) throws(P2PPayloadError) -> P2PMessage {
+        let limit: UInt8 = try reader.integer()
+        let expected = 1...UInt64(Self.maximumPeerRecords)
+        guard expected.contains(UInt64(limit)) else { throw .outOfRange(UInt64(limit), expected: expected) }
+        return .getpeerrecs(of: try reader.fields(1...Self.maximumPeerIDSize), limit: limit)
     }
 }
 
@@ -87,6 +102,23 @@ struct P2PPayloadReader {
 
     mutating func count(limit: Int) throws(P2PPayloadError) -> Int {
         do { return try self.reader.compactCount(limit: limit) } catch { throw .bytes(error) }
+    }
+
+    /// Bytes behind their length.
+    mutating func field(_ lengths: ClosedRange<Int>) throws(P2PPayloadError) -> [UInt8] {
+        let length = try self.count(limit: lengths.upperBound)
+        guard lengths.contains(length) else {
+            throw .outOfRange(
+                UInt64(length), expected: UInt64(lengths.lowerBound)...UInt64(lengths.upperBound))
+        }
+        return Array(try self.bytes(length))
+    }
+
+    /// As many such fields as there are peer records in one message, at most.
+    mutating func fields(_ lengths: ClosedRange<Int>) throws(P2PPayloadError) -> [[UInt8]] {
+        var fields: [[UInt8]] = []
+        for _ in 0..<(try self.count(limit: P2PMessage.maximumPeerRecords)) { fields.append(try self.field(lengths)) }
+        return fields
     }
 
     func expectEnd() throws(P2PPayloadError) {

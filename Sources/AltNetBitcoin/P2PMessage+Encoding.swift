@@ -3,9 +3,10 @@
 internal import AltNetBase
 
 extension P2PMessage {
-    /// The version of the protocol that AltNet speaks, which includes BIP 155 and BIP 339. Not 70017, with which
-    /// Bitcoin Core begins to negotiate features that we have none of.
+    /// The version of the protocol that AltNet speaks where it has no features to tell of: with BIP 155 and BIP 339.
     public static let protocolVersion: Int32 = 70016
+    /// The version from which on features are negotiated: BIP 434.
+    public static let featureProtocolVersion: Int32 = 70017
 
     /// The message as it travels: header and payload. The caller keeps to the limits of each message.
     public func encoded(for network: Network) -> [UInt8] {
@@ -56,9 +57,25 @@ extension P2PMessage {
                 bytes.appendBigEndian(address.port)
             }
         case .block(let raw), .tx(let raw): bytes = raw
+        case .feature(let feature): Self.append(fields: [feature.name, feature.data], to: &bytes)
+        case .getpeerrecs(let peers, let limit):
+            bytes.append(limit)
+            bytes.appendCompactSize(UInt64(peers.count))
+            Self.append(fields: peers, to: &bytes)
+        case .peerrecs(let records):
+            bytes.appendCompactSize(UInt64(records.count))
+            Self.append(fields: records, to: &bytes)
+        case .newpeerrec(let record): Self.append(fields: [record], to: &bytes)
         case .unknown(_, let size): bytes = [UInt8](repeating: 0, count: size)
         }
         return bytes
+    }
+
+    private static func append(fields: [[UInt8]], to bytes: inout [UInt8]) {
+        for field in fields {
+            bytes.appendCompactSize(UInt64(field.count))
+            bytes.append(contentsOf: field)
+        }
     }
 
     private static func append(headers: [UInt8], to bytes: inout [UInt8]) {

@@ -45,6 +45,16 @@ public enum P2PMessage: Hashable, Sendable {
     case block([UInt8])
     /// A transaction in consensus encoding; unchecked.
     case tx([UInt8])
+    /// BIP 434: what the sender can do beside the protocol of its version; between `version` and `verack`.
+    case feature(P2PFeature)
+    /// Asks for ``peerrecs(_:)`` of the peers named, or of any where none is; docs/protocol/records-over-bitcoin.md. At
+    /// most ``maximumPeerRecords`` ids of at most ``maximumPeerIDSize`` bytes, and a limit of 1 to
+    /// ``maximumPeerRecords``.
+    case getpeerrecs(of: [[UInt8]], limit: UInt8)
+    /// The answer: at most ``maximumPeerRecords`` sealed records of at most ``maximumPeerRecordSize`` bytes, unchecked.
+    case peerrecs([[UInt8]])
+    /// A sealed record that nobody asked for, unchecked.
+    case newpeerrec([UInt8])
     /// A message that we have no use for: its command, printable ASCII, and the size of its payload in bytes. The
     /// payload is not kept; encoding it again gives as many zeros.
     case unknown(command: String, size: Int)
@@ -57,6 +67,13 @@ public enum P2PMessage: Hashable, Sendable {
     public static let maximumInventory = 50_000
     /// The most addresses in one message: Bitcoin Core's MAX_ADDR_TO_SEND, also BIP 155.
     public static let maximumAddresses = 1000
+    /// The most peer records in one message, and the most peers of whom they may be asked: what fits a few messages of
+    /// Lightning, over which records travel in the same portions.
+    public static let maximumPeerRecords = 32
+    /// The longest peer id, in bytes.
+    public static let maximumPeerIDSize = 44
+    /// The longest sealed record, in bytes.
+    public static let maximumPeerRecordSize = 8_192
 
     /// The name on the wire.
     public var command: String {
@@ -80,8 +97,31 @@ public enum P2PMessage: Hashable, Sendable {
         case .getaddr: "getaddr"
         case .block: "block"
         case .tx: "tx"
+        case .feature: "feature"
+        case .getpeerrecs: "getpeerrecs"
+        case .peerrecs: "peerrecs"
+        case .newpeerrec: "newpeerrec"
         case .unknown(let command, _): command
         }
+    }
+}
+
+/// BIP 434: the name of a feature, and what its specification wants to be told.
+public struct P2PFeature: Hashable, Sendable {
+    /// How long a name may be, in bytes.
+    public static let nameLengths = 4...80
+    /// The most that a feature may be told, in bytes.
+    public static let maximumDataLength = 512
+    /// What two nodes tell each other that exchange peer records; docs/protocol/records-over-bitcoin.md.
+    public static let peerRecords = P2PFeature(name: Array("altnet/peer-records/1".utf8))
+
+    /// Should be printable ASCII, and need not be.
+    public let name: [UInt8]
+    public let data: [UInt8]
+
+    public init(name: [UInt8], data: [UInt8] = []) {
+        self.name = name
+        self.data = data
     }
 }
 

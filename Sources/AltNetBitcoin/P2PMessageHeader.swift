@@ -92,4 +92,6 @@ public enum P2PPayloadError: Error, Hashable, Sendable {
     case wrongAddressLength(networkID: UInt8, length: Int)
     /// BIP 152: a field that MUST be 0 or 1 is something else.
     case notABoolean(UInt8)
+    /// A length or a number is outside of what the message allows.
+    case outOfRange(UInt64, expected: ClosedRange<UInt64>)
 }

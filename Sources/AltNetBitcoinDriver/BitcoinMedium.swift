@@ -40,8 +40,10 @@ final class BitcoinMedium: StreamMedium {
     init(network: Network, userAgent: String, isProxied: Bool) {
         self.network = network
         self.userAgent = userAgent
+        let records: Set<ObjectKind> = isProxied ? [] : [.peerRecords]
         self.capabilities = DriverCapabilities(
-            requests: [.headers, .blocks, .addresses], serves: [.headers], announces: [.tips, .addresses],
+            requests: records.union([.headers, .blocks, .addresses]), serves: records.union([.headers]),
+            announces: records.union([.tips, .addresses]),
             direction: .both, latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
             exposure: isProxied ? .none : .clearnetAddress, offers: true)
     }
@@ -106,7 +108,9 @@ final class BitcoinMedium: StreamMedium {
                 network: self.network, direction: direction, nonce: nonce,
                 wallClock: WallClockTime(seconds: Int64(time(nil))), seed: UInt64.random(in: 0...UInt64.max),
                 userAgent: self.userAgent, ownNonces: nonces, startHeight: height, receiver: receiver,
-                serves: [.headers]))
+                // Who does not learn our address is told of no peers and tells us of none: a record heard at one end
+                // and told at the other would tie the two together. The orchestrator would have none of it either.
+                serves: surroundings == nil ? [.headers] : [.headers, .peerRecords]))
     }
 }
 

@@ -18,8 +18,8 @@ public enum BitcoinPeerLimits {
     /// Blocks asked for and not received: Bitcoin Core's MAX_BLOCKS_IN_TRANSIT_PER_PEER.
     public static let blocksInFlight = 16
     /// Requests of the other side that wait for our answer. Bitcoin Core has one `getheaders` and at most sixteen
-    /// blocks under way.
-    public static let openPeerRequests = 17
+    /// blocks under way, AltNet one `getpeerrecs`.
+    public static let openPeerRequests = 18
     /// The longest unsolicited run of headers that is taken for an announcement: Bitcoin Core's
     /// MAX_BLOCKS_TO_ANNOUNCE. A longer one is an answer that came too late.
     public static let announcedHeaders = 8
@@ -37,6 +37,8 @@ public enum BitcoinPeerLimits {
     /// `getheaders` that we answer, each with up to 162 kB. A node that starts from nothing needs about 1000 for the
     /// two passes of its headers sync, and its next one always waits for our last answer.
     static let servedHeaderRequests = (burst: 1200.0, perSecond: 1.0)
+    /// `getpeerrecs` that we answer, each with up to 262 kB: nobody needs all that we know at once.
+    static let servedRecordRequests = (burst: 8.0, perSecond: 1.0)
 }
 
 /// Lets so much through at once and so much per second.

@@ -41,9 +41,8 @@ extension BitcoinPeerSession {
         case .transaction:
             // Relay to strangers needs a broadcast that does not betray the sender: another driver's work.
             break
-        case .peerRecord:
-            // Bitcoin's P2P protocol has no word for it.
-            break
+        case .peerRecord(let record):
+            if self.exchangesRecords { self.write(.newpeerrec(record)) }
         }
     }
 

@@ -26,6 +26,12 @@ struct ClientState: Hashable, Sendable {
         let deadline: MonotonicInstant
     }
 
+    struct RecordRequest: Hashable, Sendable {
+        let id: UInt64
+        let limit: UInt32
+        let deadline: MonotonicInstant
+    }
+
     struct HeadersInFlight: Hashable, Sendable {
         let request: HeaderRequest
         let deadline: MonotonicInstant
@@ -37,13 +43,16 @@ struct ClientState: Hashable, Sendable {
     /// At most ``BitcoinPeerLimits/blocksInFlight``.
     var blocks: [BlockRequest] = []
     var addresses: AddressRequest?
+    /// The protocol has no request numbers here either: one at a time.
+    var records: RecordRequest?
     /// Bitcoin Core answers one `getaddr` in the life of a connection.
     var hasAskedForAddresses = false
     /// The block of the last `inv`, whose header we asked for.
     var lastProbe: BlockHash?
 
     var deadline: MonotonicInstant? {
-        (self.blocks.map(\.deadline) + [self.headers?.deadline, self.addresses?.deadline].compactMap { $0 }).min()
+        (self.blocks.map(\.deadline)
+            + [self.headers?.deadline, self.addresses?.deadline, self.records?.deadline].compactMap { $0 }).min()
     }
 }
 
@@ -58,7 +67,9 @@ extension BitcoinPeerSession {
             self.askForBlock(id: id, hash, now: now)
         case .addresses(let limit):
             self.askForAddresses(id: id, limit: limit, now: now)
-        case .filterHeaders, .filters, .transaction, .peerRecords:
+        case .peerRecords(let peers, let limit):
+            self.askForRecords(id: id, of: peers, limit: limit, now: now)
+        case .filterHeaders, .filters, .transaction:
             self.refuse(id, .unsupported)
         }
     }
@@ -78,6 +89,10 @@ extension BitcoinPeerSession {
             self.client.addresses = nil
             self.answer(request.id, .addresses([]))
         }
+        if let request = self.client.records, now >= request.deadline {
+            self.client.records = nil
+            self.refuse(request.id, .unavailable)
+        }
     }
 
     /// The last thing before the connection ends.
@@ -86,6 +101,7 @@ extension BitcoinPeerSession {
         for request in self.client.queue { self.refuse(request.id, .unavailable) }
         for request in self.client.blocks { self.refuse(request.id, .unavailable) }
         if let request = self.client.addresses { self.refuse(request.id, .unavailable) }
+        if let request = self.client.records { self.refuse(request.id, .unavailable) }
         self.client = ClientState()
     }
 
@@ -178,6 +194,29 @@ extension BitcoinPeerSession {
         guard let request = self.client.addresses, addresses.count != 1 else { return false }
         self.client.addresses = nil
         self.answer(request.id, .addresses(Array(addresses.prefix(Int(request.limit)))))
+        return true
+    }
+
+    // MARK: - Peer records
+
+    private mutating func askForRecords(id: UInt64, of peers: [[UInt8]], limit: UInt32, now: MonotonicInstant) {
+        guard self.exchangesRecords else { return self.refuse(id, .unsupported) }
+        guard let count = UInt8(exactly: limit), (1...P2PMessage.maximumPeerRecords).contains(Int(count)),
+            peers.count <= P2PMessage.maximumPeerRecords,
+            peers.allSatisfy({ (1...P2PMessage.maximumPeerIDSize).contains($0.count) })
+        else { return self.refuse(id, .invalid) }
+        guard self.client.records == nil else { return self.refuse(id, .busy) }
+        self.client.records = .init(id: id, limit: limit, deadline: now + self.configuration.timeouts.records)
+        self.write(.getpeerrecs(of: peers, limit: count))
+    }
+
+    /// Whether records were asked for. An answer after its deadline passes for that of the next request: records say
+    /// themselves about whom they are.
+    mutating func receiveAnswer(records: [[UInt8]]) -> Bool {
+        guard let request = self.client.records else { return false }
+        self.client.records = nil
+        let some = Array(records.prefix(Int(request.limit)))
+        self.answer(request.id, some.isEmpty ? .refused(.notFound) : .objects(.peerRecords, some))
         return true
     }
 

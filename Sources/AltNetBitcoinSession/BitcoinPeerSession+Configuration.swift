@@ -39,7 +39,8 @@ extension BitcoinPeerSession {
         /// Where we see the other side, as our `version` tells it. Empty unless told. Bitcoin Core tells it of every
         /// address that can be reached from everywhere; those behind a NAT learn from it how the NAT maps them.
         public var receiver: P2PAddressField
-        /// What we answer when asked: headers and blocks; other kinds make no difference here.
+        /// What we answer when asked: headers, blocks and peer records; other kinds make no difference here. Peer records
+        /// are also asked for and told of only where they are served.
         public var serves: Set<ObjectKind>
         /// Where the random numbers in `ping` start from; unpredictable to the other side.
         public var seed: UInt64
@@ -94,6 +95,8 @@ extension BitcoinPeerSession {
         /// From `getaddr` to `addr` or `addrv2`. Bitcoin Core sends addresses at random moments 30 s apart on average;
         /// within 2 minutes 98 in 100 answers come.
         public var addresses: Duration
+        /// From `getpeerrecs` to `peerrecs`: at most 262 kB, after a query of milliseconds. As long as for headers.
+        public var records: Duration
         /// From the other side's request to our answer. Bitcoin Core waits for headers for 2 minutes and then asks
         /// again; after 60 s the request is forgotten.
         public var peerRequest: Duration
@@ -106,6 +109,7 @@ extension BitcoinPeerSession {
             headers: Duration = .seconds(30),
             block: Duration = .seconds(120),
             addresses: Duration = .seconds(120),
+            records: Duration = .seconds(30),
             peerRequest: Duration = .seconds(60)
         ) {
             self.handshake = handshake
@@ -114,6 +118,7 @@ extension BitcoinPeerSession {
             self.headers = headers
             self.block = block
             self.addresses = addresses
+            self.records = records
             self.peerRequest = peerRequest
         }
     }

@@ -29,6 +29,10 @@ extension BitcoinPeerSession {
         case (.awaitingVerack, .sendheaders):
             try self.tolerate(received, now: now)
             self.server.peerPrefersHeaders = true
+        case (.awaitingVerack, .feature(let feature)):
+            try self.tolerate(received, now: now)
+            // Both sides must have said it: BIP 434's "feature coordination".
+            if feature.name == P2PFeature.peerRecords.name { self.exchangesRecords = self.offersRecords }
         default:
             // Anything before `version`, a second `version`, and anything but negotiation before `verack`: Bitcoin
             // Core ignores it all, and so do we, within the budget.
@@ -67,6 +71,9 @@ extension BitcoinPeerSession {
             self.write(.wtxidrelay)
             self.write(.sendaddrv2)
         }
+        if self.offersRecords, version.protocolVersion >= P2PMessage.featureProtocolVersion {
+            self.write(.feature(.peerRecords))
+        }
         self.write(.verack)
         self.stage = .awaitingVerack(version, deadline: deadline)
     }
@@ -79,6 +86,7 @@ extension BitcoinPeerSession {
         // Headers, addresses and tips have no service bit: every node is taken to have them until it fails to answer.
         var serves: Set<ObjectKind> = [.headers, .addresses, .tips]
         if version.servesBlocks { serves.insert(.blocks) }
+        if self.exchangesRecords { serves.insert(.peerRecords) }
         self.outbox.append(
             .established(
                 LinkPeer(
@@ -94,7 +102,7 @@ extension BitcoinPeerSession {
 
     private var ownVersion: P2PVersion {
         P2PVersion(
-            protocolVersion: P2PMessage.protocolVersion,
+            protocolVersion: self.offersRecords ? P2PMessage.featureProtocolVersion : P2PMessage.protocolVersion,
             services: self.configuration.services,
             time: self.configuration.wallClock.seconds,
             nonce: self.configuration.nonce,
@@ -147,6 +155,8 @@ extension P2PPayloadError {
         case .wrongAddressLength(let networkID, let length):
             "an address of \(length) bytes does not fit network \(networkID)"
         case .notABoolean(let value): "expected 0 or 1, got \(value)"
+        case .outOfRange(let value, let expected):
+            "expected \(expected.lowerBound) to \(expected.upperBound), got \(value)"
         }
     }
 }

@@ -13,6 +13,8 @@ struct ServerState: Hashable, Sendable {
         case header(BlockHash)
         /// One block, with the type of the request.
         case block(P2PInventory)
+        /// Peer records.
+        case records
     }
 
     struct PeerRequest: Hashable, Sendable {
@@ -24,6 +26,7 @@ struct ServerState: Hashable, Sendable {
     var open: [UInt64: PeerRequest] = [:]
     var lastID: UInt64 = 0
     var headerRequests = TokenBucket(BitcoinPeerLimits.servedHeaderRequests)
+    var recordRequests = TokenBucket(BitcoinPeerLimits.servedRecordRequests)
     /// BIP 130: the other side wants tips as headers.
     var peerPrefersHeaders = false
     /// BIP 155: the other side reads `addrv2`.
@@ -74,6 +77,17 @@ extension BitcoinPeerSession {
         return missing.count < inventory.count
     }
 
+    /// Whether a request for peer records is taken on.
+    mutating func receiveGetRecords(of peers: [[UInt8]], limit: UInt8, now: MonotonicInstant) -> Bool {
+        guard self.exchangesRecords else { return false }
+        // One at a time, as its sender must have it. One who gave the first up takes its answer for that of the second.
+        guard !self.server.open.values.contains(where: { $0.wanted == .records }),
+            self.server.open.count < BitcoinPeerLimits.openPeerRequests, self.server.recordRequests.take(now: now)
+        else { return false }
+        self.ask(.peerRecords(of: peers, limit: UInt32(limit)), wanted: .records, now: now)
+        return true
+    }
+
     /// Passes on the orchestrator's answer.
     mutating func reply(id: UInt64, _ answer: ObjectAnswer) {
         guard let request = self.server.open.removeValue(forKey: id) else { return }
@@ -94,6 +108,9 @@ extension BitcoinPeerSession {
         where blocks.count == 1 && blocks[0].count <= P2PMessageHeader.maximumPayloadLength:
             self.write(.block(blocks[0]))
         case (.block(let entry), _): self.write(.notfound([entry]))
+        case (.records, .objects(.peerRecords, let records)):
+            self.write(.peerrecs(Array(records.prefix(P2PMessage.maximumPeerRecords))))
+        case (.records, _): self.write(.peerrecs([]))
         }
     }
 

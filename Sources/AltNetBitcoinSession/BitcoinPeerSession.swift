@@ -14,7 +14,8 @@ public import AltNetObjects
 /// side's `verack` also `sendheaders`.
 ///
 /// What it carries: headers and addresses both ways, blocks both ways where the configuration serves them, tips both
-/// ways. Not transactions, filters or compact blocks. Answers are attributed, not checked: headers must begin after a
+/// ways; and peer records both ways between two sessions that serve them, which they tell each other as BIP 434 has it
+/// (docs/protocol/records-over-bitcoin.md). Not transactions, filters or compact blocks. Answers are attributed, not checked: headers must begin after a
 /// hash of the locator and a block must have the header asked for, but proof of work, linkage and the transactions of a
 /// block are the requester's business.
 ///
@@ -44,6 +45,8 @@ public struct BitcoinPeerSession: LinkSession {
     var keepAlive: KeepAlive
     var client = ClientState()
     var server = ServerState()
+    /// Whether both sides have said that they exchange peer records.
+    var exchangesRecords = false
     /// What the other side may send that nobody asked for.
     var unneeded = UnneededTraffic()
     /// Directives of the call under way.
@@ -87,7 +90,7 @@ public struct BitcoinPeerSession: LinkSession {
         }
     }
 
-    /// Asks for headers, a block or addresses; refuses everything else as unsupported.
+    /// Asks for headers, a block, addresses or peer records; refuses everything else as unsupported.
     public mutating func onRequest(id: UInt64, _ request: ObjectRequest, now: MonotonicInstant) -> [LinkDirective] {
         self.run { (session) throws(DisconnectReason) in session.send(id: id, request, now: now) }
     }
@@ -97,13 +100,17 @@ public struct BitcoinPeerSession: LinkSession {
         self.run { (session) throws(DisconnectReason) in session.reply(id: id, answer) }
     }
 
-    /// Sends a tip as a `headers` message, addresses as `addr` or `addrv2`; drops transactions.
+    /// Sends a tip as a `headers` message, addresses as `addr` or `addrv2`, a peer record as `newpeerrec`; drops
+    /// transactions.
     public mutating func onAnnouncement(
         _ announcement: ObjectAnnouncement,
         now: MonotonicInstant
     ) -> [LinkDirective] {
         self.run { (session) throws(DisconnectReason) in session.announce(announcement) }
     }
+
+    /// Whether we say that we exchange peer records.
+    var offersRecords: Bool { self.configuration.serves.contains(.peerRecords) }
 
     /// Queues a message.
     mutating func write(_ message: P2PMessage) {
@@ -197,12 +204,19 @@ public struct BitcoinPeerSession: LinkSession {
             }
         case .getdata(let inventory):
             if !self.receiveGetData(inventory, now: now) { try self.tolerate(received, now: now) }
+        case .getpeerrecs(let peers, let limit):
+            if !self.receiveGetRecords(of: peers, limit: limit, now: now) { try self.tolerate(received, now: now) }
+        case .peerrecs(let records):
+            if !self.receiveAnswer(records: records) { try self.tolerate(received, now: now) }
+        case .newpeerrec(let record):
+            try self.tolerate(received, now: now)
+            if self.exchangesRecords { self.outbox.append(.announcement(.peerRecord(record))) }
         case .sendheaders:
             try self.tolerate(received, now: now)
             self.server.peerPrefersHeaders = true
-        case .version, .verack, .sendcmpct, .feefilter, .getaddr, .tx, .unknown:
+        case .version, .verack, .feature, .sendcmpct, .feefilter, .getaddr, .tx, .unknown:
             // Bitcoin Core ignores a second `version` and `verack`. `getaddr` stays unanswered: we keep no addresses
-            // for strangers. The others are of no use to us.
+            // for strangers. A feature comes too late now, which BIP 434 lets us ignore. The others are of no use to us.
             try self.tolerate(received, now: now)
         }
     }

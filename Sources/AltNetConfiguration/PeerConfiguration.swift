@@ -9,7 +9,7 @@ extension DaemonConfiguration {
             case never
             /// To those who see our address anyway.
             case clearnet
-            /// Also to those who know us by a key only: it links that key to our addresses.
+            /// Also to those who know us by a key only, or by our address only: it links keys to addresses.
             case pseudonym
         }
 

@@ -29,11 +29,11 @@ public enum ObjectRequest: Hashable, Sendable {
     case peerRecords(of: [[UInt8]], limit: UInt32)
 
     /// The most peer records in one request and in one answer: what fits a few Lightning messages.
-    public static let maximumPeerRecords = 32
+    public static let maximumPeerRecords = P2PMessage.maximumPeerRecords
     /// The longest peer id, in bytes.
-    public static let maximumPeerIDSize = 44
+    public static let maximumPeerIDSize = P2PMessage.maximumPeerIDSize
     /// The longest sealed record, in bytes.
-    public static let maximumPeerRecordSize = 8_192
+    public static let maximumPeerRecordSize = P2PMessage.maximumPeerRecordSize
     /// The most hashes in a locator: Bitcoin Core's MAX_LOCATOR_SZ.
     public static let maximumLocatorLength = 101
     /// The most headers in one answer between AltNet nodes: 640 KiB, small beside a block and large enough that the

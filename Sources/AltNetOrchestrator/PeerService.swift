@@ -27,6 +27,8 @@ actor PeerService {
 
     private struct Link {
         let exposure: DriverCapabilities.Exposure
+        /// Whether nothing names us there but our address: offers of hole punching travel over such links.
+        let isNameless: Bool
         let origin: NewsOrigin
         var budget: TokenBucket
     }
@@ -36,7 +38,7 @@ actor PeerService {
     private let logger: Logger
     private var host: DriverHost?
     private var links: [String: [DriverLink: Link]] = [:]
-    private var exposures: [String: DriverCapabilities.Exposure] = [:]
+    private var capabilities: [String: DriverCapabilities] = [:]
     /// The drivers that are peers themselves, and under which id.
     private var identities: [String: PeerID] = [:]
     /// All ids that drivers have had, also those that are gone: what others say of them is about ourselves.
@@ -77,14 +79,14 @@ actor PeerService {
     // MARK: - Drivers
 
     func attached(_ driver: String, _ capabilities: DriverCapabilities, identity: String) {
-        self.exposures[driver] = capabilities.exposure
+        self.capabilities[driver] = capabilities
         guard capabilities.peers, let peer = PeerID(identity: identity) else { return }
         self.identities[driver] = peer
         if self.ownIDs.count < Self.maximumOwnIDs { self.ownIDs.insert(peer) }
     }
 
     func detached(_ driver: String) {
-        self.exposures[driver] = nil
+        self.capabilities[driver] = nil
         self.identities[driver] = nil
         self.ownRecords[driver] = nil
         self.links[driver] = nil
@@ -200,18 +202,18 @@ actor PeerService {
     // MARK: - Links
 
     private func open(_ link: DriverLink, of driver: String, _ description: DriverLinkDescription) {
-        let exposure = PeerSharing.exposure(of: description, driver: self.exposures[driver])
+        let capabilities = self.capabilities[driver]
+        let exposure = PeerSharing.exposure(of: description, driver: capabilities?.exposure)
         let opened = Link(
-            exposure: exposure, origin: PeerSharing.origin(of: description, driver: driver),
+            exposure: exposure, isNameless: capabilities?.offers ?? false,
+            origin: PeerSharing.origin(of: description, driver: driver),
             budget: TokenBucket(burst: Self.requests.burst, perSecond: Self.requests.perSecond, now: .system))
         self.links[driver, default: [:]][link] = opened
         guard description.peer.serves.contains(.peerRecords), self.sharing.exchanges(over: exposure) else { return }
         self.nextRequest += 1
         let request = DriverCommand.request(
             link, id: self.nextRequest, .peerRecords(of: [], limit: UInt32(ObjectRequest.maximumPeerRecords)))
-        let records = self.ownRecords.filter {
-            self.sharing.tells($1, over: exposure, ofItsDriver: $0 == driver)
-        }.values
+        let records = self.ownRecords.filter { self.tells($1, of: $0, over: opened, of: driver) }.values
         Task {
             await self.host?.send(request, to: driver)
             for record in records {
@@ -244,7 +246,7 @@ actor PeerService {
         }
         self.links[driver]?[link] = state
         var envelopes = self.ownRecords.filter { name, record in
-            self.sharing.tells(record, over: state.exposure, ofItsDriver: name == driver)
+            self.tells(record, of: name, over: state, of: driver)
                 && (peers.isEmpty || peers.contains(record.subject.bytes))
         }.values.map(\.envelope)
         let named = peers.compactMap { try? PeerID(bytes: $0) }
@@ -292,12 +294,17 @@ actor PeerService {
         if let former = self.ownRecords[driver], former.sequence >= record.sequence { return .unchanged }
         self.ownRecords[driver] = record
         for (name, links) in self.links {
-            for (link, state) in links
-            where self.sharing.tells(record, over: state.exposure, ofItsDriver: name == driver) {
+            for (link, state) in links where self.tells(record, of: driver, over: state, of: name) {
                 self.send(.announcement(link, .peerRecord(envelope)), to: name)
             }
         }
         return .stored
+    }
+
+    /// Whether the record that a driver signed of itself goes over a link of another one, or of its own.
+    private func tells(_ record: SealedRecord, of signer: String, over link: Link, of driver: String) -> Bool {
+        self.sharing.tells(
+            record, over: link.exposure, ofItsDriver: signer == driver, isNameless: link.isNameless)
     }
 
     private func send(_ command: DriverCommand, to driver: String) {

@@ -44,10 +44,18 @@ struct PeerSharing: Hashable, Sendable {
     ///
     /// A record with hidden services alone ties them to our address where that is seen. So it goes only over links on
     /// which its key is known anyway, those of its own driver, unless the operator wants it otherwise.
-    func tells(_ own: SealedRecord, over exposure: DriverCapabilities.Exposure, ofItsDriver: Bool) -> Bool {
+    ///
+    /// Over links on which nothing names us but our address, our offers of hole punching travel, and who calls our
+    /// coordination endpoint gets such a link: a record there would tie the endpoint to our keys. So it needs the
+    /// operator's word, too.
+    ///
+    /// - Parameter isNameless: whether the link belongs to a driver over whose links offers travel.
+    func tells(
+        _ own: SealedRecord, over exposure: DriverCapabilities.Exposure, ofItsDriver: Bool, isNameless: Bool
+    ) -> Bool {
         let addresses = own.addresses
         guard self.setting != .never, self.exchanges(over: exposure),
-            !addresses.contains(where: \.address.isAmbiguous)
+            !addresses.contains(where: \.address.isAmbiguous), !isNameless || self.setting == .pseudonym
         else { return false }
         let isOpen = addresses.contains { [.global, .name].contains($0.address.reach) }
         return isOpen || ofItsDriver || self.setting == .pseudonym

@@ -49,8 +49,9 @@ final class PunchMedium: StreamMedium {
         }
         let isNode = settings.use == .node
         self.capabilities = DriverCapabilities(
-            requests: isNode ? [] : [.headers, .blocks, .addresses], serves: isNode ? [] : [.headers],
-            announces: isNode ? [] : [.tips, .addresses], direction: .both, latency: .milliseconds,
+            requests: isNode ? [] : [.headers, .blocks, .addresses, .peerRecords],
+            serves: isNode ? [] : [.headers, .peerRecords],
+            announces: isNode ? [] : [.tips, .addresses, .peerRecords], direction: .both, latency: .milliseconds,
             bandwidth: .megabytes, cost: .free, exposure: .clearnetAddress, streams: isNode,
             operations: PunchOperation.all, offers: !isNode)
     }

@@ -74,6 +74,8 @@ final class PunchedSessions: Sendable {
             configuration: BitcoinPeerSession.Configuration(
                 network: self.network, direction: role == .initiator ? .outbound : .inbound, nonce: nonce,
                 wallClock: WallClockTime(seconds: now), seed: UInt64.random(in: 0...UInt64.max),
-                userAgent: self.userAgent, ownNonces: nonces, startHeight: height, serves: [.headers]))
+                userAgent: self.userAgent, ownNonces: nonces, startHeight: height,
+                // A record that was told over an endpoint and heard elsewhere would tie the two together.
+                serves: isRelayed ? [.headers] : [.headers, .peerRecords]))
     }
 }

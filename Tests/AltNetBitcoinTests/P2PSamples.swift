@@ -67,6 +67,9 @@ enum P2PSamples {
         .notfound([P2PInventory(type: 99, hash: Self.hashes[2])]),
         .addr([]), .addr([Self.address(.ipv4), Self.address(.ipv6), Self.address(.torV2)]),
         .addrv2([]), .addrv2(NodeAddress.Medium.allCases.map(Self.address) + [Self.unknownNetwork]),
+        .feature(.peerRecords), .feature(P2PFeature(name: Array("BIP434".utf8), data: [1, 2])),
+        .getpeerrecs(of: [], limit: 1), .getpeerrecs(of: [[0, 1], [2]], limit: 32),
+        .peerrecs([]), .peerrecs([[1, 2, 3]]), .newpeerrec([UInt8](repeating: 5, count: 300)),
         .block(Network.main.genesis.bytes + [0]), .tx([1, 2, 3]),
         .unknown(command: "cmpctblock", size: 5), .unknown(command: "abcdefghijkl", size: 0),
     ]

@@ -57,16 +57,28 @@ struct PeerSharingTests {
             try Self.nodeRecord(["203.0.113.7:9735", "example.org:9735"]),
         ] {
             for isOwn in [true, false] {
-                #expect(sharing.tells(record, over: exposure, ofItsDriver: isOwn) == tells)
+                #expect(sharing.tells(record, over: exposure, ofItsDriver: isOwn, isNameless: false) == tells)
             }
         }
         // One with a private address means somebody else over there.
         for address in ["/ip4/192.168.1.7/tcp/4001", "/ip4/127.0.0.1/tcp/4001"] {
-            #expect(!sharing.tells(try Self.record(address), over: exposure, ofItsDriver: true))
+            #expect(!sharing.tells(try Self.record(address), over: exposure, ofItsDriver: true, isNameless: false))
         }
         #expect(
             !sharing.tells(
-                try Self.nodeRecord(["203.0.113.7:9735", "10.0.0.7:9735"]), over: exposure, ofItsDriver: true))
+                try Self.nodeRecord(["203.0.113.7:9735", "10.0.0.7:9735"]), over: exposure, ofItsDriver: true,
+                isNameless: false))
+    }
+
+    @Test("where nothing names us but our address, our record goes only at the operator's word")
+    func nameless() throws {
+        let record = try Self.record("/ip4/203.0.113.7/tcp/4001")
+        for setting in DaemonConfiguration.Peers.Sharing.allCases {
+            let sharing = PeerSharing(setting: setting)
+            #expect(
+                sharing.tells(record, over: .clearnetAddress, ofItsDriver: false, isNameless: true)
+                    == (setting == .pseudonym))
+        }
     }
 
     @Test("a record of hidden services alone is not tied to our address by other drivers")
@@ -78,13 +90,15 @@ struct PeerSharingTests {
         ] {
             let sharing = PeerSharing(setting: .clearnet)
             // Who is at the other end knows the key, and where it calls from.
-            #expect(sharing.tells(record, over: .clearnetAddress, ofItsDriver: true))
-            #expect(!sharing.tells(record, over: .clearnetAddress, ofItsDriver: false))
-            #expect(!sharing.tells(record, over: .pseudonym, ofItsDriver: true))
-            #expect(PeerSharing(setting: .pseudonym).tells(record, over: .pseudonym, ofItsDriver: false))
+            #expect(sharing.tells(record, over: .clearnetAddress, ofItsDriver: true, isNameless: false))
+            #expect(!sharing.tells(record, over: .clearnetAddress, ofItsDriver: false, isNameless: false))
+            #expect(!sharing.tells(record, over: .pseudonym, ofItsDriver: true, isNameless: false))
+            #expect(
+                PeerSharing(setting: .pseudonym).tells(record, over: .pseudonym, ofItsDriver: false, isNameless: false))
         }
         let both = try Self.nodeRecord(["\(onion).onion:9735", "203.0.113.7:9735"])
-        #expect(PeerSharing(setting: .clearnet).tells(both, over: .clearnetAddress, ofItsDriver: false))
+        #expect(
+            PeerSharing(setting: .clearnet).tells(both, over: .clearnetAddress, ofItsDriver: false, isNameless: false))
     }
 
     @Test("of a peer's addresses, those of one network do not take the place of the others")

@@ -167,14 +167,16 @@ struct PeerTests {
         #expect(certified.map { "\($0)/p2p/\(bobID)" } == [place])
     }
 
-    @Test("records travel over Lightning where the operator wants it: our own, and those of others")
-    func overLightning() async throws {
+    @Test(
+        "records travel over links where the operator wants it: our own, and those of others",
+        arguments: ["lightning", "bitcoin"])
+    func overLinks(_ medium: String) async throws {
         let announced = "/ip4/203.0.113.7/tcp/4001"
         // Who calls from this machine may come out of a hidden service, so that it is told nothing by default.
         let giver = try await DaemonProcess.start(
             settings: [
                 "drivers.libp2p.listen": "/ip4/127.0.0.1/tcp/0", "drivers.libp2p.announce": announced,
-                "drivers.lightning.listen": "127.0.0.1:0", "drivers.bitcoin.connect": "",
+                "drivers.bitcoin.connect": "", "drivers.\(medium).listen": "127.0.0.1:0",
                 "peers.share_record": "pseudonym",
             ])
         let directory = TemporaryDirectory.make()
@@ -189,9 +191,9 @@ struct PeerTests {
         #expect(added.status == 0, "\(added.errors)")
         #expect(added.output.hasPrefix("12D3Koo"))
         let taker = try await DaemonProcess.start(
-            settings: [
-                "drivers.lightning.connect": try await giver.listening("lightning"), "drivers.bitcoin.connect": "",
-            ])
+            settings: ["drivers.bitcoin.connect": ""].merging([
+                "drivers.\(medium).connect": try await giver.listening(medium)
+            ]) { $1 })
         let own = try await self.identity(of: giver)
         for (what, address) in [("the other's", "/ip4/198.51.100.3/tcp/4001"), ("the giver's", announced)] {
             let peer = try await Condition.value("\(what) record") {

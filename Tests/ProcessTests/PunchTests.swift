@@ -73,22 +73,46 @@ struct PunchTests {
         }
     }
 
-    @Test("both learn their addresses from witnesses, connect at one moment, and headers travel")
+    /// Signs a record of a peer that is nowhere else, and gives it to a daemon.
+    private static func addRecord(at address: String, to daemon: DaemonProcess) async throws {
+        let file = "\(TemporaryDirectory.make())/other"
+        for words in [
+            ["record", "create", "\(file).record", "--key", "\(file).key", "--address", address],
+            [
+                "peers", "add", "--record", "\(file).record", "--network", "regtest", "--data-directory",
+                daemon.dataDirectory,
+            ],
+        ] {
+            let result = try await Programs.run("altnet", words)
+            #expect(result.status == 0, "\(result.errors)")
+        }
+    }
+
+    @Test("both learn their addresses from witnesses, connect at one moment, and headers and records of peers travel")
     func punched() async throws {
-        let (witnesses, settings) = try await Self.witnesses()
+        let (witnesses, given) = try await Self.witnesses()
         defer { witnesses.kill() }
+        // Who calls from this machine may come out of a hidden service, so that it is told nothing by default.
+        let settings = given.merging(["peers.share_record": "pseudonym"]) { $1 }
         let alice = try await Self.responder(settings.merging(["drivers.punch.relay": "false"]) { $1 })
         let bob = try await Self.daemon(settings)
         for daemon in [alice, bob] {
             let nat = try await Self.checked(daemon, "endpoint-independent")
             #expect(nat.preservesPort == true && nat.evidence.count >= 3, "\(nat)")
         }
+        let known = "/ip4/198.51.100.3/tcp/4001"
+        try await Self.addRecord(at: known, to: alice)
         let report = try await bob.control.punch(PunchRequest(endpoint: try await Self.endpoint(alice)))
         #expect(report.outcome == PunchReport.connected, "\(report)")
         #expect(report.path == "punch" && report.attempts == 1, "\(report)")
         try await bob.reaches(2500)
         let link = try #require(try await bob.control.links().first { $0.driver == "punch" })
         #expect(link.remote == report.peer && link.exposure == "clearnetAddress")
+        try await Condition.wait("Bob has the record that Alice knows") {
+            try await bob.control.peers(after: nil, limit: 10).peers.contains {
+                $0.addresses.map(\.address) == [known] && $0.addresses.allSatisfy { $0.sources == ["certified"] }
+            }
+        }
         let theirs = try #require(try await alice.control.punches().punches.first)
         #expect(theirs.role == "responder" && theirs.path == "punch")
         #expect(try await alice.control.punchStats().slotsTaken == 1)
