@@ -162,6 +162,7 @@ struct DriverSession: Sendable {
             return .pass
         case .peerOutcomes(let id, _): return self.openNews.remove(id) == nil ? .drop : .pass
         case .peerAnswer(let id, _): return self.openQuestions.remove(id) == nil ? .drop : .pass
+        case .peersChanged: return self.capabilities.peers ? .pass : .drop
         }
     }
 
@@ -224,6 +225,7 @@ extension DriverCommand {
         case .stream(_, _, .data(let bytes)): 128 + bytes.count
         case .operation(_, _, let body): 128 + body.count
         case .announcement(_, .peerRecord(let record)): 128 + record.count
+        case .peersChanged(let peers): 128 + 48 * peers.count
         case .peerAnswer(_, .known(let peers)):
             peers.reduce(128) { sum, peer in
                 peer.addresses.reduce(sum + (peer.record?.envelope.count ?? 0)) { $0 + 96 + $1.address.bytes.count }

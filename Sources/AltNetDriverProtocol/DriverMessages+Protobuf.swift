@@ -151,6 +151,12 @@ extension DriverCommand {
                 id: outcomes.id,
                 try outcomes.outcomes.checkedMap { outcome throws(DriverProtocolError) in try NewsOutcome(outcome) })
         case .peerAnswer(let answer): self = .peerAnswer(id: answer.id, try PeerAnswer(answer))
+        case .peersChanged(let changed):
+            guard changed.peers.count <= PeerMessageRules.maximumPeers else {
+                throw DriverProtocolError("news of \(changed.peers.count) peers at once")
+            }
+            self = .peersChanged(
+                try changed.peers.checkedMap { bytes throws(DriverProtocolError) in try PeerID(checked: bytes) })
         case nil: throw DriverProtocolError("a message without content, or of a kind that this version does not know")
         }
     }
@@ -184,6 +190,8 @@ extension DriverCommand {
                     $0.outcomes = outcomes.map(\.protobuf)
                 }
             case .peerAnswer(let id, let answer): $0.peerAnswer = answer.protobuf(id)
+            case .peersChanged(let peers):
+                $0.peersChanged = .with { $0.peers = peers.map { Data($0.bytes) } }
             }
         }
     }

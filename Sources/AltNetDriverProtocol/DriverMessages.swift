@@ -212,6 +212,9 @@ public enum DriverCommand: Hashable, Sendable {
     /// What became of the driver's news, item by item.
     case peerOutcomes(id: UInt64, [NewsOutcome])
     case peerAnswer(id: UInt64, PeerAnswer)
+    /// Somebody else than this driver has told something of those peers, which whoever dials them wants to know. At most
+    /// ``PeerMessageRules/maximumPeers``.
+    case peersChanged([PeerID])
 }
 
 /// A message of the other side that breaks the protocol: which rule, in words.

@@ -197,6 +197,8 @@ actor HostDriver: Driver {
                 await orchestrator.send(.operationResult(id: id, outcome))
             }
         case .peerOutcomes, .peerAnswer: await book.heard(command)
+        // Waits for the book's answers, which come through here.
+        case .peersChanged(let peers): Task { await host.bookChanged(about: peers) }
         case .request(let link, let id, _):
             await orchestrator.send(.answer(link, id: id, .refused(.unsupported)))
         case .welcome, .ping, .stop, .answer, .announcement, .stream: break  // The kit's, or nothing that we asked for.

@@ -91,15 +91,13 @@ extension Libp2pHost {
 
     /// The peer book has news: what is being dialled takes in what it knows now.
     func tellDialer(of news: [PeerNews]) async {
-        var peers: Set<PeerID> = []
-        for piece in news {
-            switch piece {
-            case .record(_, _, let about, _, _): if let about { peers.insert(about) }
-            case .addresses(let peer, _, _, _, _, _, _), .withdrawn(let peer, _, _, _): peers.insert(peer)
-            case .connected, .failed: break
-            }
-        }
-        for peer in peers.sorted() where await self.dialer.cares(about: peer) {
+        await self.bookChanged(about: Set(news.compactMap(\.subject)).sorted())
+    }
+
+    /// The peer book has heard of those peers from somebody else than this host: what is being dialled takes in what it
+    /// knows now.
+    public func bookChanged(about peers: [PeerID]) async {
+        for peer in peers where await self.dialer.cares(about: peer) {
             // A book that does not answer now has just said so in `learn`.
             guard let known = try? await self.book.known([peer]) else { continue }
             // For links that stand, nothing is looked for anywhere.

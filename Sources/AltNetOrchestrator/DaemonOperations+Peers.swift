@@ -29,13 +29,19 @@ extension DaemonOperations {
 
     func forgetPeer(_ id: String, address: String?) async throws(ControlRefusal) -> Bool {
         let peer = try Self.peerID(id)
-        guard let address else { return try await self.ask { store, _ in try store.forget(peer) } }
+        guard let address else {
+            let wasKnown = try await self.ask { store, _ in try store.forget(peer) }
+            await self.daemon.peers.tellDrivers(of: [peer])
+            return wasKnown
+        }
         let place = try Self.multiaddress(address)
         // The store takes the peer's own id away; the address of another one is not this one's without it.
         if let named = place.peerID, named != peer {
             throw ControlRefusal(.badRequest, "the address leads to another peer, \(named)")
         }
-        return try await self.ask { store, now in try store.forget(place, of: peer, now: now) }
+        let wasKnown = try await self.ask { store, now in try store.forget(place, of: peer, now: now) }
+        await self.daemon.peers.tellDrivers(of: [peer])
+        return wasKnown
     }
 
     func addPeers(_ additions: [PeerAddition]) async throws(ControlRefusal) -> [PeerAdditionReport] {
@@ -55,7 +61,7 @@ extension DaemonOperations {
             }
         }
         do {
-            for (position, outcome) in zip(positions, try await self.daemon.peers.book.learn(news)) {
+            for (position, outcome) in zip(positions, try await self.daemon.peers.add(news)) {
                 reports[position].add(outcome)
             }
         } catch {

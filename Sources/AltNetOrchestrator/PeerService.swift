@@ -132,19 +132,40 @@ actor PeerService {
         }
         // Elsewhere: the driver's next event need not wait for the disk.
         Task {
-            let learned = await self.learn(others)
+            let learned = await self.learn(others, from: driver)
             for (position, outcome) in zip(positions, learned) { outcomes[position] = outcome }
             await self.host?.send(.peerOutcomes(id: id, outcomes), to: driver)
         }
     }
 
-    private func learn(_ news: [PeerNews]) async -> [NewsOutcome] {
+    /// - Parameter driver: who told it on its own, and so knows it.
+    private func learn(_ news: [PeerNews], from driver: String? = nil) async -> [NewsOutcome] {
         do {
-            return try await self.book.learn(news)
+            let outcomes = try await self.book.learn(news)
+            self.tellDrivers(of: zip(news, outcomes).compactMap { $1.isNew ? $0.subject : nil }, except: driver)
+            return outcomes
         } catch {
             self.logger.warning("news of peers could not be stored", metadata: ["reason": "\(error)"])
             let refusal = PeerNewsRefusal(.overloaded, "the peer store does not work: \(error)")
             return Array(repeating: .refused(refusal), count: news.count)
+        }
+    }
+
+    /// What the operator says.
+    func add(_ news: [PeerNews]) async throws -> [NewsOutcome] {
+        let outcomes = try await self.book.learn(news)
+        self.tellDrivers(of: zip(news, outcomes).compactMap { $1.isNew ? $0.subject : nil })
+        return outcomes
+    }
+
+    /// Lets whoever is dialling those peers know that there is more to know, or less.
+    func tellDrivers(of peers: [PeerID], except driver: String? = nil) {
+        let peers = Set(peers).sorted()
+        let parts = stride(from: 0, to: peers.count, by: PeerMessageRules.maximumPeers).map {
+            Array(peers[$0..<min($0 + PeerMessageRules.maximumPeers, peers.count)])
+        }
+        for (name, capabilities) in self.capabilities where capabilities.peers && name != driver {
+            for part in parts { self.send(.peersChanged(part), to: name) }
         }
     }
 
@@ -309,6 +330,16 @@ actor PeerService {
 
     private func send(_ command: DriverCommand, to driver: String) {
         Task { await self.host?.send(command, to: driver) }
+    }
+}
+
+extension NewsOutcome {
+    /// Whether the store knows more than before.
+    fileprivate var isNew: Bool {
+        switch self {
+        case .stored, .storedInPart: true
+        case .unchanged, .refused: false
+        }
     }
 }
 

@@ -31,6 +31,16 @@ public enum PeerNews: Hashable, Sendable {
     ///
     /// - `except`: the address of which it still says that it is the peer's.
     case withdrawn(PeerID, source: AddressSources, except: Multiaddress? = nil, use: AddressUse = .libp2p)
+
+    /// Whose addresses it changes if it is taken in: of a record, what it says itself, unverified. `nil` where it only
+    /// says how an address did.
+    public var subject: PeerID? {
+        switch self {
+        case .record(let envelope, _, let about, _, _): about ?? SealedRecord(unverified: envelope)?.subject
+        case .addresses(let peer, _, _, _, _, _, _), .withdrawn(let peer, _, _, _): peer
+        case .connected, .failed: nil
+        }
+    }
 }
 
 /// Where in the network somebody is who tells us news: the network group of the address at which we talk to them

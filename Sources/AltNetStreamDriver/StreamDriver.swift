@@ -153,6 +153,7 @@ public actor StreamDriver<Medium: StreamMedium>: Driver {
         case .operation(let id, let name, let body): await self.perform(id, name, body, orchestrator)
         case .welcome, .ping, .stop: break  // The kit deals with these.
         case .peerOutcomes, .peerAnswer: await self.peers?.heard(command)
+        case .peersChanged: break  // Targets are looked up anew for each attempt.
         }
     }
 

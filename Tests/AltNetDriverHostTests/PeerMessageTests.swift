@@ -58,7 +58,7 @@ struct PeerMessageTests {
         let commands: [DriverCommand] = [
             .peerAnswer(id: 8, .known([known])), .peerAnswer(id: 9, .handouts([handout])),
             .peerAnswer(id: 9, .handouts([PeerHandout(id: peer, envelope: nil, addresses: [])])),
-            .peerAnswer(id: 1, .failed("the store is busy")),
+            .peerAnswer(id: 1, .failed("the store is busy")), .peersChanged([peer]), .peersChanged([]),
             .peerOutcomes(
                 id: 7,
                 [.stored, .storedInPart(leftOut: []), .unchanged, .refused(PeerNewsRefusal(.noRoom, "no room"))]),
@@ -132,7 +132,9 @@ struct PeerMessageTests {
         let silent = Attached(peers: false)
         #expect(throws: DriverProtocolError.self) { try silent.onEvent(.peerNews(id: 1, [])) }
         #expect(throws: DriverProtocolError.self) { try silent.onEvent(.peerQuestion(id: 1, .known([]))) }
+        #expect(silent.onCommand(.peersChanged([])) == .drop)
         let session = Attached(peers: true)
+        #expect(session.onCommand(.peersChanged([])) == .pass)
         for id in UInt64(1)...16 {
             #expect(try session.onEvent(.peerNews(id: id, [])) == .pass)
             #expect(try session.onEvent(.peerQuestion(id: id, .known([]))) == .pass)

@@ -167,6 +167,26 @@ struct PeerTests {
         #expect(certified.map { "\($0)/p2p/\(bobID)" } == [place])
     }
 
+    @Test("an address that the operator types while a peer is dialled joins the dial")
+    func typedMeanwhile() async throws {
+        let settings = ["drivers.libp2p.listen": "/ip4/127.0.0.1/tcp/0", "drivers.bitcoin.connect": ""]
+        let bob = try await DaemonProcess.start(settings: settings)
+        let (bobID, place) = (try await self.identity(of: bob), try await bob.listening("libp2p"))
+        let alice = try await DaemonProcess.start(settings: settings)
+        let silent = try LoopbackSocket.listening()
+        let nowhere = "/ip4/127.0.0.1/tcp/\(silent.address.split(separator: ":")[1])"
+        #expect(try await self.altnet(["peers", "add", bobID, nowhere], at: alice).status == 0)
+        let dial = Task { try await self.altnet(["peers", "dial", bobID], at: alice) }
+        let stuck = try await silent.accept()
+        let added = try await self.altnet(["peers", "add", bobID, place], at: alice)
+        #expect(added.status == 0, "\(added.errors)")
+        let result = try await dial.value
+        #expect(result.status == 0, "\(result.output)\(result.errors)")
+        #expect(result.output.contains(place.replacing("/p2p/\(bobID)", with: "")), "\(result.output)")
+        // Let go of for the other one.
+        try await stuck.ends()
+    }
+
     @Test(
         "records travel over links where the operator wants it: our own, and those of others",
         arguments: ["lightning", "bitcoin"])

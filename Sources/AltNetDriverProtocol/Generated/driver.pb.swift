@@ -824,6 +824,16 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
     set {message = .peerAnswer(newValue)}
   }
 
+  /// Somebody else than this driver has told something of peers. Only to a driver whose capabilities name peers; one
+  /// that is connecting to such a peer asks again, and others ignore it.
+  package var peersChanged: Altnet_Driver_V1_PeersChanged {
+    get {
+      if case .peersChanged(let v)? = message {return v}
+      return Altnet_Driver_V1_PeersChanged()
+    }
+    set {message = .peersChanged(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -854,6 +864,9 @@ package nonisolated struct Altnet_Driver_V1_ToDriver: Sendable {
     case peerOutcomes(Altnet_Driver_V1_PeerOutcomes)
     /// The answer to FromDriver.peer_question.
     case peerAnswer(Altnet_Driver_V1_PeerAnswer)
+    /// Somebody else than this driver has told something of peers. Only to a driver whose capabilities name peers; one
+    /// that is connecting to such a peer asks again, and others ignore it.
+    case peersChanged(Altnet_Driver_V1_PeersChanged)
 
   }
 
@@ -2127,6 +2140,19 @@ package nonisolated struct Altnet_Driver_V1_PeerAnswer: Sendable {
   package init() {}
 }
 
+package nonisolated struct Altnet_Driver_V1_PeersChanged: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Multihashes, at most 100.
+  package var peers: [Data] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct Altnet_Driver_V1_KnownPeer: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -2509,7 +2535,7 @@ nonisolated extension Altnet_Driver_V1_FromDriver: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ToDriver"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{3}open_target\0\u{3}close_target\0\u{3}close_link\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}ping\0\u{1}stop\0\u{1}stream\0\u{1}operation\0\u{3}peer_outcomes\0\u{3}peer_answer\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{3}open_target\0\u{3}close_target\0\u{3}close_link\0\u{1}request\0\u{1}answer\0\u{1}announcement\0\u{1}ping\0\u{1}stop\0\u{1}stream\0\u{1}operation\0\u{3}peer_outcomes\0\u{3}peer_answer\0\u{3}peers_changed\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2686,6 +2712,19 @@ nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftPro
           self.message = .peerAnswer(v)
         }
       }()
+      case 14: try {
+        var v: Altnet_Driver_V1_PeersChanged?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .peersChanged(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .peersChanged(v)
+        }
+      }()
       default: break
       }
     }
@@ -2748,6 +2787,10 @@ nonisolated extension Altnet_Driver_V1_ToDriver: SwiftProtobuf.Message, SwiftPro
     case .peerAnswer?: try {
       guard case .peerAnswer(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .peersChanged?: try {
+      guard case .peersChanged(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
     }()
     case nil: break
     }
@@ -4898,6 +4941,36 @@ nonisolated extension Altnet_Driver_V1_PeerAnswer: SwiftProtobuf.Message, SwiftP
     if lhs.failure != rhs.failure {return false}
     if lhs.handout != rhs.handout {return false}
     if lhs.nodes != rhs.nodes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Altnet_Driver_V1_PeersChanged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeersChanged"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peers\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.peers) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peers.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.peers, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Altnet_Driver_V1_PeersChanged, rhs: Altnet_Driver_V1_PeersChanged) -> Bool {
+    if lhs.peers != rhs.peers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
