@@ -75,7 +75,8 @@ struct RecordCommand: AsyncParsableCommand {
 
         @Option(
             help: ArgumentHelp(
-                "This sequence number. Nothing remembers it; the next record needs a higher one.", valueName: "number"))
+                "This sequence number, above that of the key's last record. Without it, the clock's or one more.",
+                valueName: "number"))
         var sequence: UInt64?
 
         @Flag(help: "With peer: under the names of libp2p's RFC 0003, for old implementations.")
@@ -123,8 +124,11 @@ struct RecordCommand: AsyncParsableCommand {
 
         /// The next number of the key's directory, unless one is given.
         private func number(besides path: String) throws -> UInt64 {
-            if let sequence { return sequence }
             var issuer = try RecordSequence(directory: LightningKeyFile.directory(of: path))
+            if let sequence {
+                try issuer.issue(sequence)
+                return sequence
+            }
             return try issuer.next(now: WallClockTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1_000)))
         }
 

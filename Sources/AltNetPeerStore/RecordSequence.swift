@@ -60,9 +60,20 @@ public struct RecordSequence: Sendable, ~Copyable {
         }
         let (clock, overflow) = UInt64(max(0, now.milliseconds)).multipliedReportingOverflow(by: 1_000_000)
         let number = max(self.last + 1, overflow ? 0 : clock)
+        try self.issue(number)
+        return number
+    }
+
+    /// Issues this number, if it is a later one. The next one is higher.
+    public mutating func issue(_ number: UInt64) throws(PeerStoreError) {
+        guard number > self.last else {
+            throw PeerStoreError(.system, "\(self.path): the number has to be above \(self.last), the last one issued")
+        }
+        guard number < .max else {
+            throw PeerStoreError(.system, "\(self.path): there is no number after \(number), so that stores refuse it")
+        }
         try self.write(number)
         self.last = number
-        return number
     }
 
     private static func failure(_ verb: String, _ path: String) -> PeerStoreError {

@@ -97,6 +97,15 @@ struct RecordCommandTests {
             let report = RecordReport(try Self.bytes(record), naming: [.current])
             #expect(report.problem?.contains("--older") == true)
             #expect(report.sequence == 7)
+            // No number twice, none backwards, and none after which there is none.
+            for (number, status) in [("7", 1), ("6", 1), ("18446744073709551615", 1), ("9", 0), ("8", 1)]
+                as [(String, Int32)]
+            {
+                let arguments = ["create", "\(directory)/\(number)", "--key", key, "--sequence", number]
+                #expect(try await Self.run(arguments) == status, "\(number)")
+            }
+            #expect(try await Self.run(["create", directory + "/next", "--key", key]) == 0)
+            #expect(try CertifiedPeerRecord(verifying: Self.bytes(directory + "/next")).record.sequence > 9)
         }
     }
 

@@ -16,6 +16,8 @@ struct SimulatedDialing {
         /// The one of that place among those that wait.
         case cancel(Int)
         case learn(peer: Int, addresses: [Int])
+        /// The peer store was asked again, and knows these and no others.
+        case stored(peer: Int, addresses: [Int])
         case inbound(peer: Int, address: Int)
         /// The connection of that place among those that were handed out.
         case hangUp(Int)
@@ -39,6 +41,37 @@ struct SimulatedDialing {
         let peer: PeerID
         let policy: DialPolicy
         let since: MonotonicInstant
+    }
+
+    /// All that was said of an address: by callers, which adds up, and by the store, whose last word counts.
+    private struct Opinion {
+        var candidate: DialCandidate
+        var told: AddressSources = []
+        var stored: AddressSources = []
+
+        init(_ candidate: DialCandidate, isStored: Bool) {
+            self.candidate = candidate
+            self.add(candidate, isStored: isStored)
+        }
+
+        mutating func add(_ other: DialCandidate, isStored: Bool) {
+            if isStored { self.stored = other.known.sources } else { self.told.formUnion(other.known.sources) }
+            self.settle(exposure: max(self.candidate.exposure, other.exposure))
+        }
+
+        mutating func forgetStored() {
+            self.stored = []
+            self.settle(exposure: self.candidate.exposure)
+        }
+
+        /// All sources, and the worse exposure.
+        private mutating func settle(exposure: DialExposure) {
+            let known = self.candidate.known
+            self.candidate = DialCandidate(
+                KnownAddress(
+                    address: known.address, sources: self.told.union(self.stored), firstSeen: known.firstSeen,
+                    lastSeen: known.lastSeen, expiry: nil), exposure: exposure)
+        }
     }
 
     private struct Place: Hashable {
@@ -71,11 +104,11 @@ struct SimulatedDialing {
     private var results: [(time: MonotonicInstant, attempt: Dialing.AttemptID, isSuccess: Bool)] = []
     /// All that dials were told of an address since somebody began to wait for its peer; of connections, since they
     /// stand.
-    private var told: [PeerID: [Multiaddress: DialCandidate]] = [:]
+    private var told: [PeerID: [Multiaddress: Opinion]] = [:]
     /// What is known of the addresses of connections that were handed out.
-    private var standing: [Dialing.AttemptID: DialCandidate] = [:]
-    /// The same for each peer; made once, because reading addresses takes most of the time.
-    private var candidates: [Int: DialCandidate] = [:]
+    private var standing: [Dialing.AttemptID: Opinion] = [:]
+    /// The same for each peer, told and stored; made once, because reading addresses takes most of the time.
+    private var candidates: [[Int: DialCandidate]] = [[:], [:]]
     /// How often what happened, to see that the histories are not idle.
     private(set) var counts: [String: Int] = [:]
 
@@ -92,7 +125,8 @@ struct SimulatedDialing {
                 let policy = Int.random(in: 0..<Self.policies.count, using: &random)
                 return .request(peer: peer, policy: policy, addresses: some, insists: Bool.random(using: &random))
             case 13..<15: return .cancel(Int.random(in: 0..<100, using: &random))
-            case 15..<18: return .learn(peer: peer, addresses: some)
+            case 15..<17: return .learn(peer: peer, addresses: some)
+            case 17: return .stored(peer: peer, addresses: some)
             case 18: return .inbound(peer: peer, address: Int.random(in: 0..<48, using: &random))
             default: return .hangUp(Int.random(in: 0..<100, using: &random))
             }
@@ -134,7 +168,7 @@ struct SimulatedDialing {
         case .request(let peer, let policy, let addresses, let insists):
             let peer = try Self.peer(peer)
             let candidates = try addresses.map { try self.candidate($0) }
-            self.tell(peer, candidates, isForRequest: true)
+            self.tell(peer, candidates, isStored: false, isForRequest: true)
             self.lastRequest += 1
             let policy = Self.policies[policy]
             self.waiting[self.lastRequest] = Waiting(peer: peer, policy: policy, since: self.now)
@@ -152,8 +186,14 @@ struct SimulatedDialing {
         case .learn(let peer, let addresses):
             let peer = try Self.peer(peer)
             let candidates = try addresses.map { try self.candidate($0) }
-            self.tell(peer, candidates, isForRequest: false)
+            self.tell(peer, candidates, isStored: false, isForRequest: false)
             try self.carryOut(self.machine.onCandidates(peer, candidates, now: self.now))
+        case .stored(let peer, let addresses):
+            let peer = try Self.peer(peer)
+            let candidates = try addresses.map { try self.candidate($0, isStored: true) }
+            self.forgetStored(of: peer, but: Set(candidates.map(\.address)))
+            self.tell(peer, candidates, isStored: true, isForRequest: false)
+            try self.carryOut(self.machine.onStored(peer, candidates, now: self.now))
         case .inbound(let peer, let address):
             let peer = try Self.peer(peer)
             let candidate = try self.candidate(address)
@@ -162,7 +202,7 @@ struct SimulatedDialing {
             self.attempts[id] = Attempt(
                 peer: peer, address: candidate.address, since: self.now, ordinal: 0, socket: .open, owners: 1)
             self.sockets.insert(id)
-            self.standing[id] = candidate
+            self.standing[id] = Opinion(candidate, isStored: false)
             try self.carryOut(directives)
         case .hangUp(let place):
             let ids = self.standing.keys.sorted()
@@ -224,12 +264,13 @@ struct SimulatedDialing {
                 let waiting = try self.take(request.rawValue)
                 try self.require(attempt.socket == .open, "given a socket that is not open: \(id.rawValue)")
                 try self.require(attempt.peer == waiting.peer, "given a connection to another peer")
-                let candidate = self.standing[id] ?? self.told[attempt.peer]?[attempt.address]
-                guard let candidate else { throw Violation(description: "given an address that nobody knew") }
+                let opinion = self.standing[id] ?? self.told[attempt.peer]?[attempt.address]
+                guard let opinion else { throw Violation(description: "given an address that nobody knew") }
                 try self.require(
-                    waiting.policy.allows(candidate), "request \(request.rawValue) got what its policy does not allow")
+                    waiting.policy.allows(opinion.candidate),
+                    "request \(request.rawValue) got what its policy does not allow")
                 self.attempts[id]?.owners += 1
-                self.standing[id] = candidate
+                self.standing[id] = opinion
                 self.counts["succeeded", default: 0] += 1
                 if attempt.owners > 0 { self.counts["shared", default: 0] += 1 }
             case .failed(let request, let failure):
@@ -246,7 +287,7 @@ struct SimulatedDialing {
 
     private mutating func open(_ id: Dialing.AttemptID, _ peer: PeerID, _ address: Multiaddress) throws {
         try self.require(self.attempts[id] == nil, "attempt \(id.rawValue) exists already")
-        guard let candidate = self.told[peer]?[address] else {
+        guard let candidate = self.told[peer]?[address]?.candidate else {
             throw Violation(description: "dialled an address that nobody named")
         }
         try self.require(
@@ -315,33 +356,39 @@ struct SimulatedDialing {
     }
 
     private func allows(_ waiting: Waiting, _ attempt: Attempt) -> Bool {
-        guard attempt.peer == waiting.peer, let candidate = self.told[attempt.peer]?[attempt.address] else {
+        guard attempt.peer == waiting.peer, let opinion = self.told[attempt.peer]?[attempt.address] else {
             return false
         }
-        return waiting.policy.allows(candidate)
+        return waiting.policy.allows(opinion.candidate)
     }
 
     // MARK: - Bookkeeping
 
-    private mutating func tell(_ peer: PeerID, _ candidates: [DialCandidate], isForRequest: Bool) {
-        for (id, candidate) in self.standing where self.attempts[id]?.peer == peer {
-            for newer in candidates where newer.address == candidate.address {
-                self.standing[id] = Self.together(self.standing[id] ?? candidate, newer)
+    private mutating func tell(
+        _ peer: PeerID, _ candidates: [DialCandidate], isStored: Bool, isForRequest: Bool
+    ) {
+        for id in self.standing.keys where self.attempts[id]?.peer == peer {
+            for newer in candidates where newer.address == self.standing[id]?.candidate.address {
+                self.standing[id]?.add(newer, isStored: isStored)
             }
         }
         guard isForRequest || self.waiting.values.contains(where: { $0.peer == peer }) else { return }
         for candidate in candidates {
-            let before = self.told[peer]?[candidate.address]
-            self.told[peer, default: [:]][candidate.address] = before.map { Self.together($0, candidate) } ?? candidate
+            if self.told[peer]?[candidate.address]?.add(candidate, isStored: isStored) == nil {
+                self.told[peer, default: [:]][candidate.address] = Opinion(candidate, isStored: isStored)
+            }
         }
     }
 
-    /// What two opinions on an address amount to: all sources, and the worse exposure.
-    private static func together(_ left: DialCandidate, _ right: DialCandidate) -> DialCandidate {
-        let known = KnownAddress(
-            address: left.address, sources: left.known.sources.union(right.known.sources),
-            firstSeen: left.known.firstSeen, lastSeen: left.known.lastSeen, expiry: nil)
-        return DialCandidate(known, exposure: max(left.exposure, right.exposure))
+    private mutating func forgetStored(of peer: PeerID, but kept: Set<Multiaddress>) {
+        for (address, opinion) in self.told[peer] ?? [:] where !kept.contains(address) {
+            if opinion.stored != [] { self.counts["taken back by the store", default: 0] += 1 }
+            self.told[peer]?[address]?.forgetStored()
+        }
+        for id in self.standing.keys where self.attempts[id]?.peer == peer {
+            guard let address = self.standing[id]?.candidate.address, !kept.contains(address) else { continue }
+            self.standing[id]?.forgetStored()
+        }
     }
 
     private static func name(_ failure: DialFailure) -> String {
@@ -360,8 +407,8 @@ struct SimulatedDialing {
     }
 
     /// One of a peer's addresses, as one of four who tell about it describes it.
-    private mutating func candidate(_ number: Int) throws -> DialCandidate {
-        if let made = self.candidates[number] { return made }
+    private mutating func candidate(_ number: Int, isStored: Bool = false) throws -> DialCandidate {
+        if let made = self.candidates[isStored ? 1 : 0][number] { return made }
         let address = number % Self.addressesPerPeer
         let host = address % 3 == 0 ? "/ip6/2001:\(address)::1" : "/ip4/\(address % 4 + 1).0.\(address).1"
         let sources: AddressSources =
@@ -375,8 +422,8 @@ struct SimulatedDialing {
         let known = KnownAddress(
             address: try Multiaddress(text: "\(host)/tcp/\(1 + address)"), sources: sources,
             firstSeen: WallClockTime(seconds: 0), lastSeen: WallClockTime(seconds: 0), expiry: nil)
-        let made = DialCandidate(known, exposure: exposure)
-        self.candidates[number] = made
+        let made = DialCandidate(known, exposure: exposure, isStored: isStored)
+        self.candidates[isStored ? 1 : 0][number] = made
         return made
     }
 

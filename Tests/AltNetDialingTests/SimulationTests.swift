@@ -31,7 +31,7 @@ struct SimulationTests {
         }
         let expected = [
             "opened", "succeeded", "shared", "cancelled", "answers after the end", "noAddress", "noneAllowed",
-            "inBackOff", "unreachable", "timedOut",
+            "inBackOff", "unreachable", "timedOut", "taken back by the store",
         ]
         for name in expected { #expect(counts[name] ?? 0 >= 5, "\(name) in \(counts)") }
     }
