@@ -54,10 +54,12 @@ enum NATText {
         switch report.mapping {
         case "open": "not needed: others can connect to you"
         case "endpoint-independent":
-            "works, with everybody whose NAT is endpoint-independent, too, and with open nodes"
+            report.filtering == nil
+                ? "works, with everybody whose NAT is endpoint-independent, too, and with open nodes"
+                : "works, with everybody: your NAT lets in whom you have called, from any port"
         case "endpoint-dependent":
-            "does not work: nobody can tell which port the next connection gets. You can connect to open nodes, to "
-                + "ports that a router has mapped, and over IPv6"
+            "mostly does not work: nobody can tell which port the next connection gets. You can connect to open nodes, "
+                + "to NATs that let in whom they have called, to ports that a router has mapped, and over IPv6"
         default: "not known"
         }
     }

@@ -48,7 +48,7 @@ enum PunchText {
             return """
                 Your NAT is \(UntrustedText(report.ownNAT)), theirs is \(UntrustedText(report.peerNAT)): no connection can \
                 be opened between the two. A NAT that is endpoint-dependent gives each connection a port that nobody \
-                knows in advance. A router that maps ports (PCP, NAT-PMP or UPnP), or IPv6 on both sides, helps.
+                knows in advance, and the other one lets in answers only. A router that maps ports (PCP, NAT-PMP or UPnP), or IPv6 on both sides, helps.
                 """
         case "no-common-path":
             return "Neither side has a way that the other one can take, such as an address of the same family."

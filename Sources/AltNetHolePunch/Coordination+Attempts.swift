@@ -11,14 +11,16 @@ extension Coordination {
         }
         let path = self.paths.removeFirst()
         let number = UInt8(clamping: self.attempts.count + 1)
-        let listener = PunchPaths.listener(
-            path, initiator: self.isInitiator ? self.hello : peer, responder: self.isInitiator ? peer : self.hello)
+        let (initiator, responder) = self.isInitiator ? (self.hello, peer) : (peer, self.hello)
+        let door = PunchPaths.door(path, initiator: initiator, responder: responder)
+        let listener = door ?? PunchPaths.listener(path, initiator: initiator, responder: responder)
+        let (role, isDoor) = (self.configuration.role, door == self.configuration.role)
         let attempt = PunchAttempt(
-            number: number, path: path, dials: listener != self.configuration.role,
-            listens: listener == nil || listener == self.configuration.role, nonce: self.derived("nonce", number))
+            number: number, path: path, dials: isDoor || listener != role, listens: listener == nil || listener == role,
+            isDoor: isDoor, nonce: self.derived("nonce", number))
         self.attempt = attempt
         self.begin(.attempt, .mapping, within: Self.mappingTimeout, now: now)
-        self.directives.append(.learnMapping(attempt: number, path, listens: attempt.listens))
+        self.directives.append(.learnMapping(attempt: number, path, listens: attempt.tellsPort))
         // The clock is agreed on while both learn their addresses, which takes as long.
         if self.isInitiator {
             self.attempt?.pingsLeft = number == 1 ? ClockAgreement.rounds : ClockAgreement.laterRounds
@@ -56,7 +58,7 @@ extension Coordination {
 
     mutating func onOwnEndpoints(_ endpoints: [ExternalEndpoint], now: MonotonicInstant) {
         guard let attempt = self.attempt else { return }
-        let usable = endpoints.filter { $0.isIPv4 == (attempt.path != .ipv6) && ($0.port > 0 || !attempt.listens) }
+        let usable = endpoints.filter { $0.isIPv4 == (attempt.path != .ipv6) && ($0.port > 0 || !attempt.tellsPort) }
         guard !usable.isEmpty else { return self.failAttempt(.noMapping, now: now) }
         self.attempt?.own = Array(usable.prefix(PunchMessage.maximumEndpoints))
         self.begin(.attempt, .agreement, within: Self.agreementTimeout, now: now)
@@ -163,7 +165,7 @@ extension Coordination {
 
     /// Whether the attempt may send its SYNs, after those of the attempts before it.
     private func hasSYNs(for attempt: PunchAttempt) -> Bool {
-        !attempt.dials || self.plannedSYNs + PunchPlan.syns(for: attempt.path) <= Self.maximumSYNs
+        !attempt.dials || self.plannedSYNs + attempt.syns <= Self.maximumSYNs
     }
 
     private mutating func open(at: MonotonicInstant, now: MonotonicInstant) {
@@ -171,6 +173,7 @@ extension Coordination {
         let plan = PunchPlan(
             attempt: attempt.number, path: attempt.path, role: self.configuration.role, remote: remote, at: at,
             deadline: at + PunchPlan.connectTimeout, dials: attempt.dials, listens: attempt.listens,
+            isDoor: attempt.isDoor,
             proof: PunchProof(
                 role: self.configuration.role, attempt: attempt.number,
                 initiatorNonce: self.isInitiator ? attempt.nonce : peerNonce,

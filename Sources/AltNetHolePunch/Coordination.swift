@@ -59,7 +59,7 @@ public struct Coordination: Sendable {
         /// The responder: ask ``PunchLimits`` for a place, then call ``Coordination/onRequestDecision(_:now:)``.
         case request
         /// Find our address for an attempt and call ``Coordination/onMapping(attempt:_:now:)``. `listens`: the other
-        /// side connects to it, so the port must be known and kept until the attempt ends. Where not, the address alone
+        /// side sends SYNs to it, so the port must be known and kept until the attempt ends. Where not, the address alone
         /// is enough, with port 0: it tells the other side from whom to accept.
         case learnMapping(attempt: UInt8, PunchPath, listens: Bool)
         /// Take the plan's ``PunchPlan/syns`` from ``PunchLimits`` where the plan dials, open the connection, and call

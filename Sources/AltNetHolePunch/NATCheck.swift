@@ -53,8 +53,10 @@ public struct NATCheck: Sendable {
         public var minimumWitnesses: Int
         /// Whether private addresses are fine: in a lab, in tests.
         public var allowPrivate: Bool
-        /// Whether the caller has seen connections from outside come in.
+        /// Whether the caller has seen connections from outside come in at ports like those of the check.
         public var inboundSeen: Bool
+        /// Whether it has seen some come in elsewhere: at a port that a firewall may let in, and no other.
+        public var inboundElsewhere: Bool
         /// The outside address that the local router says it has, if it told.
         public var routerAddress: [UInt8]?
         /// The order in which witnesses are asked.
@@ -62,11 +64,12 @@ public struct NATCheck: Sendable {
 
         public init(
             minimumWitnesses: Int = 3, allowPrivate: Bool = false, inboundSeen: Bool = false,
-            routerAddress: [UInt8]? = nil, seed: UInt64
+            inboundElsewhere: Bool = false, routerAddress: [UInt8]? = nil, seed: UInt64
         ) {
             self.minimumWitnesses = max(2, minimumWitnesses)
             self.allowPrivate = allowPrivate
             self.inboundSeen = inboundSeen
+            self.inboundElsewhere = inboundElsewhere
             self.routerAddress = routerAddress
             self.seed = seed
         }
@@ -124,9 +127,9 @@ public struct NATCheck: Sendable {
     ///
     /// - Parameters:
     ///   - local: our end of the connection.
-    ///   - reachedBack: whether it opened a connection to what it saw.
+    ///   - reachedBack: whether it opened a connection to what it saw; `nil` where it makes none.
     public mutating func onAnswer(
-        id: Int, seen: ExternalEndpoint, local: ExternalEndpoint, latency: Duration, reachedBack: Bool,
+        id: Int, seen: ExternalEndpoint, local: ExternalEndpoint, latency: Duration, reachedBack: Bool?,
         at: WallClockTime
     ) -> [Directive] {
         guard let probe = self.running.removeValue(forKey: id) else { return [] }

@@ -24,10 +24,11 @@ struct NATJudgement {
         let ports = [Self.judge(first, minimum: minimum), Self.judge(second, minimum: minimum)]
         var finding = NATFinding(
             mapping: .unknown, confidence: 0, external: Self.external(of: first), isOwnAddress: false,
-            isReachable: configuration.inboundSeen, isBehindCarrierNAT: false,
+            isReachable: configuration.inboundSeen, filtersLoosely: false, isBehindCarrierNAT: false,
             toleratedLiars: Self.tolerated(first.count), dissenters: [], reason: "")
         // One voice is enough to know that somebody came in: the caller has checked that it was the witness.
-        finding.isReachable = finding.isReachable || observations.contains(where: \.reachedBack)
+        finding.filtersLoosely = observations.contains { $0.reachedBack == true }
+        finding.isReachable = finding.isReachable || finding.filtersLoosely || configuration.inboundElsewhere
         switch (ports[0], ports[1]) {
         case (.tooFew, _):
             finding.reason =
@@ -80,7 +81,11 @@ struct NATJudgement {
                 false
             }
         let preserves = isFirstKept && isSecondKept
-        if finding.isOwnAddress, finding.isReachable {
+        // What came in at some port is believed of all ports, unless a witness tried one of them in vain.
+        let isOpen =
+            configuration.inboundSeen || finding.filtersLoosely
+            || configuration.inboundElsewhere && !observations.contains { $0.reachedBack == false }
+        if finding.isOwnAddress, isOpen {
             finding.mapping = .open
             finding.reason = "the outside address is this machine's own, and connections from outside come in"
         } else {

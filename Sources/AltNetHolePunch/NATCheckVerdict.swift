@@ -38,8 +38,9 @@ public struct NATObservation: Hashable, Sendable {
     /// From the first SYN to the witness's `version`.
     public let latency: Duration
     public let at: WallClockTime
-    /// Whether the witness reached us with a connection of its own, at the address and port that it saw.
-    public let reachedBack: Bool
+    /// Whether the witness reached us with a connection of its own, at the address and port that it saw; `nil` where it
+    /// makes none.
+    public let reachedBack: Bool?
 }
 
 /// A witness that told nothing.
@@ -65,8 +66,11 @@ public struct NATFinding: Hashable, Sendable {
     public var external: [ExternalEndpoint]
     /// Whether the outside address is this machine's own: there is no NAT, but there may be a firewall.
     public var isOwnAddress: Bool
-    /// Whether a connection from outside has come in: by a witness's dial-back, or seen by the caller.
+    /// Whether a connection from outside has come in: by a witness's dial-back, or seen by the caller, wherever.
     public var isReachable: Bool
+    /// Whether a witness came in from a port to which nothing had been sent: what is in front of us lets in whoever we have
+    /// sent something to, from whatever port, if not everybody (RFC 4787, section 5).
+    public var filtersLoosely: Bool
     /// Whether the outside address is not that of the local router: a second NAT, mostly the provider's (RFC 6888).
     public var isBehindCarrierNAT: Bool
     /// How many of the witnesses may lie without making a difference.
@@ -78,7 +82,7 @@ public struct NATFinding: Hashable, Sendable {
 
     /// What a NAT does with what comes from outside unasked, as far as it is known; RFC 4787, section 5.
     public var filtering: String? {
-        guard self.isReachable, self.mapping != .unknown else { return nil }
+        guard self.filtersLoosely, self.mapping != .unknown else { return nil }
         return self.isOwnAddress ? "endpoint-independent" : "endpoint-independent or address-dependent"
     }
 }

@@ -9,7 +9,7 @@ public enum NATMapping: Hashable, Sendable {
     /// `preservesPort`: the external port is the local one.
     case endpointIndependent(preservesPort: Bool)
     /// The external port changes with the other end (RFC 4787: address-dependent, or address- and port-dependent).
-    /// Nobody can tell the next one, so punching cannot work.
+    /// Nobody can tell the next one, so punching works only towards a NAT that filters loosely.
     case endpointDependent
     /// Not known, or the evidence disagrees.
     case unknown

@@ -9,6 +9,8 @@ struct PunchAttempt: Sendable {
     /// Whether we connect, and whether we are connected to.
     let dials: Bool
     let listens: Bool
+    /// Whether we connect only to open our own NAT for the other side.
+    let isDoor: Bool
     let nonce: [UInt8]
     /// Our own addresses; `nil` while they are learnt.
     var own: [ExternalEndpoint]?
@@ -29,6 +31,11 @@ struct PunchAttempt: Sendable {
         case success
         case failure(PunchReason)
     }
+
+    /// Whether the other side has to know a port of ours: to connect to, or to open its NAT with.
+    var tellsPort: Bool { self.listens || self.path.isSimultaneous }
+    /// How many SYNs we may send.
+    var syns: Int { PunchPlan.syns(dials: self.dials, listens: self.listens, isDoor: self.isDoor) }
 
     /// Whether we have told our result.
     var isOver: Bool { self.success != nil || self.ownReason != nil }

@@ -20,7 +20,8 @@ public enum PunchPath: UInt8, Hashable, Sendable, CaseIterable, Comparable {
     case ipv6 = 2
     /// One side has a port of its router mapped (PCP, NAT-PMP or UPnP). The responder, when both have.
     case mapped = 3
-    /// Both connect over IPv4 at one moment, each from a port whose external address it has told.
+    /// Both connect over IPv4 at one moment, each from a port whose external address it has told. Where nobody can tell
+    /// one side's port, it connects to the other, whose NAT lets it in; see ``PunchPaths/door(_:initiator:responder:)``.
     case punch = 4
     /// The coordination connection itself carries Bitcoin's protocol from then on.
     case relayed = 5
@@ -61,6 +62,9 @@ public struct PunchAbilities: OptionSet, Hashable, Sendable {
     /// It takes a relayed connection when nothing else works. Such a connection shows the node itself, so that a
     /// responder has this only when its operator wants it.
     public static let relay = Self(rawValue: 16)
+    /// Its NAT lets in whoever it has sent something to, from whatever port: it filters endpoint-independently or by
+    /// address (RFC 4787, section 5).
+    public static let filtersLoosely = Self(rawValue: 32)
 }
 
 /// Which paths two sides have in common. Both compute it from both hellos and come to the same.
@@ -80,7 +84,8 @@ public enum PunchPaths {
         if both.contains(.ipv4), Self.listener(.mapped, initiator: initiator, responder: responder) != nil {
             paths.append(.mapped)
         }
-        if both.contains(.ipv4), initiator.mapping.isPunchable, responder.mapping.isPunchable {
+        let door = Self.door(.punch, initiator: initiator, responder: responder)
+        if both.contains(.ipv4), initiator.mapping.isPunchable && responder.mapping.isPunchable || door != nil {
             paths += Array(repeating: .punch, count: Self.punchAttempts)
         }
         return paths
@@ -96,6 +101,19 @@ public enum PunchPaths {
         }
         if responder.abilities.contains(ability) { return .responder }
         return initiator.abilities.contains(ability) ? .initiator : nil
+    }
+
+    /// The side that opens its own door and is connected to, from a port that nobody could foresee; `nil` on other paths,
+    /// and where both ports are known. Its NAT has a known port for it, and lets in whoever it has sent something to.
+    public static func door(_ path: PunchPath, initiator: PunchHello, responder: PunchHello) -> PunchRole? {
+        guard path == .punch else { return nil }
+        switch (initiator.mapping, responder.mapping) {
+        case (.endpointIndependent, .endpointDependent):
+            return initiator.abilities.contains(.filtersLoosely) ? .initiator : nil
+        case (.endpointDependent, .endpointIndependent):
+            return responder.abilities.contains(.filtersLoosely) ? .responder : nil
+        default: return nil
+        }
     }
 
     /// Whether the coordination connection may become the link.

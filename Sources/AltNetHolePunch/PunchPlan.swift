@@ -11,6 +11,8 @@ public struct PunchPlan: Hashable, Sendable {
     /// Where only one side connects, to a port that is open: against loss, and nothing else. One of them is for a second
     /// connection that starts moments later.
     public static let synBudgetToListener = 4
+    /// Where a SYN has to pass our own NAT and need not arrive: one, and another should the first be lost on the way there.
+    public static let synBudgetOfDoor = 2
     /// From the moment until a connection stands. The kernel's second SYN goes out after one second, and arrives half a
     /// round trip later; a third would come after three, when a new attempt with fresh mappings is worth more.
     public static let connectTimeout: Duration = .seconds(3)
@@ -23,7 +25,7 @@ public struct PunchPlan: Hashable, Sendable {
     public let role: PunchRole
     /// The other side. The port is 0 where only it connects.
     public let remote: ExternalEndpoint
-    /// When the first SYN leaves; a listener stands before.
+    /// When the first SYN leaves; a listener stands before. Where ``isDoor``, ours leaves at once, to be there first.
     public let at: MonotonicInstant
     /// When to give up if no connection stands.
     public let deadline: MonotonicInstant
@@ -32,14 +34,20 @@ public struct PunchPlan: Hashable, Sendable {
     /// Whether we accept a connection at the port that was told. When both sides dial they listen too: a SYN that comes
     /// between two tries is answered.
     public let listens: Bool
+    /// Whether the other side comes from a port that nobody knows: we connect to what it told only so that our NAT lets
+    /// its address in, and accept from any port of it.
+    public let isDoor: Bool
     /// What passes before Bitcoin's protocol begins. The first connection that stands is the one that is proved, and no
     /// other is accepted beside it.
     public let proof: PunchProof
 
     /// How many SYNs may go to ``remote`` in this attempt.
-    public var syns: Int { Self.syns(for: self.path) }
+    public var syns: Int { Self.syns(dials: self.dials, listens: self.listens, isDoor: self.isDoor) }
 
-    static func syns(for path: PunchPath) -> Int { path.isSimultaneous ? Self.synBudget : Self.synBudgetToListener }
+    static func syns(dials: Bool, listens: Bool, isDoor: Bool) -> Int {
+        if isDoor { return Self.synBudgetOfDoor }
+        return dials && listens ? Self.synBudget : Self.synBudgetToListener
+    }
 
     /// How a side goes on after a reset. NATs that answer an early SYN with a reset forget the mapping, so that the tries
     /// of both sides have to meet. With one side trying without a pause and the other spread, some pair of tries meets

@@ -30,7 +30,7 @@ extension PunchService {
         if let nodeProblem { return nodeProblem }
         switch nat.mapping {
         case "endpoint-dependent":
-            return "our NAT gives every connection another port, so that only peers without such a NAT can be reached"
+            return "our NAT gives every connection another port, so that only peers that let others in can be reached"
         case "unknown": return "the kind of our NAT is not known: \(UntrustedText(nat.reason))"
         default: break
         }

@@ -91,6 +91,8 @@ actor PunchService {
     private(set) var stats: PunchStatsReport?
     private(set) var recent: [PunchReport] = []
     private var toldWitnesses: [String]?
+    /// Whether somebody on the Internet has connected to us over another driver, and the punching one has not been told.
+    private var inboundSeen = false
     private var isPolling = false
     private var nextPoll = MonotonicInstant.zero
     /// Why the last punched connection did not reach the node.
@@ -213,7 +215,13 @@ actor PunchService {
                 link, origin: PeerSharing.origin(of: description, driver: driver).networkGroup, now: .system,
                 using: &self.generator)
             // Who calls us comes from a port that nobody answers at.
-            if !description.target.isEmpty, driver != self.driver { self.dialed[link] = description.remote }
+            if driver != self.driver {
+                if description.target.isEmpty {
+                    self.inboundSeen = true
+                } else {
+                    self.dialed[link] = description.remote
+                }
+            }
         }
         guard driver == self.driver else { return }
         self.punched[number] = description
@@ -298,13 +306,16 @@ actor PunchService {
     /// Tells the driver whom it may ask how they see us: those that we or the node connected to, so that they learn
     /// nothing new of us.
     private func tellWitnesses(_ driver: String) async {
-        let witnesses = PunchWitnesses.choose(
+        var witnesses = PunchWitnesses.choose(
             among: self.dialed.sorted { ($0.key.driver, $0.key.number.number) < ($1.key.driver, $1.key.number.number) }
                 .map(\.value) + (await self.nodePeers()).direct)
-        guard witnesses.witnesses != self.toldWitnesses else { return }
+        if self.inboundSeen { witnesses.inboundSeen = true }
+        guard witnesses.witnesses != self.toldWitnesses || self.inboundSeen else { return }
         do throws(ControlRefusal) {
             let _: Nothing = try await self.ask(PunchOperation.witnesses, witnesses)
-            if driver == self.driver { self.toldWitnesses = witnesses.witnesses }
+            guard driver == self.driver else { return }
+            self.toldWitnesses = witnesses.witnesses
+            self.inboundSeen = self.inboundSeen && witnesses.inboundSeen == nil
         } catch {
             self.logger.debug("the driver of hole punching takes no witnesses", metadata: ["reason": "\(error)"])
         }

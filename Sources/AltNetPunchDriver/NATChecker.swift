@@ -27,7 +27,7 @@ public struct NATChecker: Sendable {
     }
 
     private enum Outcome: Sendable {
-        case told(id: Int, NATProbe.Told, reachedBack: Bool)
+        case told(id: Int, NATProbe.Told, reachedBack: Bool?)
         case silent(id: Int, String)
         case timer
     }
@@ -79,7 +79,7 @@ public struct NATChecker: Sendable {
         do throws(NATProbe.Failure) {
             let told = try await self.probe.ask(
                 probe.witness.endpoint, from: port.port, within: NATCheck.probeDuration, &question)
-            let hasCome = told.reachesBack ? await port.back?.hasCome(probe.id) ?? false : false
+            let hasCome = told.reachesBack ? await port.back?.hasCome(probe.id) : nil
             told.connection.close()
             return .told(id: probe.id, told, reachedBack: hasCome)
         } catch {

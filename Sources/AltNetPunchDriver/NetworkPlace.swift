@@ -60,6 +60,8 @@ actor NetworkPlace: MappingSource {
     private var schedule = CheckSchedule()
     /// Whether somebody came in from outside since this network is ours, without our having called.
     private var inboundSeen = false
+    /// The same, at a port of another driver.
+    private var inboundElsewhere = false
     private var routerMaps = false
     /// The address that the router says it has.
     private var routerAddress: [UInt8]?
@@ -104,6 +106,7 @@ actor NetworkPlace: MappingSource {
         }
         if self.own?.ipv4 != nil || view.addresses.ipv4 != nil { view.abilities.insert(.ipv4) }
         if view.mapping == .open { view.abilities.insert(.direct) }
+        if self.verdict?.ipv4?.filtersLoosely == true { view.abilities.insert(.filtersLoosely) }
         if self.routerMaps { view.abilities.insert(.mapped) }
         if self.settings.relays { view.abilities.insert(.relay) }
         let router = self.routerAddress.flatMap { ExternalEndpoint(address: $0, port: 0) }
@@ -142,7 +145,7 @@ actor NetworkPlace: MappingSource {
             network: self.network, userAgent: self.userAgent,
             NATCheck.Configuration(
                 minimumWitnesses: self.settings.minimumWitnesses, allowPrivate: self.settings.allowsPrivate,
-                inboundSeen: self.inboundSeen, routerAddress: self.routerAddress,
+                inboundSeen: self.inboundSeen, inboundElsewhere: self.inboundElsewhere, routerAddress: self.routerAddress,
                 seed: UInt64.random(in: 0...UInt64.max)))
         let witnesses = self.witnesses
         let task = Task { await checker.run(witnesses) }
@@ -187,7 +190,7 @@ actor NetworkPlace: MappingSource {
             // Another network: what was found in the last one says nothing here.
             self.own = own
             if let checkedFrom, own.hasMoved(from: checkedFrom) { self.verdict = nil }
-            self.inboundSeen = false
+            (self.inboundSeen, self.inboundElsewhere) = (false, false)
             self.routerAddress = nil
             self.nextRouterTry = .now
             self.doubt()
@@ -212,6 +215,13 @@ actor NetworkPlace: MappingSource {
     /// Somebody came in from outside without our having called.
     func sawInbound() {
         self.inboundSeen = true
+    }
+
+    /// Somebody came in from outside at a port of another driver. Where that makes a difference, it is checked again.
+    func sawInboundElsewhere() {
+        guard !self.inboundElsewhere else { return }
+        self.inboundElsewhere = true
+        if self.verdict?.main?.isReachable == false { self.doubt() }
     }
 
     private func wakeForCheck() {

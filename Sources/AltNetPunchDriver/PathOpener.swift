@@ -107,8 +107,9 @@ actor PathOpener {
     /// connection starts soon, from another port and with a single SYN.
     private static func tries(_ plan: PunchPlan, from port: ReusedPort) -> [Try] {
         var first = SimultaneousOpen.Plan(
-            remote: HostAndPort(host: plan.remote.host, port: plan.remote.port), at: plan.at, deadline: plan.deadline,
-            dials: plan.dials, listens: plan.listens, rhythm: plan.isDense ? .dense : .spread, synBudget: plan.syns)
+            remote: HostAndPort(host: plan.remote.host, port: plan.remote.port), at: plan.isDoor ? .now : plan.at,
+            deadline: plan.deadline, dials: plan.dials, listens: plan.listens, acceptsAnyPort: plan.isDoor,
+            rhythm: plan.isDense ? .dense : .spread, synBudget: plan.syns)
         guard !plan.listens, plan.syns > 1, let other = try? ReusedPort(HostAndPort(host: port.address.host, port: 0))
         else { return [(first, port)] }
         var second = first
@@ -166,9 +167,9 @@ actor PathOpener {
     }
 
     /// On these paths the address that we told is the one that the check found, and the other side hangs up when it sees
-    /// another.
+    /// another; or the check found that our NAT would let it in.
     private func failed(_ plan: PunchPlan, _ reason: PunchReason) async {
-        guard plan.path == .direct || plan.path == .mapped else { return }
+        guard plan.path == .direct || plan.path == .mapped || plan.isDoor else { return }
         switch reason {
         case .timedOut, .refused, .proofFailed, .proofLate:
             await self.mappings.doubt(

@@ -17,7 +17,9 @@ extension PunchMedium {
         case PunchOperation.nat: return try Self.encode(await self.place.report)
         case PunchOperation.natCheck: return try Self.encode(await self.place.check())
         case PunchOperation.witnesses:
-            await self.place.setWitnesses(try Self.witnesses(try Self.decode(PunchWitnesses.self, body)))
+            let told = try Self.decode(PunchWitnesses.self, body)
+            await self.place.setWitnesses(try Self.witnesses(told))
+            if told.inboundSeen == true { await self.place.sawInboundElsewhere() }
             return try Self.encode(Nothing())
         case PunchOperation.offers: return try Self.encode(PunchOffers(await self.offers()))
         case PunchOperation.punch: return try Self.encode(try await self.punch(Self.decode(PunchRequest.self, body)))

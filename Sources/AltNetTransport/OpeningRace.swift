@@ -100,9 +100,10 @@ struct OpeningRace: Sendable {
         }
     }
 
-    /// While we connect, only the same two ends make the one connection that the other side means, too.
+    /// While we connect, only the same two ends make the one connection that the other side means, too; unless it is known
+    /// to come from another port.
     private func isWanted(_ from: SocketEndpoint) -> Bool {
-        self.plan.dials ? from == self.remote : from.address == self.remote.address
+        self.plan.dials && !self.plan.acceptsAnyPort ? from == self.remote : from.address == self.remote.address
     }
 
     // MARK: - Sockets

@@ -40,19 +40,23 @@ public enum SimultaneousOpen {
         /// Whether to accept a connection beside: from exactly ``remote`` where ``dials``, else from any port of its
         /// host. Others are reset.
         public var listens: Bool
+        /// Whether to accept from any port of the host although we connect, too: where connecting is there to open a NAT.
+        public var acceptsAnyPort: Bool
         public var rhythm: Rhythm
         /// How many SYNs may go out, retransmissions included; at most ``SimultaneousOpen/maximumSynBudget``.
         public var synBudget: Int
 
         public init(
             remote: HostAndPort, at: MonotonicInstant, deadline: MonotonicInstant, dials: Bool = true,
-            listens: Bool = true, rhythm: Rhythm = .dense, synBudget: Int = SimultaneousOpen.maximumSynBudget
+            listens: Bool = true, acceptsAnyPort: Bool = false, rhythm: Rhythm = .dense,
+            synBudget: Int = SimultaneousOpen.maximumSynBudget
         ) {
             self.remote = remote
             self.at = at
             self.deadline = deadline
             self.dials = dials
             self.listens = listens
+            self.acceptsAnyPort = acceptsAnyPort
             self.rhythm = rhythm
             self.synBudget = synBudget
         }

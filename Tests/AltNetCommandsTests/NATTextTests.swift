@@ -51,6 +51,9 @@ struct NATTextTests {
         let dependent = NATText.of(Self.report("endpoint-dependent"))
         #expect(dependent.contains("does not work"))
         #expect(dependent.contains("UPnP"))
+        var loose = Self.report("endpoint-independent")
+        loose.filtering = "endpoint-independent or address-dependent"
+        #expect(NATText.of(loose).contains("works, with everybody: your NAT lets in whom you have called"))
         #expect(dependent.contains("NETWORK  AFTER\n41000"))
         var carrier = Self.report("endpoint-independent")
         carrier.isBehindCarrierNAT = true

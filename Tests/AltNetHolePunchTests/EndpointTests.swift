@@ -123,8 +123,8 @@ struct PunchPathTests {
 
     @Test("both sides find the same paths, and these are the ones that a table of the rules gives")
     func exhaustive() {
-        for initiatorBits in UInt16(0)..<32 {
-            for responderBits in UInt16(0)..<32 {
+        for initiatorBits in UInt16(0)..<64 {
+            for responderBits in UInt16(0)..<64 {
                 for one in Self.mappings {
                     for other in Self.mappings {
                         let initiator = PunchHello(mapping: one, abilities: .init(rawValue: initiatorBits))
@@ -136,9 +136,18 @@ struct PunchPathTests {
                         if ipv4, either & 4 != 0 { expected.append(.direct) }
                         if initiatorBits & responderBits & 2 != 0 { expected.append(.ipv6) }
                         if ipv4, either & 8 != 0 { expected.append(.mapped) }
-                        if ipv4, one != .endpointDependent, other != .endpointDependent {
+                        let isDependent = [one == .endpointDependent, other == .endpointDependent]
+                        let isDoor = [
+                            initiatorBits & 32 != 0 && Self.mappings[1...2].contains(one) && isDependent[1],
+                            responderBits & 32 != 0 && Self.mappings[1...2].contains(other) && isDependent[0],
+                        ]
+                        if ipv4, isDependent == [false, false] || isDoor.contains(true) {
                             expected += [.punch, .punch]
                         }
+                        #expect(
+                            PunchPaths.door(.punch, initiator: initiator, responder: responder)
+                                == (isDoor[0] ? .initiator : isDoor[1] ? .responder : nil))
+                        #expect(PunchPaths.door(.ipv6, initiator: initiator, responder: responder) == nil)
                         #expect(paths == expected)
                         #expect(paths == paths.sorted())
                         for path in [PunchPath.direct, .mapped] where paths.contains(path) {

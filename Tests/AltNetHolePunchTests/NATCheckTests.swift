@@ -25,6 +25,10 @@ private struct World {
     var liars: Set<Int> = []
     var silent: Set<Int> = []
     var isReachable = false
+    /// Whether witnesses try to connect back at all.
+    var areWilling = true
+    var inboundSeen = false
+    var inboundElsewhere = false
 
     func witnesses(_ count: Int, sameGroup: Bool = false) -> [NATWitness] {
         (0..<count).compactMap { number in
@@ -64,7 +68,9 @@ private struct World {
     func play(_ witnesses: [NATWitness], minimum: Int = 3) -> NATVerdict? {
         var random = SeededRandom(seed: self.seed)
         var check = NATCheck(
-            NATCheck.Configuration(minimumWitnesses: minimum, seed: self.seed), witnesses: witnesses)
+            NATCheck.Configuration(
+                minimumWitnesses: minimum, inboundSeen: self.inboundSeen, inboundElsewhere: self.inboundElsewhere,
+                seed: self.seed), witnesses: witnesses)
         // Liars agree on one fake for each local port, or each says something of its own.
         let agree = Bool.random(using: &random)
         func lie(_ probe: NATCheck.Probe) -> ExternalEndpoint {
@@ -96,7 +102,8 @@ private struct World {
             } else {
                 directives = check.onAnswer(
                     id: probe.id, seen: self.liars.contains(number) ? lie(probe) : self.truth(probe),
-                    local: self.local(probe.port), latency: .milliseconds(20), reachedBack: self.isReachable,
+                    local: self.local(probe.port), latency: .milliseconds(20),
+                    reachedBack: self.areWilling ? self.isReachable : nil,
                     at: WallClockTime(seconds: 1_800_000_000))
             }
         }
@@ -226,6 +233,30 @@ struct NATCheckTests {
         let behind = try #require(world.play(world.witnesses(5)))
         #expect(behind.mapping == .endpointIndependent(preservesPort: true))
         #expect(behind.ipv4?.filtering == "endpoint-independent or address-dependent")
+        #expect(behind.ipv4?.filtersLoosely == true)
+        // What the caller has seen come in may have come through a port that was forwarded by hand.
+        world.isReachable = false
+        world.inboundSeen = true
+        let forwarded = try #require(world.play(world.witnesses(5)))
+        #expect(forwarded.ipv4?.isReachable == true && forwarded.ipv4?.filtersLoosely == false)
+        #expect(forwarded.ipv4?.filtering == nil)
+    }
+
+    @Test("who came in at another port counts, unless a witness tried one like ours in vain")
+    func inboundElsewhere() throws {
+        var world = World(nat: .none, seed: 5)
+        world.inboundElsewhere = true
+        let firewall = try #require(world.play(world.witnesses(5)))
+        #expect(firewall.mapping == .endpointIndependent(preservesPort: true))
+        #expect(firewall.ipv4?.isReachable == true && firewall.ipv4?.filtersLoosely == false)
+        world.areWilling = false
+        let verdict = try #require(world.play(world.witnesses(5)))
+        #expect(verdict.mapping == .open)
+        // Behind a NAT it says that some port is forwarded, and nothing of the others.
+        world.nat = .translating
+        let behind = try #require(world.play(world.witnesses(5)))
+        #expect(behind.mapping == .endpointIndependent(preservesPort: false))
+        #expect(behind.ipv4?.isReachable == true && behind.ipv4?.filtering == nil)
     }
 
     @Test("the deadline ends the check with what is there, and late answers change nothing")

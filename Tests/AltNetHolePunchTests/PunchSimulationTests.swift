@@ -10,17 +10,21 @@ import Testing
 enum Place: String, CaseIterable {
     case open, preservingDrop, preservingReset, independentDrop, independentReset, doubleDrop, doubleReset,
         firewallDrop,
-        firewallReset, dependentDrop, dependentReset
+        firewallReset, dependentDrop, dependentReset, looseDrop, restrictedReset
 
     var number: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 
     var isDependent: Bool { self == .dependentDrop || self == .dependentReset }
+    /// Lets in whoever it has sent something to.
+    var isLoose: Bool { self == .looseDrop || self == .restrictedReset }
 
     func side(_ role: PunchRole) -> PunchWorld.Side {
         let external: [UInt8] = role == .initiator ? [81, 1, 1, 1] : [82, 2, 2, 2]
         let unsolicited: SimulatedNAT.Unsolicited = self.rawValue.hasSuffix("Reset") ? .reset : .drop
-        func box(_ mapping: SimulatedNAT.Mapping) -> SimulatedNAT {
-            SimulatedNAT(mapping, unsolicited, external: external)
+        func box(
+            _ mapping: SimulatedNAT.Mapping, _ filtering: SimulatedNAT.Filtering = .addressAndPort
+        ) -> SimulatedNAT {
+            SimulatedNAT(mapping, unsolicited, filtering: filtering, external: external)
         }
         var side = PunchWorld.Side()
         switch self {
@@ -46,6 +50,10 @@ enum Place: String, CaseIterable {
         case .dependentDrop, .dependentReset:
             side.mapping = .endpointDependent
             side.ipv4 = [box(.endpointDependent)]
+        case .looseDrop, .restrictedReset:
+            side.mapping = .endpointIndependent(preservesPort: false)
+            side.abilities.insert(.filtersLoosely)
+            side.ipv4 = [box(.endpointIndependent, self == .looseDrop ? .endpointIndependent : .address)]
         }
         return side
     }
@@ -93,6 +101,7 @@ struct PunchSimulationTests {
             let path: PunchPath = initiator == .open || responder == .open ? .direct : .punch
             let isPossible =
                 path == .direct || !initiator.isDependent && !responder.isDependent
+                || initiator.isDependent && responder.isLoose || initiator.isLoose && responder.isDependent
             let runs = isPossible ? Self.seeds : 5
             var connected = 0
             var inTime = 0

@@ -103,6 +103,8 @@ struct PunchWorld {
         case retransmit(PunchRole, UInt8, sequence: Int)
         /// The second connection of a side that alone connects; as `PathOpener` has it.
         case second(PunchRole, UInt8)
+        /// A SYN that is there for our own NAT alone.
+        case knock(PunchRole, UInt8)
         case deadline(PunchRole, UInt8)
         case proofDeadline(PunchRole, UInt8)
     }
@@ -269,7 +271,13 @@ struct PunchWorld {
                 node.coordination.onPunched(attempt: plan.attempt, .failure(.synBudgetSpent), now: now), for: node)
         }
         node.opening = SimulatedOpening(plan: plan, local: local)
-        if plan.dials { self.schedule(node.time(plan.at), .attempt(node.role, plan.attempt)) }
+        if plan.isDoor {
+            for delay in [0, 1_000_000_000] as [Int64] {
+                self.schedule(self.now + delay, .knock(node.role, plan.attempt))
+            }
+        } else if plan.dials {
+            self.schedule(node.time(plan.at), .attempt(node.role, plan.attempt))
+        }
         self.schedule(node.time(plan.deadline), .deadline(node.role, plan.attempt))
     }
 
@@ -278,6 +286,13 @@ struct PunchWorld {
         case .attempt(let role, let attempt): self.beginTry(self[role], attempt)
         case .retransmit(let role, let attempt, let sequence): self.retransmit(self[role], attempt, sequence)
         case .second(let role, let attempt): self.connectAgain(self[role], attempt)
+        case .knock(let role, let attempt):
+            guard let opening = self[role].opening, opening.plan.attempt == attempt, opening.state == .idle else {
+                return
+            }
+            self.tries += 1
+            self[role].opening?.sequence = self.tries
+            self.sendSYN(self[role])
         case .deadline(let role, let attempt):
             guard let opening = self[role].opening, opening.plan.attempt == attempt, opening.state != .established
             else { return }
@@ -394,7 +409,8 @@ struct PunchWorld {
 
     private mutating func deliver(_ segment: Segment, to node: Node) {
         guard let opening = node.opening, opening.local == segment.destination,
-            opening.plan.dials ? opening.plan.remote == segment.source : opening.plan.remote.host == segment.source.host
+            opening.plan.dials && !(opening.plan.isDoor && opening.state == .idle)
+                ? opening.remote == segment.source : opening.plan.remote.host == segment.source.host
         else {
             guard case .syn = segment.kind else { return }
             return self.transmit(

@@ -36,19 +36,31 @@ struct SimulatedNAT {
         case drop, reset
     }
 
+    /// RFC 4787, section 5: what has to be sent to before something comes in from there.
+    enum Filtering: Hashable {
+        case addressAndPort, address, endpointIndependent
+    }
+
     let mapping: Mapping
     let unsolicited: Unsolicited
+    let filtering: Filtering
     let external: [UInt8]
     private var nextPort: UInt16
     private var ports: [[ExternalEndpoint]: UInt16] = [:]
     private var inside: [UInt16: ExternalEndpoint] = [:]
     /// Which answers are let in, and whether anything but a reset has come so far.
     private var flows: [[ExternalEndpoint]: Bool] = [:]
+    /// Outside addresses to which something was sent, by the port that sent it; a reset makes nobody forget them.
+    private var acquainted: [ExternalEndpoint: Set<[UInt8]>] = [:]
     /// Ports that are mapped for all, as by PCP.
     private var forwarded: Set<UInt16> = []
 
-    init(_ mapping: Mapping, _ unsolicited: Unsolicited, external: [UInt8], firstPort: UInt16 = 20_000) {
+    init(
+        _ mapping: Mapping, _ unsolicited: Unsolicited, filtering: Filtering = .addressAndPort, external: [UInt8],
+        firstPort: UInt16 = 20_000
+    ) {
         self.mapping = mapping
+        self.filtering = filtering
         self.unsolicited = unsolicited
         self.external = external
         self.nextPort = firstPort
@@ -66,6 +78,7 @@ struct SimulatedNAT {
             out.source = Self.endpoint(self.external, port)
         }
         if case .reset = segment.kind { return out }
+        self.acquainted[out.source, default: []].insert(out.destination.address)
         self.flows[[out.source, out.destination]] = self.flows[[out.source, out.destination]] ?? false
         return out
     }
@@ -96,7 +109,13 @@ struct SimulatedNAT {
         if self.mapping != .none, let host = self.inside[segment.destination.port] { into.destination = host }
         let flow = [segment.destination, segment.source]
         let isKnown = self.mapping == .none || self.inside[segment.destination.port] != nil
-        if isKnown, self.forwarded.contains(segment.destination.port) {
+        let letsIn: Bool =
+            switch self.filtering {
+            case .addressAndPort: false
+            case .address: self.acquainted[segment.destination]?.contains(segment.source.address) ?? false
+            case .endpointIndependent: true
+            }
+        if isKnown, letsIn || self.forwarded.contains(segment.destination.port) {
             self.flows[flow] = self.flows[flow] ?? false
             return .pass(into)
         }

@@ -134,12 +134,35 @@ struct PunchServiceTests {
             }
         }
 
+        /// What was said with witnesses of inbound connections.
+        var inboundTold: [Bool?] {
+            self.asked.withLock { $0 }.filter { $0.operation == PunchOperation.witnesses }.map { asked in
+                (try? JSONDecoder().decode(PunchWitnesses.self, from: Data(asked.body)))?.inboundSeen
+            }
+        }
+
         /// The addresses that the calls insisted on.
         var demanded: [[String]] {
             self.asked.withLock { $0 }.filter { $0.operation == PunchOperation.punch }.map { asked in
                 (try? JSONDecoder().decode(PunchRequest.self, from: Data(asked.body)))?.clearnet ?? []
             }
         }
+    }
+
+    @Test(arguments: [
+        ("8.8.8.8:51234", "", true), ("8.8.8.8:8333", "8.8.8.8:8333", false), ("127.0.0.1:51234", "", false),
+    ])
+    func `The driver hears once of somebody on the Internet who connected to another driver`(
+        remote: String, target: String, counts: Bool
+    ) async {
+        let driver = FakeDriver([PunchOperation.witnesses: Nothing()])
+        let service = Self.service(driver.perform)
+        await service.attached("p", Self.capabilities(.clearnetAddress, operations: PunchOperation.all))
+        await service.attached("b", Self.capabilities(.clearnetAddress))
+        await service.driver("b", said: .linkOpened(DriverLink(1), Self.link(remote, target: target)))
+        await service.poll()
+        await service.poll()
+        #expect(driver.inboundTold == [counts ? true : nil])
     }
 
     private static func statistics(_ endpoint: CoordinationEndpoint) -> PunchStatsReport {

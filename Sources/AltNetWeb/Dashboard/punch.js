@@ -6,7 +6,7 @@ import { count, factList, milliseconds } from './views.js';
 
 const MAPPINGS = {
   open: 'no NAT, or one that lets everybody in', 'endpoint-independent': 'lets connections be punched',
-  'endpoint-dependent': 'another port for each connection: cannot be punched',
+  'endpoint-dependent': 'another port for each connection: can seldom be punched',
 };
 const WAYS = {
   direct: 'directly', ipv6: 'over IPv6', mapped: 'at a mapped port', punch: 'punched', relayed: 'relayed over the endpoint',

@@ -100,7 +100,8 @@ allow 1024-65535 0.0.0.0/0 1024-65535
         for index, (router, layer) in enumerate(zip(self.routers, self.kind.layers)):
             is_edge = router is self.edge
             if is_edge:
-                router.nft(rules(layer, address, self.kind.unsolicited, self.maps_ports))
+                router.nft(rules(layer, address, self.kind.unsolicited, self.maps_ports, self.kind.filtering,
+                                 self._subnet(index)[0]))
             else:
                 router.nft(rules(layer, self._subnet(index + 1)[0], "drop"))
 

@@ -16,7 +16,7 @@ from nats import KINDS, Kind, connects
 from rendezvous import Rendezvous
 
 KIND_NAMES = ["open", "firewall", "firewall-rst", "preserving", "preserving-rst", "mapped", "mapped-rst", "double",
-              "dependent", "dependent-rst"]
+              "dependent", "dependent-rst", "loose", "restricted"]
 WITNESSES = 4
 # Only so many SYNs go to one address within ten minutes: enough for two runs, of which one needs both its attempts.
 RUNS_PER_LIFE = 2

@@ -2,8 +2,8 @@
 """Kinds of NATs and firewalls as rules of nft(8), in words of RFC 4787 and RFC 5382.
 
 A kind says what a router does with connections from inside (its mapping) and with SYNs from outside that nobody inside
-expects (drop, or answer RST). Linux filters by address and port in all of them, the strictest kind there is: what
-connects here connects through laxer ones as well.
+expects (drop, or answer RST). Linux filters by address and port, the strictest kind there is, unless the rules remember
+what was sent where, and let more in.
 """
 from dataclasses import dataclass
 
@@ -24,6 +24,9 @@ class Kind:
     unsolicited: str = "drop"
     # NATs from the host outwards: "preserving", "masked" or "random". None of them: the host has a public address.
     layers: tuple[str, ...] = ()
+    # What comes in (RFC 4787, section 5) through the innermost NAT: what answers, by "address and port"; whatever comes
+    # from an "address" that something was sent to; or, "endpoint-independent", whatever comes to a port in use.
+    filtering: str = "address and port"
     # For readers.
     text: str = ""
 
@@ -51,6 +54,10 @@ KINDS = {kind.name: kind for kind in [
          text="a NAT that uses another port for every destination, and drops"),
     Kind("dependent-rst", "endpoint-dependent", False, "reset", ("random",),
          text="a NAT that uses another port for every destination, and answers RST"),
+    Kind("loose", "endpoint-independent", layers=("preserving",), filtering="endpoint-independent",
+         text="a NAT that keeps the port, and lets in whoever comes to a port in use"),
+    Kind("restricted", "endpoint-independent", layers=("preserving",), filtering="address",
+         text="a NAT that keeps the port, and lets in whoever was sent something, from any port"),
 ]}
 
 
@@ -58,7 +65,11 @@ def connects(one: Kind, other: Kind) -> bool:
     """Whether theory lets two hosts connect, whoever begins."""
     if "open" in (one.name, other.name):
         return True
-    return one.can_punch and other.can_punch
+    if one.can_punch and other.can_punch:
+        return True
+    # Nobody knows the port from which the one comes; the other lets it in all the same.
+    return any(strict.can_punch != lax.can_punch and lax.can_punch and lax.filtering != "address and port"
+               for strict, lax in [(one, other), (other, one)])
 
 
 # Where miniupnpd puts its rules when it is told to by PCP, NAT-PMP or UPnP.
@@ -73,7 +84,38 @@ PORT_MAPPING_CHAINS = """
 """
 
 
-def rules(layer: str | None, external: str | None, unsolicited: str, maps_ports: bool = False) -> str:
+# What was sent from where to whom, and what may come in because of it. The host is the only client.
+REMEMBERED = {
+    "address and port": "",
+    "address": ("ipv4_addr . inet_service", "ip daddr . tcp sport", "ip saddr . tcp dport"),
+    "endpoint-independent": ("inet_service", "tcp sport", "tcp dport"),
+}
+
+
+def letting_in(filtering: str, host: str) -> str:
+    """Chains of the NAT that let more in than answers."""
+    if not REMEMBERED[filtering]:
+        return ""
+    types, sent, comes = REMEMBERED[filtering]
+    return f"""
+  set sent {{
+    type {types}
+    flags dynamic, timeout
+    timeout 5m
+    size 65535
+  }}
+  chain remember {{
+    type filter hook forward priority filter
+    iifname "lan0" oifname "wan0" meta l4proto tcp add @sent {{ {sent} }}
+  }}
+  chain prerouting {{
+    type nat hook prerouting priority dstnat
+    iifname "wan0" {comes} @sent dnat to {host}
+  }}"""
+
+
+def rules(layer: str | None, external: str | None, unsolicited: str, maps_ports: bool = False,
+          filtering: str = "address and port", host: str = "") -> str:
     """One router with the devices `lan0` and `wan0`."""
     translations = {
         None: "",
@@ -87,7 +129,7 @@ def rules(layer: str | None, external: str | None, unsolicited: str, maps_ports:
     verdict = {"accept": "accept", "drop": "drop", "reset": "meta l4proto tcp reject with tcp reset"}[unsolicited]
     return f"""
 flush ruleset
-table ip nat {{
+table ip nat {{{letting_in(filtering, host)}
   chain postrouting {{
     type nat hook postrouting priority srcnat
     {translations[layer]}
@@ -96,6 +138,7 @@ table ip nat {{
 table inet filter {{{PORT_MAPPING_CHAINS if maps_ports else ""}
   chain unexpected {{
     ct state established,related accept
+    {"" if filtering == "address and port" else "ct status dnat accept"}
     meta l4proto {{ icmp, icmpv6 }} accept
     {verdict}
     {"" if unsolicited == "accept" else "drop"}

@@ -43,8 +43,23 @@ def refusals(lab: Lab, witness: Witness) -> list[dict]:
         result = open_at(stranger, 43_000, sight, began, False, 0.5)
         got = "reset" if result.resets else "accept" if result.connected else "drop"
         # A host without a listener answers RST itself.
-        expected = {"accept": "reset"}.get(kind.unsolicited, kind.unsolicited)
+        reaches = kind.unsolicited == "accept" or kind.filtering == "endpoint-independent"
+        expected = "reset" if reaches else kind.unsolicited
         reports.append({"check": f"stranger {kind.name}", "got": got, "ok": got == expected})
+    return reports
+
+
+def acquaintances(lab: Lab, witness: Witness) -> list[dict]:
+    """What a SYN meets that comes from another port of an address to which something was sent."""
+    reports = []
+    for kind in KINDS.values():
+        site, port = lab[kind.name], 42_425
+        sight = external(site, port, witness)
+        result = open_at(lab["w1"], 43_001, sight, time.monotonic(), False, 0.5)
+        got = "reset" if result.resets else "accept" if result.connected else "drop"
+        reaches = kind.unsolicited == "accept" or kind.filtering != "address and port"
+        expected = "reset" if reaches else kind.unsolicited
+        reports.append({"check": f"acquaintance {kind.name}", "got": got, "ok": got == expected})
     return reports
 
 
@@ -147,7 +162,7 @@ def run(arguments) -> list[dict]:
         lab.site("six", "preserving", delay=DELAY / 2, ipv6=True)
         lab.site("six-2", "double", delay=DELAY / 2, ipv6=True)
         witnesses = [Witness(lab[name]) for name in ["w1", "w2"]]
-        reports = mappings(lab, witnesses) + refusals(lab, witnesses[0])
+        reports = mappings(lab, witnesses) + refusals(lab, witnesses[0]) + acquaintances(lab, witnesses[0])
         reports += pairs(lab, witnesses, list(KINDS)) + late(lab, witnesses) + ipv6(lab)
         for witness in witnesses:
             witness.close()
