@@ -35,14 +35,18 @@ final class BitcoinMedium: StreamMedium {
     let identity = ""
     private let network: Network
     private let userAgent: String
+    /// What those may ask us for who see our address.
+    private let serves: Set<ObjectKind>
     private let state = Mutex(State())
 
-    init(network: Network, userAgent: String, isProxied: Bool) {
+    /// - Parameter servesBlocks: whether blocks are served, from the operator's node.
+    init(network: Network, userAgent: String, isProxied: Bool, servesBlocks: Bool = false) {
         self.network = network
         self.userAgent = userAgent
+        self.serves = servesBlocks ? [.headers, .blocks, .peerRecords] : [.headers, .peerRecords]
         let records: Set<ObjectKind> = isProxied ? [] : [.peerRecords]
         self.capabilities = DriverCapabilities(
-            requests: records.union([.headers, .blocks, .addresses]), serves: records.union([.headers]),
+            requests: records.union([.headers, .blocks, .addresses]), serves: isProxied ? [.headers] : self.serves,
             announces: records.union([.tips, .addresses]),
             direction: .both, latency: isProxied ? .seconds : .milliseconds, bandwidth: .megabytes, cost: .free,
             exposure: isProxied ? .none : .clearnetAddress, offers: true)
@@ -107,10 +111,12 @@ final class BitcoinMedium: StreamMedium {
             configuration: BitcoinPeerSession.Configuration(
                 network: self.network, direction: direction, nonce: nonce,
                 wallClock: WallClockTime(seconds: Int64(time(nil))), seed: UInt64.random(in: 0...UInt64.max),
-                userAgent: self.userAgent, ownNonces: nonces, startHeight: height, receiver: receiver,
+                userAgent: self.userAgent,
+                services: surroundings != nil && self.serves.contains(.blocks) ? BitcoinPeerLimits.blockServices : 0,
+                ownNonces: nonces, startHeight: height, receiver: receiver,
                 // Who does not learn our address is told of no peers and tells us of none: a record heard at one end
                 // and told at the other would tie the two together. The orchestrator would have none of it either.
-                serves: surroundings == nil ? [.headers] : [.headers, .peerRecords]))
+                serves: surroundings == nil ? [.headers] : self.serves))
     }
 }
 
@@ -129,10 +135,12 @@ public enum BitcoinDriver {
                 throw DriverSetupError(
                     "user_agent is longer than \(P2PVersion.maximumUserAgentLength) bytes, the limit of BIP 14")
             }
+            let servesBlocks = try start.servesBlocks(&settings)
             try settings.finish()
             // Who listens shows an address, whatever goes out through a proxy.
             let isProxied = stream.proxy != nil && stream.listen.isEmpty
-            let medium = BitcoinMedium(network: network, userAgent: userAgent, isProxied: isProxied)
+            let medium = BitcoinMedium(
+                network: network, userAgent: userAgent, isProxied: isProxied, servesBlocks: servesBlocks)
             return try StreamDriver(medium, settings: stream)
         }
     }

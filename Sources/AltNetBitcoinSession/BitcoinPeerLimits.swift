@@ -20,6 +20,9 @@ public enum BitcoinPeerLimits {
     /// Requests of the other side that wait for our answer. Bitcoin Core has one `getheaders` and at most sixteen
     /// blocks under way, AltNet one `getpeerrecs`.
     public static let openPeerRequests = 18
+    /// What a node announces that serves blocks: NODE_NETWORK_LIMITED (BIP 159), as the operator's node may be pruned, and
+    /// NODE_WITNESS (BIP 144).
+    public static let blockServices: UInt64 = 1 << 10 | 1 << 3
     /// The longest unsolicited run of headers that is taken for an announcement: Bitcoin Core's
     /// MAX_BLOCKS_TO_ANNOUNCE. A longer one is an answer that came too late.
     public static let announcedHeaders = 8
@@ -37,6 +40,8 @@ public enum BitcoinPeerLimits {
     /// `getheaders` that we answer, each with up to 162 kB. A node that starts from nothing needs about 1000 for the
     /// two passes of its headers sync, and its next one always waits for our last answer.
     static let servedHeaderRequests = (burst: 1200.0, perSecond: 1.0)
+    /// Blocks that we answer with, where we serve them: as many at once as NODE_NETWORK_LIMITED promises to have.
+    static let servedBlocks = (burst: 288.0, perSecond: 1.0)
     /// `getpeerrecs` that we answer, each with up to 262 kB: nobody needs all that we know at once.
     static let servedRecordRequests = (burst: 8.0, perSecond: 1.0)
 }

@@ -21,8 +21,8 @@ extension BitcoinPeerSession {
         public var direction: Direction
         /// BIP 14: what we call ourselves; cut to ``P2PVersion/maximumUserAgentLength`` bytes.
         public var userAgent: String
-        /// The service bits that we announce. None unless told: AltNet has no blocks and must not attract nodes that
-        /// want some.
+        /// The service bits that we announce. None unless told: AltNet has no blocks of its own and must not attract nodes
+        /// that want some. With blocks from the operator's node, ``BitcoinPeerLimits/blockServices``.
         public var services: UInt64
         /// The random number of this connection, other than 0.
         public var nonce: UInt64

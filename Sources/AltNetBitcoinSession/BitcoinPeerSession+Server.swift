@@ -27,6 +27,7 @@ struct ServerState: Hashable, Sendable {
     var lastID: UInt64 = 0
     var headerRequests = TokenBucket(BitcoinPeerLimits.servedHeaderRequests)
     var recordRequests = TokenBucket(BitcoinPeerLimits.servedRecordRequests)
+    var blocks = TokenBucket(BitcoinPeerLimits.servedBlocks)
     /// BIP 130: the other side wants tips as headers.
     var peerPrefersHeaders = false
     /// BIP 155: the other side reads `addrv2`.
@@ -66,7 +67,7 @@ extension BitcoinPeerSession {
         var missing: [P2PInventory] = []
         for entry in inventory {
             if entry.isBlock, self.configuration.serves.contains(.blocks),
-                self.server.open.count < BitcoinPeerLimits.openPeerRequests
+                self.server.open.count < BitcoinPeerLimits.openPeerRequests, self.server.blocks.take(now: now)
             {
                 self.ask(.block(entry.hash), wanted: .block(entry), now: now)
             } else {

@@ -113,6 +113,7 @@ extension DaemonConfiguration {
         }
         try configuration.checkSockets(settings)
         try (running ?? configuration).checkPunchedConnections(of: configuration.drivers, settings)
+        try (running ?? configuration).checkServedBlocks(of: configuration.drivers, settings)
         return configuration
     }
 

@@ -92,6 +92,7 @@ extension Settings {
         if let ownNode, self.texts(table.appending("connect")) == nil, settings["proxy"] == nil {
             settings["connect"] = .texts([ownNode])
         }
+        if let serves = self.flag(table.appending("serve_blocks")) { settings["serve_blocks"] = .flag(serves) }
         let path = table.appending("user_agent")
         if let text = self.text(path) {
             guard text.utf8.count <= Self.maximumUserAgentLength, text.utf8.allSatisfy({ (0x20...0x7e).contains($0) })

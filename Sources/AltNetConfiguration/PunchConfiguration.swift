@@ -23,6 +23,23 @@ extension DaemonConfiguration {
 }
 
 extension DaemonConfiguration {
+    /// Refuses drivers that are to serve blocks which nobody has.
+    func checkServedBlocks(of drivers: [Driver], _ settings: Settings) throws(ConfigurationError) {
+        for driver in drivers where driver.isEnabled && driver.settings["serve_blocks"] == .flag(true) {
+            switch driver.program.map(DriverProgram.init) {
+            case .bitcoin, .punch: break
+            case .lightning, .libp2p, .other, nil: continue
+            }
+            let path = SettingPath("drivers", driver.name, "serve_blocks")
+            guard self.node.kind != .embedded else {
+                throw settings.invalid(path, "needs a node that has them: `node.kind` is `embedded`")
+            }
+            guard driver.settings["use"] != .text("node") else {
+                throw settings.invalid(path, "is for `use` = `links`: the node answers for itself")
+            }
+        }
+    }
+
     /// Refuses punched connections for a node that cannot take them: each would be arranged with a stranger, and closed as
     /// soon as it stands.
     func checkPunchedConnections(of drivers: [Driver], _ settings: Settings) throws(ConfigurationError) {
@@ -125,7 +142,7 @@ extension Settings {
         where places.contains(place) && settings[key] == nil {
             throw self.invalid(coordination, "has `\(place)`, which needs `\(key)`")
         }
-        for name in ["predict_port", "relay", "map_ports", "ipv6", "allow_private_addresses"] {
+        for name in ["predict_port", "relay", "map_ports", "ipv6", "serve_blocks", "allow_private_addresses"] {
             if let flag = self.flag(table.appending(name)) { settings[name] = .flag(flag) }
         }
         return settings

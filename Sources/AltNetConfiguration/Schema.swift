@@ -95,7 +95,11 @@ enum DriverProgram: Hashable, Sendable {
     /// The settings that stand in the driver's table itself; all others have a table of their own.
     var settings: [String: ValueKind] {
         switch self {
-        case .bitcoin: ["connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "user_agent": .text]
+        case .bitcoin:
+            [
+                "connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "serve_blocks": .flag,
+                "user_agent": .text,
+            ]
         case .lightning:
             [
                 "connect": .texts, "listen": .texts, "proxy": .text, "serve_only": .flag, "key_file": .text,
@@ -117,7 +121,7 @@ enum DriverProgram: Hashable, Sendable {
                 "socks": .text,
                 "sam": .text, "witnesses": .texts, "minimum_witnesses": .number, "predict_port": .flag,
                 "offer": .number, "use": .text, "relay": .flag, "map_ports": .flag, "ipv6": .flag,
-                "answer_checks": .text,
+                "answer_checks": .text, "serve_blocks": .flag,
                 "rotate_hours": .number, "allow_private_addresses": .flag,
             ]
         case .other: [:]

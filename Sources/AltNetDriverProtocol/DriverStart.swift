@@ -87,6 +87,17 @@ public struct DriverStart: Hashable, Sendable, Codable {
     }
 }
 
+extension DriverStart {
+    /// Whether links serve blocks of the operator's node: the setting `serve_blocks`.
+    public func servesBlocks(_ settings: inout DriverSettings) throws(DriverSetupError) -> Bool {
+        guard try settings.flag("serve_blocks") == true else { return false }
+        guard self.serves?.contains(.blocks) == true else {
+            throw DriverSetupError("serve_blocks needs a node that has them: [node] in the daemon's configuration")
+        }
+        return true
+    }
+}
+
 /// Reads a driver's settings and complains about those it does not know.
 public struct DriverSettings: Sendable {
     private var values: [String: SettingValue]

@@ -145,7 +145,8 @@ actor NetworkPlace: MappingSource {
             network: self.network, userAgent: self.userAgent,
             NATCheck.Configuration(
                 minimumWitnesses: self.settings.minimumWitnesses, allowPrivate: self.settings.allowsPrivate,
-                inboundSeen: self.inboundSeen, inboundElsewhere: self.inboundElsewhere, routerAddress: self.routerAddress,
+                inboundSeen: self.inboundSeen, inboundElsewhere: self.inboundElsewhere,
+                routerAddress: self.routerAddress,
                 seed: UInt64.random(in: 0...UInt64.max)))
         let witnesses = self.witnesses
         let task = Task { await checker.run(witnesses) }

@@ -17,13 +17,18 @@ public enum PunchDriver {
             var settings = DriverSettings(start.settings)
             let stream = try StreamSettings(&settings)
             let punch = try PunchSettings(&settings)
+            let servesBlocks = try start.servesBlocks(&settings)
             try settings.finish()
+            guard !servesBlocks || punch.use == .links else {
+                throw DriverSetupError("serve_blocks is for use = \"links\": the node answers for itself")
+            }
             guard stream.listen.isEmpty, stream.proxy == nil else {
                 throw DriverSetupError(
                     "listen and proxy make no sense here: punched connections come from ports of their own")
             }
             let medium = PunchMedium(
-                punch, network: network, directory: start.dataDirectory, userAgent: "/AltNet:\(version)/")
+                punch, network: network, directory: start.dataDirectory, userAgent: "/AltNet:\(version)/",
+                servesBlocks: servesBlocks)
             return try StreamDriver(medium, settings: stream)
         }
     }

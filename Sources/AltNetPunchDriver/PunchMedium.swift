@@ -29,9 +29,13 @@ final class PunchMedium: StreamMedium {
     let connections: AsyncStream<PunchedConnection>
     private let continuation: AsyncStream<PunchedConnection>.Continuation
 
-    init(_ settings: PunchSettings, network: Network, directory: String, userAgent: String) {
+    /// - Parameter servesBlocks: whether links serve blocks, from the operator's node.
+    init(
+        _ settings: PunchSettings, network: Network, directory: String, userAgent: String, servesBlocks: Bool = false
+    ) {
+        let serves: Set<ObjectKind> = servesBlocks ? [.headers, .blocks, .peerRecords] : [.headers, .peerRecords]
         self.settings = settings
-        self.sessions = PunchedSessions(network: network, userAgent: userAgent, use: settings.use)
+        self.sessions = PunchedSessions(network: network, userAgent: userAgent, use: settings.use, serves: serves)
         self.place = NetworkPlace(settings, network: network, userAgent: userAgent)
         self.answering = AnsweringService(
             network: network, userAgent: userAgent, allowPrivate: settings.allowsPrivate)
@@ -50,7 +54,7 @@ final class PunchMedium: StreamMedium {
         let isNode = settings.use == .node
         self.capabilities = DriverCapabilities(
             requests: isNode ? [] : [.headers, .blocks, .addresses, .peerRecords],
-            serves: isNode ? [] : [.headers, .peerRecords],
+            serves: isNode ? [] : serves,
             announces: isNode ? [] : [.tips, .addresses, .peerRecords], direction: .both, latency: .milliseconds,
             bandwidth: .megabytes, cost: .free, exposure: .clearnetAddress, streams: isNode,
             operations: PunchOperation.all, offers: !isNode)

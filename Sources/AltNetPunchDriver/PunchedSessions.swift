@@ -22,9 +22,12 @@ final class PunchedSessions: Sendable {
     /// What every AltNet of this version shows.
     private let userAgent: String
     private let use: PunchSettings.Use
+    private let serves: Set<ObjectKind>
     private let state = Mutex(State())
 
-    init(network: Network, userAgent: String, use: PunchSettings.Use) {
+    /// - Parameter serves: what may be asked over links that show our address.
+    init(network: Network, userAgent: String, use: PunchSettings.Use, serves: Set<ObjectKind>) {
+        self.serves = serves
         self.network = network
         self.userAgent = userAgent
         self.use = use
@@ -74,8 +77,10 @@ final class PunchedSessions: Sendable {
             configuration: BitcoinPeerSession.Configuration(
                 network: self.network, direction: role == .initiator ? .outbound : .inbound, nonce: nonce,
                 wallClock: WallClockTime(seconds: now), seed: UInt64.random(in: 0...UInt64.max),
-                userAgent: self.userAgent, ownNonces: nonces, startHeight: height,
+                userAgent: self.userAgent,
+                services: !isRelayed && self.serves.contains(.blocks) ? BitcoinPeerLimits.blockServices : 0,
+                ownNonces: nonces, startHeight: height,
                 // A record that was told over an endpoint and heard elsewhere would tie the two together.
-                serves: isRelayed ? [.headers] : [.headers, .peerRecords]))
+                serves: isRelayed ? [.headers] : self.serves))
     }
 }

@@ -68,6 +68,27 @@ struct ServerTests {
         #expect(script.receive(.getheaders(locator: [], stop: .zero)).isQuiet)
     }
 
+    @Test("no more blocks are served at once than a pruned node promises to have, and one a second after that")
+    func servedBlocks() {
+        var script = SessionScript.established(serves: [.headers, .blocks])
+        func ask(_ number: Int) -> Outcome {
+            let hash = self.chain.hashes[1 + number % 2_000]
+            return script.receive(.getdata([P2PInventory(type: P2PInventory.witnessBlock, hash: hash)]))
+        }
+        var taken = 0
+        for number in 0..<400 {
+            let outcome = ask(number)
+            if outcome.requests.isEmpty { #expect(outcome.commands == ["notfound"]) }
+            for id in outcome.requests.keys {
+                taken += 1
+                _ = script.answer(id, .refused(.notFound))
+            }
+        }
+        #expect(taken == 288)
+        _ = script.wait(.seconds(2))
+        #expect((0..<4).map { ask($0).requests.count } == [1, 1, 0, 0])
+    }
+
     @Test("takes on only so many requests at a time")
     func openRequests() {
         var script = SessionScript.established()

@@ -37,7 +37,7 @@ struct ExampleFileTests {
         let radio = configuration.drivers.removeLast()
         let punch = configuration.drivers.removeLast()
         #expect(punch.program == "altnet-punch")
-        #expect(punch.settings.count == 17)
+        #expect(punch.settings.count == 18)
         #expect(punch.settings["coordination"] == .texts(["tor"]))
         #expect(punch.settings["offer"] == .number(0))
         let plugin = configuration.drivers.removeLast()
@@ -59,8 +59,8 @@ struct ExampleFileTests {
         )
         for index in configuration.drivers.indices {
             for key in [
-                "listen", "proxy", "serve_only", "user_agent", "key_file", "messages", "message_rate", "lnd",
-                "lnd_certificate", "lnd_macaroon", "alt_addr_peers",
+                "listen", "proxy", "serve_only", "serve_blocks", "user_agent", "key_file", "messages", "message_rate",
+                "lnd", "lnd_certificate", "lnd_macaroon", "alt_addr_peers",
                 "alt_listen", "alt_announce", "alt_addr_private", "alt_addr_log", "tor_control",
                 "tor_control_password_file", "announce", "announce_bitcoin", "announce_bitcoin_services", "dial",
             ] {
@@ -84,8 +84,10 @@ struct ExampleFileTests {
         "network", "data_directory", "runtime_directory", "log_level", "start", "minimum_work",
         "request_timeout_seconds", "behind_probe_seconds", "idle_probe_seconds", "grace_seconds", "program", "start",
         "enabled",
-        "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "serve_only", "user_agent",
-        "key_file", "messages", "message_rate", "lnd", "lnd_certificate", "lnd_macaroon", "expected_interval_seconds",
+        "traffic", "messages_per_second", "bytes_per_second", "connect", "listen", "proxy", "serve_only",
+        "serve_blocks",
+        "user_agent", "key_file", "messages", "message_rate", "lnd", "lnd_certificate", "lnd_macaroon",
+        "expected_interval_seconds",
         "record", "kind", "url", "allow_remote", "cookie_file", "follow",
         "zmq", "poll_seconds", "allow", "library", "dry_run", "spare_links", "node-behind", "metrics_without_token",
         "accept", "driver", "target", "secret_file", "minimum", "timeout_seconds", "allow_plain", "command", "to",

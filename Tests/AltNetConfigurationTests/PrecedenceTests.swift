@@ -67,13 +67,14 @@ struct PrecedenceTests {
             connect = ["a:1"]
             listen = ["0.0.0.0:0"]
             proxy = "127.0.0.1:9050"
+            serve_blocks = true
             user_agent = "/x/"
             """
         )
         let keys = [
             "program": "/opt/altnet-bitcoin", "enabled": "false", "traffic": "headers,tips",
             "messages_per_second": "10", "bytes_per_second": "131072", "connect": "a:1", "listen": "0.0.0.0:0",
-            "proxy": "127.0.0.1:9050", "user_agent": "/x/",
+            "proxy": "127.0.0.1:9050", "serve_blocks": "true", "user_agent": "/x/",
         ]
         var environment: [String: String] = [:]
         var flags: [String: String] = [:]
@@ -95,7 +96,7 @@ struct PrecedenceTests {
                     bytesPerSecond: 131072,
                     settings: [
                         "connect": .texts(["a:1"]), "listen": .texts(["0.0.0.0:0"]),
-                        "proxy": .text("127.0.0.1:9050"), "user_agent": .text("/x/"),
+                        "proxy": .text("127.0.0.1:9050"), "serve_blocks": .flag(true), "user_agent": .text("/x/"),
                     ]
                 )
         )

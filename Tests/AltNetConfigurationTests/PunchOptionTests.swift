@@ -49,6 +49,7 @@ struct PunchOptionTests {
             relay = false
             map_ports = false
             answer_checks = "0.0.0.0:0"
+            serve_blocks = false
             rotate_hours = 12
             allow_private_addresses = true
             """
@@ -63,10 +64,30 @@ struct PunchOptionTests {
                 "sam": .text("127.0.0.1:7656"), "offer": .number(4), "use": .text("node"),
                 "witnesses": .texts(["[2001:db8::1]:8333", "a.example:8333"]), "minimum_witnesses": .number(2),
                 "predict_port": .flag(true), "relay": .flag(false), "map_ports": .flag(false),
-                "answer_checks": .text("0.0.0.0:0"), "rotate_hours": .number(12),
+                "answer_checks": .text("0.0.0.0:0"), "serve_blocks": .flag(false), "rotate_hours": .number(12),
                 "allow_private_addresses": .flag(true),
             ])
         #expect(try parse("[drivers.punch]").driver("punch")?.settings == [:])
+    }
+
+    @Test("blocks are served only where a node has them, and not beside a node that answers for itself")
+    func servedBlocks() throws {
+        let core = """
+            [node]
+            kind = "bitcoin-core"
+            url = "http://127.0.0.1:8332"
+
+            """
+        for driver in ["bitcoin", "punch"] {
+            let text = "[drivers.\(driver)]\nserve_blocks = true\n"
+            #expect(try parse(core + text).driver(driver)?.settings["serve_blocks"] == .flag(true))
+            let error = #expect(throws: ConfigurationError.self) { try parse(text) }
+            #expect(error?.description.contains("needs a node that has them") == true, "\(String(describing: error))")
+        }
+        let error = #expect(throws: ConfigurationError.self) {
+            try parse(core + "allow = [\"peers\"]\n[drivers.punch]\nuse = \"node\"\nserve_blocks = true\n")
+        }
+        #expect(error?.description.contains("the node answers for itself") == true, "\(String(describing: error))")
     }
 
     @Test(arguments: [

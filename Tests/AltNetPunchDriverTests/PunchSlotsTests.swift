@@ -4,6 +4,7 @@ import AltNetBase
 import AltNetBitcoin
 import AltNetBitcoinSession
 import AltNetHolePunch
+import AltNetObjects
 import Testing
 
 @testable import AltNetPunchDriver
@@ -62,9 +63,19 @@ struct PunchSlotsTests {
         #expect(slots.take(try Self.peer("81.2.3.4")) == .refused)
     }
 
+    @Test("a relayed session serves headers alone, a punched one what is to be served, and says so")
+    func servedBlocks() {
+        let sessions = PunchedSessions(
+            network: .regtest, userAgent: "/AltNet:test/", use: .links, serves: [.headers, .blocks, .peerRecords])
+        let relayed = sessions.bitcoin(.responder, isRelayed: true).configuration
+        #expect(relayed.serves == [.headers] && relayed.services == 0)
+        let punched = sessions.bitcoin(.responder, isRelayed: false).configuration
+        #expect(punched.serves == [.headers, .blocks, .peerRecords] && punched.services == 0x408)
+    }
+
     @Test("a relayed session shows neither our clock nor our height, a punched one does")
     func relayedSession() {
-        let sessions = PunchedSessions(network: .regtest, userAgent: "/AltNet:test/", use: .links)
+        let sessions = PunchedSessions(network: .regtest, userAgent: "/AltNet:test/", use: .links, serves: [.headers])
         sessions.heightChanged(to: 700)
         let relayed = sessions.bitcoin(.responder, isRelayed: true).configuration
         #expect(relayed.wallClock.seconds == 0 && relayed.startHeight == 0 && relayed.ownNonces.isEmpty)

@@ -11,15 +11,16 @@ struct NATLabTests {
     private static let pairs = [
         "preserving:preserving", "preserving-rst:mapped-rst", "mapped:double", "firewall:preserving-rst",
         "dependent:open",
-        "open:dependent-rst", "dependent:preserving", "mapped-rst:dependent-rst",
+        "open:dependent-rst", "dependent:preserving", "mapped-rst:dependent-rst", "dependent-rst:loose",
+        "restricted:dependent",
     ]
 
     @Test("each kind of NAT does what its name says, and pairs connect as theory has it")
     func selfCheck() async throws {
         let checks = try await NATLab.run(["self-check"], within: .seconds(240))
         for check in checks { #expect(check.ok, "\(check.line)") }
-        // Kinds, strangers, pairs of ten kinds, and some more.
-        #expect(checks.count > 70)
+        // Kinds, strangers, pairs of twelve kinds, and some more.
+        #expect(checks.count > 110)
     }
 
     @Test("nodes connect behind every pair of NATs that lets them, and try nothing behind the others")
@@ -39,7 +40,7 @@ struct NATLabTests {
     func endToEnd() async throws {
         // Two labs at once: most of what they do is to wait for offers.
         let checks = try await withThrowingTaskGroup { group in
-            for names in [["over tor", "node to node"], ["unasked", "over i2p"]] {
+            for names in [["over tor", "node to node", "blocks over links"], ["unasked", "over i2p"]] {
                 group.addTask {
                     var checks: [NATLab.Check] = []
                     for name in names {
@@ -55,6 +56,7 @@ struct NATLabTests {
         #expect(checks.contains { $0.check == "unlinkable" })
         #expect(checks.contains { $0.check == "unasked at either family" })
         #expect(checks.contains { $0.check == "blocks between two nodes" })
+        #expect(checks.contains { $0.check == "blocks over links" })
     }
 
     @Test(

@@ -16,6 +16,7 @@ from captures import Stream, is_tcp, packets, segments, streams
 from coordination import AGENT, HELLO, SERVICE_FLAG, Talk, hello
 from daemons import Bitcoind, Daemon, Failure, until
 from lab import HERE, Lab, Site
+from regtest_node import RegtestNode
 from rendezvous import Forwarder
 from tor_network import TorClient, TorFailure, TorNetwork
 
@@ -342,13 +343,53 @@ def node_to_node(bench: Bench) -> list[dict]:
              and carried > 100 * BLOCKS}]
 
 
+def blocks_over_links(bench: Bench) -> list[dict]:
+    """Two nodes behind the NATs get each other's blocks through a punched connection. At B it is a link of
+    `altnet-punch`, at A it is handed to `altnet-bitcoin`: each asks over it in Bitcoin's protocol for what its node lacks,
+    and answers with what its node has."""
+    bench.start_tor()
+    capture = bench.lab.capture("links")
+    nodes = [RegtestNode(bench.a, "node-a"), RegtestNode(bench.b, "node-b")]
+    try:
+        feeds = {"policy": {"dry_run": False}, "watchdog": {"grace_seconds": 0}}
+        own = "127.0.0.1:18444"
+        a = bench.start(bench.a, {"bitcoin": {"listen": [own], "serve_blocks": True},
+                                  "punch": bench.punch(use="node", offer=4)},
+                        node=nodes[0].settings(), splice={"accept": own}, **feeds)
+        b = bench.start(bench.b, {"punch": bench.punch(serve_blocks=True)}, node=nodes[1].settings(), **feeds)
+        a.check_nat()
+        b.check_nat()
+        tips = [nodes[0].mine(BLOCKS)]
+        endpoint = until(lambda: next(iter(a.operate("stats")["endpoints"]), None), LINK_SECONDS, "A's endpoint")
+        result = b.altnet("punch", endpoint, "--json")
+        if result.returncode:
+            raise Failure(f"altnet punch: {result.stderr.strip() or result.stdout.strip()}")
+        began = time.monotonic()
+        until(lambda: nodes[1].tip == tips[0], SYNC_SECONDS, f"{BLOCKS} blocks at B's node")
+        seconds = time.monotonic() - began
+        tips.append(nodes[1].mine(2))
+        until(lambda: nodes[0].tip == tips[1], SYNC_SECONDS, "B's blocks at A's node")
+        magic, carried = MAGIC["regtest"], {bench.a.address: 0, bench.b.address: 0}
+        bench.lab.tell(flush=True)
+        for stream in streams(segments(capture)):
+            if {stream.source[0], stream.target[0]} == set(carried):
+                carried[stream.source[0]] += sum(command == "block" for command, _ in messages(stream, magic)[0])
+        bench.lab.capture(None)
+    finally:
+        for node in nodes:
+            node.close()
+    counts = [carried[bench.a.address], carried[bench.b.address]]
+    return [{"check": "blocks over links", "seconds": round(seconds, 1), "blocks_from_each": counts,
+             "ok": counts == [BLOCKS, 2]}]
+
+
 def segments_between(bench: Bench, capture: str) -> list:
     bench.lab.tell(flush=True)
     ends = {bench.a.address, bench.b.address}
     return [each for each in segments(capture) if {each.source[0], each.target[0]} == ends]
 
 
-CHECKS = [over_tor, unasked, node_to_node, over_i2p]
+CHECKS = [over_tor, unasked, node_to_node, blocks_over_links, over_i2p]
 
 
 def run(arguments) -> list[dict]:
