@@ -138,7 +138,10 @@ public struct NATCheck: Sendable {
                 witness: probe.witness, group: self.group(of: probe.witness), seen: seen, local: local,
                 portIndex: probe.port.index, latency: latency, at: at, reachedBack: reachedBack))
         var directives: [Directive] = []
-        if probe.port.index == 0 { directives += self.probe(probe.witness, portIndex: 1) }
+        if probe.port.index == 0 {
+            // A connection back is one SYN, which may have been lost: another chance.
+            directives += self.probe(probe.witness, portIndex: 1, asksBack: reachedBack == false)
+        }
         return directives + self.finishIfDone()
     }
 
@@ -182,7 +185,7 @@ public struct NATCheck: Sendable {
             let next = self.families[index].waiting.firstIndex(where: { !groups.contains(self.group(of: $0)) })
         {
             let witness = self.families[index].waiting.remove(at: next)
-            let asked = self.probe(witness, portIndex: 0)
+            let asked = self.probe(witness, portIndex: 0, asksBack: true)
             guard !asked.isEmpty else { break }
             groups.insert(self.group(of: witness))
             directives += asked
@@ -190,7 +193,7 @@ public struct NATCheck: Sendable {
         return directives
     }
 
-    private mutating func probe(_ witness: NATWitness, portIndex: Int) -> [Directive] {
+    private mutating func probe(_ witness: NATWitness, portIndex: Int, asksBack: Bool) -> [Directive] {
         let isIPv4 = witness.endpoint.isIPv4
         guard let index = self.families.firstIndex(where: { $0.isIPv4 == isIPv4 }),
             self.families[index].count < max(Self.maximumProbes, 2 * self.configuration.minimumWitnesses)
@@ -198,7 +201,7 @@ public struct NATCheck: Sendable {
         self.families[index].count += 1
         let probe = Probe(
             id: self.nextID, witness: witness, port: LocalPort(isIPv4: isIPv4, index: portIndex),
-            asksBack: portIndex == 0)
+            asksBack: asksBack)
         self.nextID += 1
         self.running[probe.id] = probe
         return [.probe(probe)]

@@ -13,8 +13,8 @@ final class BackListener: Sendable {
     private static let maximumBytes = 512
     /// How long a connection may take to say who it is.
     private static let patience: Duration = .seconds(5)
-    /// How long a witness has for its connection, from its answer on: one SYN and a slow network.
-    static let wait: Duration = .seconds(4)
+    /// How long a witness has for its connection, from its answer on: one SYN, which it gives a second, and a slow network.
+    static let wait: Duration = .seconds(3)
 
     private struct State {
         var questions: [Int: NATQuestion] = [:]

@@ -90,14 +90,13 @@ public struct NATChecker: Sendable {
     /// A local port of a check, with whoever listens there.
     private struct CheckPort: Sendable {
         let port: ReusedPort
-        /// `nil` where nobody is expected, and where listening failed.
+        /// `nil` where listening failed.
         let back: BackListener?
         let listener: StreamListener?
 
         static func open(_ wanted: NATCheck.LocalPort) async -> Result<CheckPort, NATProbe.Failure> {
             do throws(SocketFailure) {
                 let port = try ReusedPort(HostAndPort(host: wanted.isIPv4 ? "0.0.0.0" : "::", port: 0))
-                guard wanted.index == 0 else { return .success(CheckPort(port: port, back: nil, listener: nil)) }
                 let back = BackListener()
                 let listener = try? await back.listen(at: port)
                 return .success(CheckPort(port: port, back: listener == nil ? nil : back, listener: listener))
