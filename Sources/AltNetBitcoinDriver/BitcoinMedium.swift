@@ -35,7 +35,7 @@ final class BitcoinMedium: StreamMedium {
     let identity = ""
     private let network: Network
     private let userAgent: String
-    /// What those may ask us for who see our address.
+    /// What those may ask us for whom we do not reach through a proxy.
     private let serves: Set<ObjectKind>
     private let state = Mutex(State())
 
@@ -114,8 +114,8 @@ final class BitcoinMedium: StreamMedium {
                 userAgent: self.userAgent,
                 services: surroundings != nil && self.serves.contains(.blocks) ? BitcoinPeerLimits.blockServices : 0,
                 ownNonces: nonces, startHeight: height, receiver: receiver,
-                // Who does not learn our address is told of no peers and tells us of none: a record heard at one end
-                // and told at the other would tie the two together. The orchestrator would have none of it either.
+                // Whom we reach through a proxy is told of no peers and tells us of none: a record heard at one end and
+                // told at the other would tie the two together. Over which others records go, the orchestrator decides.
                 serves: surroundings == nil ? [.headers] : self.serves))
     }
 }

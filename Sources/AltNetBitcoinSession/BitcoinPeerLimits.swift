@@ -15,8 +15,11 @@ public enum BitcoinPeerLimits {
     public static let handshakePayloadLength = 4096
     /// Requests for headers that wait while one is under way; one locator is up to 3 kB.
     public static let queuedHeaderRequests = 16
-    /// Blocks asked for and not received: Bitcoin Core's MAX_BLOCKS_IN_TRANSIT_PER_PEER.
+    /// Blocks asked for and not received, in either direction: Bitcoin Core's MAX_BLOCKS_IN_TRANSIT_PER_PEER.
     public static let blocksInFlight = 16
+    /// Blocks that the other side wants and that we have asked the orchestrator for: each answer may wait in memory with
+    /// 4 MB, and one is fetched while the one before it is written.
+    public static let servedBlocksAtOnce = 2
     /// Requests of the other side that wait for our answer. Bitcoin Core has one `getheaders` and at most sixteen
     /// blocks under way, AltNet one `getpeerrecs`.
     public static let openPeerRequests = 18

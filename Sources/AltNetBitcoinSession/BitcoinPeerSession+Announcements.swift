@@ -8,7 +8,8 @@ extension BitcoinPeerSession {
     /// Tells the other side.
     ///
     /// A tip goes out as a `headers` message with the one header, whether or not the other side has sent `sendheaders`
-    /// (BIP 130 would have an `inv` in that case). Two reasons, both in Bitcoin Core 31's `net_processing.cpp`:
+    /// (BIP 130 would have an `inv` in that case). Two reasons, both in Bitcoin Core 31's `net_processing.cpp`,
+    /// for sessions that serve no blocks:
     ///
     /// - Core starts a headers sync of its own only with peers that claim to serve blocks (`SendMessages`,
     ///   `CanServeBlocks`), which we do not, and it does not send `sendheaders` before that sync is done

@@ -98,7 +98,7 @@ extension BitcoinPeerSession {
         /// From `getpeerrecs` to `peerrecs`: at most 262 kB, after a query of milliseconds. As long as for headers.
         public var records: Duration
         /// From the other side's request to our answer. Bitcoin Core waits for headers for 2 minutes and then asks
-        /// again; after 60 s the request is forgotten.
+        /// again; after 60 s the request is forgotten. One for peer records after half of ``records``.
         public var peerRequest: Duration
 
         /// The defaults are the values described at the properties.

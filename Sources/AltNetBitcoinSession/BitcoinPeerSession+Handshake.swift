@@ -29,10 +29,12 @@ extension BitcoinPeerSession {
         case (.awaitingVerack, .sendheaders):
             try self.tolerate(received, now: now)
             self.server.peerPrefersHeaders = true
-        case (.awaitingVerack, .feature(let feature)):
+        case (.awaitingVerack(let version, _), .feature(let feature)):
             try self.tolerate(received, now: now)
             // Both sides must have said it: BIP 434's "feature coordination".
-            if feature.name == P2PFeature.peerRecords.name { self.exchangesRecords = self.offersRecords }
+            if feature.name == P2PFeature.peerRecords.name {
+                self.exchangesRecords = self.hasOfferedRecords(to: version)
+            }
         default:
             // Anything before `version`, a second `version`, and anything but negotiation before `verack`: Bitcoin
             // Core ignores it all, and so do we, within the budget.
@@ -71,11 +73,14 @@ extension BitcoinPeerSession {
             self.write(.wtxidrelay)
             self.write(.sendaddrv2)
         }
-        if self.offersRecords, version.protocolVersion >= P2PMessage.featureProtocolVersion {
-            self.write(.feature(.peerRecords))
-        }
+        if self.hasOfferedRecords(to: version) { self.write(.feature(.peerRecords)) }
         self.write(.verack)
         self.stage = .awaitingVerack(version, deadline: deadline)
+    }
+
+    /// Whether the other side is told that we exchange records: never one that does not know how (BIP 434).
+    private func hasOfferedRecords(to version: P2PVersion) -> Bool {
+        self.offersRecords && version.protocolVersion >= P2PMessage.featureProtocolVersion
     }
 
     private mutating func establish(_ version: P2PVersion, now: MonotonicInstant) {

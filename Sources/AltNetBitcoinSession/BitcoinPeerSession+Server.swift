@@ -11,8 +11,10 @@ struct ServerState: Hashable, Sendable {
         case headers
         /// One header, by a `getheaders` without locator.
         case header(BlockHash)
-        /// One block, with the type of the request.
+        /// One block.
         case block(P2PInventory)
+
+        var isBlock: Bool { if case .block = self { true } else { false } }
         /// Peer records.
         case records
     }
@@ -28,6 +30,10 @@ struct ServerState: Hashable, Sendable {
     var headerRequests = TokenBucket(BitcoinPeerLimits.servedHeaderRequests)
     var recordRequests = TokenBucket(BitcoinPeerLimits.servedRecordRequests)
     var blocks = TokenBucket(BitcoinPeerLimits.servedBlocks)
+    /// Blocks that the other side wants and that wait their turn; with those open at most
+    /// ``BitcoinPeerLimits/blocksInFlight``.
+    var blockQueue: [P2PInventory] = []
+    var openBlocks: Int { self.open.values.count { $0.wanted.isBlock } }
     /// BIP 130: the other side wants tips as headers.
     var peerPrefersHeaders = false
     /// BIP 155: the other side reads `addrv2`.
@@ -62,20 +68,30 @@ extension BitcoinPeerSession {
         return true
     }
 
-    /// Whether at least one block is taken on. The rest is not found, as far as the other side is concerned.
+    /// Whether at least one block is taken on. The rest is not found, as far as the other side is concerned: also a block
+    /// without its witnesses (BIP 144), which no node asks for any more that we could take out.
     mutating func receiveGetData(_ inventory: [P2PInventory], now: MonotonicInstant) -> Bool {
         var missing: [P2PInventory] = []
         for entry in inventory {
-            if entry.isBlock, self.configuration.serves.contains(.blocks),
-                self.server.open.count < BitcoinPeerLimits.openPeerRequests, self.server.blocks.take(now: now)
+            if entry.type == P2PInventory.witnessBlock, self.configuration.serves.contains(.blocks),
+                self.server.blockQueue.count + self.server.openBlocks < BitcoinPeerLimits.blocksInFlight,
+                self.server.blocks.take(now: now)
             {
-                self.ask(.block(entry.hash), wanted: .block(entry), now: now)
+                self.server.blockQueue.append(entry)
             } else {
                 missing.append(entry)
             }
         }
         if !missing.isEmpty { self.write(.notfound(missing)) }
+        self.askForQueuedBlocks(now: now)
         return missing.count < inventory.count
+    }
+
+    private mutating func askForQueuedBlocks(now: MonotonicInstant) {
+        while !self.server.blockQueue.isEmpty, self.server.openBlocks < BitcoinPeerLimits.servedBlocksAtOnce {
+            let entry = self.server.blockQueue.removeFirst()
+            self.ask(.block(entry.hash), wanted: .block(entry), now: now)
+        }
     }
 
     /// Whether a request for peer records is taken on.
@@ -90,8 +106,9 @@ extension BitcoinPeerSession {
     }
 
     /// Passes on the orchestrator's answer.
-    mutating func reply(id: UInt64, _ answer: ObjectAnswer) {
+    mutating func reply(id: UInt64, _ answer: ObjectAnswer, now: MonotonicInstant) {
         guard let request = self.server.open.removeValue(forKey: id) else { return }
+        defer { self.askForQueuedBlocks(now: now) }
         switch (request.wanted, answer) {
         case (.headers, .headers(let headers)):
             let count = min(headers.count / BlockHeader.size, P2PMessage.maximumHeaders)
@@ -118,12 +135,14 @@ extension BitcoinPeerSession {
     /// Treats what the orchestrator did not answer in time as refused, so that its place is free again.
     mutating func expirePeerRequests(now: MonotonicInstant) {
         let expired = self.server.open.filter { now >= $0.value.deadline }.keys.sorted()
-        for id in expired { self.reply(id: id, .refused(.unavailable)) }
+        for id in expired { self.reply(id: id, .refused(.unavailable), now: now) }
     }
 
     private mutating func ask(_ request: ObjectRequest, wanted: ServerState.Wanted, now: MonotonicInstant) {
         self.server.lastID += 1
-        let deadline = now + self.configuration.timeouts.peerRequest
+        let timeouts = self.configuration.timeouts
+        // Records are not waited for that long: who asks for them asks again.
+        let deadline = now + (wanted == .records ? timeouts.records / 2 : timeouts.peerRequest)
         self.server.open[self.server.lastID] = .init(wanted: wanted, deadline: deadline)
         self.outbox.append(.request(id: self.server.lastID, request))
     }

@@ -97,7 +97,7 @@ public struct BitcoinPeerSession: LinkSession {
 
     /// Sends the answer to a request of the other side, cut to what one message holds.
     public mutating func onAnswer(id: UInt64, _ answer: ObjectAnswer, now: MonotonicInstant) -> [LinkDirective] {
-        self.run { (session) throws(DisconnectReason) in session.reply(id: id, answer) }
+        self.run { (session) throws(DisconnectReason) in session.reply(id: id, answer, now: now) }
     }
 
     /// Sends a tip as a `headers` message, addresses as `addr` or `addrv2`, a peer record as `newpeerrec`; drops

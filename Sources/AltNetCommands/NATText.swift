@@ -56,7 +56,7 @@ enum NATText {
         case "endpoint-independent":
             report.filtering == nil
                 ? "works, with everybody whose NAT is endpoint-independent, too, and with open nodes"
-                : "works, with everybody: your NAT lets in whom you have called, from any port"
+                : "works, with nearly everybody: your NAT lets in whom you have called, from any port"
         case "endpoint-dependent":
             "mostly does not work: nobody can tell which port the next connection gets. You can connect to open nodes, "
                 + "to NATs that let in whom they have called, to ports that a router has mapped, and over IPv6"

@@ -34,6 +34,9 @@ extension DaemonConfiguration {
             guard self.node.kind != .embedded else {
                 throw settings.invalid(path, "needs a node that has them: `node.kind` is `embedded`")
             }
+            guard driver.traffic?.contains(.blocks) ?? true else {
+                throw settings.invalid(path, "needs `blocks` in `traffic`")
+            }
             guard driver.settings["use"] != .text("node") else {
                 throw settings.invalid(path, "is for `use` = `links`: the node answers for itself")
             }

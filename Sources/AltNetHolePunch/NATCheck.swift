@@ -55,7 +55,7 @@ public struct NATCheck: Sendable {
         public var allowPrivate: Bool
         /// Whether the caller has seen connections from outside come in at ports like those of the check.
         public var inboundSeen: Bool
-        /// Whether it has seen some come in elsewhere: at a port that a firewall may let in, and no other.
+        /// Whether it has seen some come in elsewhere over IPv4: at a port that a firewall may let in, and no other.
         public var inboundElsewhere: Bool
         /// The outside address that the local router says it has, if it told.
         public var routerAddress: [UInt8]?
@@ -217,8 +217,10 @@ public struct NATCheck: Sendable {
         self.isFinished = true
         var verdict = NATVerdict(evidence: self.observations, silent: self.silent)
         for family in self.families {
+            var configuration = self.configuration
+            configuration.inboundElsewhere = family.isIPv4 && configuration.inboundElsewhere
             let judgement = NATJudgement(
-                self.observations.filter { $0.witness.endpoint.isIPv4 == family.isIPv4 }, self.configuration)
+                self.observations.filter { $0.witness.endpoint.isIPv4 == family.isIPv4 }, configuration)
             if family.isIPv4 { verdict.ipv4 = judgement.finding } else { verdict.ipv6 = judgement.finding }
         }
         return [.finished(verdict)]

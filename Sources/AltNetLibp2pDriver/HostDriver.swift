@@ -46,6 +46,8 @@ actor HostDriver: Driver {
     private var unannounced: [ObjectIdentifier: Task<Void, Never>] = [:]
     private var nextLink: UInt64 = 1
     private var operations: [UInt64: Task<Void, Never>] = [:]
+    /// Peers of whom others have told something. Dials look at the newest; who is not dialled does not matter.
+    private let changes = AsyncStream.makeStream(of: [PeerID].self, bufferingPolicy: .bufferingNewest(100))
 
     init(_ options: Options) {
         self.options = options
@@ -80,11 +82,15 @@ actor HostDriver: Driver {
                 group.addTask { await host.runKademlia(service, publishes: !self.options.listen.isEmpty) }
             }
             group.addTask { await self.begin(host, service, book, orchestrator) }
+            group.addTask {
+                for await peers in self.changes.stream { await host.bookChanged(about: peers) }
+            }
             await withTaskCancellationHandler {
                 await commands.value
             } onCancel: {
                 commands.cancel()
             }
+            self.changes.continuation.finish()
             await book.close()
             await host.shutdown()
             await self.endTasks()
@@ -197,8 +203,8 @@ actor HostDriver: Driver {
                 await orchestrator.send(.operationResult(id: id, outcome))
             }
         case .peerOutcomes, .peerAnswer: await book.heard(command)
-        // Waits for the book's answers, which come through here.
-        case .peersChanged(let peers): Task { await host.bookChanged(about: peers) }
+        // Asks the book, whose answers come through here; so another task does it, one after the other.
+        case .peersChanged(let peers): self.changes.continuation.yield(peers)
         case .request(let link, let id, _):
             await orchestrator.send(.answer(link, id: id, .refused(.unsupported)))
         case .welcome, .ping, .stop, .answer, .announcement, .stream: break  // The kit's, or nothing that we asked for.

@@ -19,12 +19,20 @@ struct NodeWatch: Sendable {
     var link: LinkID?
     /// The tip that the watchdog was told of.
     var toldTip: BlockHash?
-    /// What is read from the node for others at the moment.
+    /// What is read from the node for others at the moment, and who waits for a turn.
     var reads = 0
+    var waitingReads: [CheckedContinuation<Void, Never>] = []
 
     /// The most objects that are read from the node for others at once: a block takes megabytes, and the node's own work
     /// comes first.
     static let maximumReads = 4
+    /// The most that wait: two blocks for each link of a driver.
+    static let maximumWaitingReads = 250
+    /// The deepest block that others are given: what NODE_NETWORK_LIMITED promises, and two for those who lag (BIP 159).
+    /// With more, or with blocks of stale branches, they could tell which node is behind us.
+    static let servedDepth: UInt32 = 290
+    /// How long a block is waited for that the node does not have yet: its header travels faster.
+    static let patience: Duration = .seconds(30)
 }
 
 /// The addresses of the nodes that the node connected to.
@@ -132,15 +140,52 @@ extension Orchestrator {
 
     private func read(_ request: ObjectRequest) async -> ObjectAnswer {
         switch request {
-        case .block: break
+        case .block(let hash):
+            guard await self.isServed(hash) else { return .refused(.notFound) }
         // Of a transaction the node may know more than it tells strangers: whether it is its own.
         case .headers, .transaction, .filters, .filterHeaders, .addresses, .peerRecords: return .refused(.unsupported)
         }
         guard let node = self.parts.node, self.node.state?.reach == .reachable else { return .refused(.notFound) }
-        guard self.node.reads < NodeWatch.maximumReads else { return .refused(.busy) }
-        self.node.reads += 1
-        defer { self.node.reads -= 1 }
+        guard await self.takeTurnToRead() else { return .refused(.busy) }
+        defer { self.giveTurnToRead() }
         return await node.answer(request)
+    }
+
+    /// Whether others may have a block; waits a while for one of the best chain that the node is about to have.
+    private func isServed(_ hash: BlockHash) async -> Bool {
+        let deadline = MonotonicInstant.system + NodeWatch.patience
+        while !Task.isCancelled {
+            let chain = self.sync.chain
+            guard let found = chain.find(hash) else { return false }
+            let height = chain.height(of: found)
+            guard chain.best(at: height) == found, chain.tipHeight - height <= NodeWatch.servedDepth else {
+                return false
+            }
+            guard let missing = self.nodeMissing, missing.count > 0, height >= missing.firstHeight,
+                MonotonicInstant.system < deadline
+            else { return true }
+            try? await Task.sleep(for: .milliseconds(250))
+        }
+        return false
+    }
+
+    /// Whoever gives its turn hands it on.
+    private func takeTurnToRead() async -> Bool {
+        guard self.node.reads >= NodeWatch.maximumReads else {
+            self.node.reads += 1
+            return true
+        }
+        guard self.node.waitingReads.count < NodeWatch.maximumWaitingReads else { return false }
+        await withCheckedContinuation { self.node.waitingReads.append($0) }
+        return true
+    }
+
+    private func giveTurnToRead() {
+        if self.node.waitingReads.isEmpty {
+            self.node.reads -= 1
+        } else {
+            self.node.waitingReads.removeFirst().resume()
+        }
     }
 }
 

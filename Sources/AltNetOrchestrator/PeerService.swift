@@ -22,6 +22,10 @@ actor PeerService {
     /// How often a link may ask for records: eight times at once, and a new time every second. Nobody needs all that we
     /// know at once, and whoever wants it takes some time for it.
     private static let requests = (burst: 8, perSecond: 1)
+    /// How long changes are collected before drivers are told: nothing beside a dial.
+    private static let changePause: Duration = .milliseconds(100)
+    /// The most peers that drivers are told of at once; of others they hear when they ask.
+    private static let maximumChanged = 10_000
     /// The most ids of our own that are remembered: a driver has one, and few operators make new keys without a restart.
     private static let maximumOwnIDs = 1_024
 
@@ -45,7 +49,13 @@ actor PeerService {
     private var ownIDs: Set<PeerID> = []
     /// What they signed of themselves last.
     private var ownRecords: [String: SealedRecord] = [:]
+    /// What others have told of us over links on which nothing names us: they get it back there as they would from
+    /// anybody, since who had it not would be the one whom it is about. At most one of each kind for each id of ours.
+    private var heardOwn: [SealedRecord] = []
     private var nextRequest = PeerService.firstRequest
+    /// Of whom drivers are to be told, and the task that does it in a moment.
+    private var changed: [String: Set<PeerID>] = [:]
+    private var isTelling = false
 
     /// - Parameter chain: the first block of the chain that the daemon is for.
     init(
@@ -158,14 +168,29 @@ actor PeerService {
         return outcomes
     }
 
-    /// Lets whoever is dialling those peers know that there is more to know, or less.
+    /// Lets whoever is dialling those peers know that there is more to know, or less. What comes close together is told
+    /// together, so that a flood of news is no flood of messages.
     func tellDrivers(of peers: [PeerID], except driver: String? = nil) {
-        let peers = Set(peers).sorted()
-        let parts = stride(from: 0, to: peers.count, by: PeerMessageRules.maximumPeers).map {
-            Array(peers[$0..<min($0 + PeerMessageRules.maximumPeers, peers.count)])
-        }
+        guard !peers.isEmpty else { return }
         for (name, capabilities) in self.capabilities where capabilities.peers && name != driver {
-            for part in parts { self.send(.peersChanged(part), to: name) }
+            let room = Self.maximumChanged - self.changed[name, default: []].count
+            self.changed[name, default: []].formUnion(peers.prefix(max(0, room)))
+        }
+        guard !self.isTelling else { return }
+        self.isTelling = true
+        Task {
+            try? await Task.sleep(for: Self.changePause)
+            self.isTelling = false
+            let changed = self.changed
+            self.changed = [:]
+            for (name, peers) in changed { await self.tell(name, peers.sorted()) }
+        }
+    }
+
+    private func tell(_ driver: String, _ peers: [PeerID]) async {
+        for start in stride(from: 0, to: peers.count, by: PeerMessageRules.maximumPeers) {
+            let part = Array(peers[start..<min(start + PeerMessageRules.maximumPeers, peers.count)])
+            await self.host?.send(.peersChanged(part), to: driver)
         }
     }
 
@@ -247,13 +272,23 @@ actor PeerService {
         guard let state = self.links[driver]?[link], self.sharing.exchanges(over: state.exposure) else { return }
         let news = envelopes.compactMap { envelope -> PeerNews? in
             // Our own record comes back to us from those whom we told it.
-            guard let peer = SealedRecord(unverified: envelope)?.subject, !self.ownIDs.contains(peer) else {
+            guard let peer = SealedRecord(unverified: envelope)?.subject else { return nil }
+            guard !self.ownIDs.contains(peer) else {
+                if state.isNameless { self.hearOwn(envelope) }
                 return nil
             }
             return .record(envelope: envelope, source: .link, about: nil, learnedOn: nil, toldBy: state.origin)
         }
         guard !news.isEmpty else { return }
         Task { _ = await self.learn(news) }
+    }
+
+    /// Keeps what others tell of us, as the store does with what they tell of others.
+    private func hearOwn(_ envelope: [UInt8]) {
+        guard let heard = try? SealedRecord(verifying: envelope) else { return }
+        let index = self.heardOwn.firstIndex { $0.subject == heard.subject && $0.isNode == heard.isNode }
+        guard let index else { return self.heardOwn.append(heard) }
+        if heard.sequence > self.heardOwn[index].sequence { self.heardOwn[index] = heard }
     }
 
     /// What a remote is told: records of those it names, or of any.
@@ -271,7 +306,11 @@ actor PeerService {
                 && (peers.isEmpty || peers.contains(record.subject.bytes))
         }.values.map(\.envelope)
         let named = peers.compactMap { try? PeerID(bytes: $0) }
-        Task {
+        if state.isNameless, envelopes.isEmpty {
+            envelopes = self.heardOwn.filter { peers.contains($0.subject.bytes) }.map(\.envelope)
+        }
+        Task { [envelopes] in
+            var envelopes = envelopes
             do {
                 envelopes += try await self.handouts(peers.isEmpty ? nil : named, limit: limit)
                 let answer: ObjectAnswer =

@@ -91,7 +91,9 @@ actor PunchService {
     private(set) var stats: PunchStatsReport?
     private(set) var recent: [PunchReport] = []
     private var toldWitnesses: [String]?
-    /// Whether somebody on the Internet has connected to us over another driver, and the punching one has not been told.
+    /// Over which links of other drivers somebody on the Internet is connected to us over IPv4.
+    private var inbound: Set<OfferExchange.Link> = []
+    /// Whether there was one, and the punching driver has not been told.
     private var inboundSeen = false
     private var isPolling = false
     private var nextPoll = MonotonicInstant.zero
@@ -171,6 +173,7 @@ actor PunchService {
         self.capabilities[driver] = nil
         self.exchange.detached(driver)
         self.dialed = self.dialed.filter { $0.key.driver != driver }
+        self.inbound = self.inbound.filter { $0.driver != driver }
         self.chooseDriver()
     }
 
@@ -184,6 +187,7 @@ actor PunchService {
         for expected in self.expected.values { expected.link?.finish() }
         self.expected = [:]
         (self.nat, self.stats, self.recent, self.toldWitnesses) = (nil, nil, [], nil)
+        self.inboundSeen = !self.inbound.isEmpty
         self.nextPoll = .zero
         self.exchange.setOwn([], endpoints: [], now: .system)
         self.planner.forgetFailures()
@@ -195,6 +199,7 @@ actor PunchService {
         case .linkClosed(let number, _):
             self.exchange.closed(OfferExchange.Link(driver: driver, number: number))
             self.dialed[OfferExchange.Link(driver: driver, number: number)] = nil
+            self.inbound.remove(OfferExchange.Link(driver: driver, number: number))
             guard driver == self.driver else { return }
             self.punched[number] = nil
             if let gone = self.standing.removeValue(forKey: number), !gone.hasLasted {
@@ -216,10 +221,11 @@ actor PunchService {
                 using: &self.generator)
             // Who calls us comes from a port that nobody answers at.
             if driver != self.driver {
-                if description.target.isEmpty {
-                    self.inboundSeen = true
-                } else {
+                if !description.target.isEmpty {
                     self.dialed[link] = description.remote
+                } else if ExternalEndpoint(description.remote)?.isIPv4 == true {
+                    self.inbound.insert(link)
+                    self.inboundSeen = true
                 }
             }
         }

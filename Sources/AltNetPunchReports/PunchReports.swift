@@ -127,8 +127,8 @@ public struct NATReport: Hashable, Sendable, Codable {
 public struct PunchWitnesses: Hashable, Sendable, Codable {
     /// Each as `host:port`, at most ``PunchOperation/maximumWitnesses``.
     public var witnesses: [String]
-    /// Whether somebody on the Internet has connected to us over another driver since this was told last; absent when
-    /// not.
+    /// Whether somebody on the Internet has connected to us over another driver and IPv4 since this was told last; absent
+    /// when not.
     public var inboundSeen: Bool?
 
     public init(_ witnesses: [String]) {

@@ -136,6 +136,34 @@ struct ServerTests {
         #expect(script.answer(1, .refused(.notFound)).written == [.notfound([wanted[0]])])
     }
 
+    @Test("takes on as many blocks as a node asks for at once, two at a time, and answers each")
+    func blockQueue() {
+        var script = SessionScript.established(serves: [.headers, .blocks])
+        let wanted = (1...20).map { P2PInventory(type: P2PInventory.witnessBlock, hash: self.chain.hashes[$0]) }
+        let outcome = script.receive(.getdata(wanted))
+        #expect(outcome.written == [.notfound(Array(wanted[16...]))])
+        var open = outcome.requests
+        var served = 0
+        while let (id, request) = open.min(by: { $0.key < $1.key }) {
+            #expect(open.count <= BitcoinPeerLimits.servedBlocksAtOnce)
+            open[id] = nil
+            served += 1
+            #expect(request == .block(self.chain.hashes[served]), "in the order asked")
+            let raw = self.chain.bytes(served...served) + [0]
+            let answer = script.answer(id, .objects(.blocks, [raw]))
+            #expect(answer.written == [.block(raw)])
+            open.merge(answer.requests) { $1 }
+        }
+        #expect(served == 16)
+    }
+
+    @Test("a block without its witnesses is not found: we have none such")
+    func witnesses() {
+        var script = SessionScript.established(serves: [.headers, .blocks])
+        let entry = P2PInventory(type: P2PInventory.block, hash: self.chain.hashes[1])
+        #expect(script.receive(.getdata([entry])).written == [.notfound([entry])])
+    }
+
     @Test("tells nobody any addresses")
     func getaddr() {
         var script = SessionScript.established()

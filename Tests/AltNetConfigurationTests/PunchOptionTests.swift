@@ -84,6 +84,10 @@ struct PunchOptionTests {
             let error = #expect(throws: ConfigurationError.self) { try parse(text) }
             #expect(error?.description.contains("needs a node that has them") == true, "\(String(describing: error))")
         }
+        let none = #expect(throws: ConfigurationError.self) {
+            try parse(core + "[drivers.bitcoin]\nserve_blocks = true\ntraffic = [\"headers\"]\n")
+        }
+        #expect(none?.description.contains("needs `blocks` in `traffic`") == true, "\(String(describing: none))")
         let error = #expect(throws: ConfigurationError.self) {
             try parse(core + "allow = [\"peers\"]\n[drivers.punch]\nuse = \"node\"\nserve_blocks = true\n")
         }

@@ -187,6 +187,35 @@ struct PeerTests {
         try await stuck.ends()
     }
 
+    @Test("what somebody tells over a link on which nothing names us is given back, about us as about others")
+    func ownRecordPushed() async throws {
+        let directory = TemporaryDirectory.make()
+        for name in ["own", "other"] {
+            let made = try await Programs.run(
+                "altnet",
+                [
+                    "record", "create", "\(directory)/\(name).record", "--key", "\(directory)/\(name).key", "--address",
+                    "/ip4/203.0.113.7/tcp/4001", "--sequence", name == "own" ? "5" : "6",
+                ])
+            #expect(made.status == 0, "\(made.errors)")
+        }
+        let pusher = try BackgroundProcess(
+            "/usr/bin/python3",
+            [PythonTools.tool("record_pusher.py"), "\(directory)/own.record", "\(directory)/other.record"])
+        let port = try await Condition.value("the peer listens") {
+            UInt16(pusher.output.trimmingCharacters(in: .whitespacesAndNewlines))
+        }
+        // Its own record is a newer one, and is told to nobody who sees an address alone.
+        let daemon = try await DaemonProcess.start(
+            settings: [
+                "drivers.libp2p.listen": "/ip4/127.0.0.1/tcp/0", "drivers.libp2p.key_file": "\(directory)/own.key",
+                "drivers.bitcoin.connect": "127.0.0.1:\(port)",
+            ])
+        let result = try await pusher.finish()
+        #expect(result == 0, "\(pusher.output)\(pusher.errors)")
+        try await daemon.stop()
+    }
+
     @Test(
         "records travel over links where the operator wants it: our own, and those of others",
         arguments: ["lightning", "bitcoin"])

@@ -205,6 +205,12 @@ def visit(connection: socket.socket) -> tuple[dict, int, float]:
         talk.close()
 
 
+def shows(clock: int, data: bytes) -> bool:
+    """Whether any eight bytes are a reading of a clock in microseconds, of up to ten minutes before or after this one."""
+    return any(abs(int.from_bytes(data[start:start + 8], order) - clock) < 600 * 10**6
+               for start in range(len(data) - 7) for order in ("little", "big"))
+
+
 def unlinkable(bench: Bench, capture: str, endpoint: str, visits: list[tuple[dict, int, float]]) -> dict:
     """Whether anything that a stranger sees of the endpoint leads to the node, in what crossed the network."""
     magic = MAGIC["regtest"]
@@ -212,11 +218,13 @@ def unlinkable(bench: Bench, capture: str, endpoint: str, visits: list[tuple[dic
     public = clearnet(streams(segments(capture)), bench.relays.addresses)
     leaked, advertised = leaks(capture, bench.relays.addresses, endpoint, magic)
     shown, own = [version for version, _, _ in visits], []
-    # What the endpoint said of itself on a connection, in the bytes in which a clearnet connection could repeat it.
+    # What the endpoint said of itself on a connection, wherever the node or another could repeat it in the clear.
     for version, clock, _ in visits:
-        for form, trace in [("nonce", version["nonce"]), ("clock", struct.pack("<Q", clock)),
-                            ("clock", struct.pack(">Q", clock))]:
-            leaked += [f"{form} from {each.source} to {each.target}" for each in public if trace in bytes(each.data)]
+        for each in public:
+            if version["nonce"] in bytes(each.data):
+                leaked.append(f"nonce from {each.source} to {each.target}")
+            if each.source[0] == bench.a.address and shows(clock, bytes(each.data)):
+                leaked.append(f"clock from {each.source} to {each.target}")
     for stream in public:
         if stream.source[0] == bench.a.address:
             own += [version_fields(payload) for command, payload in messages(stream, magic)[0] if command == "version"]
