@@ -32,6 +32,8 @@ actor HostDriver: Driver {
     /// The pauses between attempts to reach a target, doubling.
     private static let firstPause: Duration = .seconds(1)
     private static let longestPause: Duration = .seconds(300)
+    /// The most peers of whom it is remembered that others told something: as the daemon tells at once.
+    private static let maximumChanged = 10_000
     /// How long a link is kept back until the peer has said what it is.
     private static let introduction: Duration = .seconds(3)
 
@@ -46,8 +48,9 @@ actor HostDriver: Driver {
     private var unannounced: [ObjectIdentifier: Task<Void, Never>] = [:]
     private var nextLink: UInt64 = 1
     private var operations: [UInt64: Task<Void, Never>] = [:]
-    /// Peers of whom others have told something. Dials look at the newest; who is not dialled does not matter.
-    private let changes = AsyncStream.makeStream(of: [PeerID].self, bufferingPolicy: .bufferingNewest(100))
+    /// Peers of whom others have told something, and the signal that there are some.
+    private var changed: Set<PeerID> = []
+    private let changes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     init(_ options: Options) {
         self.options = options
@@ -83,7 +86,7 @@ actor HostDriver: Driver {
             }
             group.addTask { await self.begin(host, service, book, orchestrator) }
             group.addTask {
-                for await peers in self.changes.stream { await host.bookChanged(about: peers) }
+                for await _ in self.changes.stream { await host.bookChanged(about: await self.takeChanged()) }
             }
             await withTaskCancellationHandler {
                 await commands.value
@@ -116,6 +119,11 @@ actor HostDriver: Driver {
             _ = try? await book.learn([.record(envelope: record.envelope, source: .link)])
         }
         for target in self.options.connect { await self.open(target.description, host, service, orchestrator) }
+    }
+
+    private func takeChanged() -> [PeerID] {
+        defer { self.changed = [] }
+        return self.changed.sorted()
     }
 
     private func endTasks() {
@@ -204,7 +212,9 @@ actor HostDriver: Driver {
             }
         case .peerOutcomes, .peerAnswer: await book.heard(command)
         // Asks the book, whose answers come through here; so another task does it, one after the other.
-        case .peersChanged(let peers): self.changes.continuation.yield(peers)
+        case .peersChanged(let peers):
+            self.changed.formUnion(peers.prefix(max(0, Self.maximumChanged - self.changed.count)))
+            self.changes.continuation.yield()
         case .request(let link, let id, _):
             await orchestrator.send(.answer(link, id: id, .refused(.unsupported)))
         case .welcome, .ping, .stop, .answer, .announcement, .stream: break  // The kit's, or nothing that we asked for.

@@ -26,13 +26,15 @@ struct NodeWatch: Sendable {
     /// The most objects that are read from the node for others at once: a block takes megabytes, and the node's own work
     /// comes first.
     static let maximumReads = 4
-    /// The most that wait: two blocks for each link of a driver.
+    /// The most that wait: two blocks for each link of a driver of Bitcoin's protocol. Of links that are gone, none is read.
     static let maximumWaitingReads = 250
     /// The deepest block that others are given: what NODE_NETWORK_LIMITED promises, and two for those who lag (BIP 159).
     /// With more, or with blocks of stale branches, they could tell which node is behind us.
     static let servedDepth: UInt32 = 290
-    /// How long a block is waited for that the node does not have yet: its header travels faster.
+    /// How long a block is waited for that the node does not have yet, as its header travels faster; and how many blocks
+    /// the node may miss for that.
     static let patience: Duration = .seconds(30)
+    static let maximumAwaited: UInt32 = 2
 }
 
 /// The addresses of the nodes that the node connected to.
@@ -133,40 +135,47 @@ extension Orchestrator {
     /// Answers what a remote asks of us beside headers: the node has it, or nobody.
     func ask(_ request: ObjectRequest, of driver: String, _ link: DriverLink, id: UInt64) {
         Task {
-            let answer = await self.read(request)
+            let answer = await self.read(request, of: driver, link)
             await self.host?.send(.answer(link, id: id, answer), to: driver)
         }
     }
 
-    private func read(_ request: ObjectRequest) async -> ObjectAnswer {
+    private func read(_ request: ObjectRequest, of driver: String, _ link: DriverLink) async -> ObjectAnswer {
         switch request {
         case .block(let hash):
-            guard await self.isServed(hash) else { return .refused(.notFound) }
+            guard await self.isServed(hash, to: driver) else { return .refused(.notFound) }
         // Of a transaction the node may know more than it tells strangers: whether it is its own.
         case .headers, .transaction, .filters, .filterHeaders, .addresses, .peerRecords: return .refused(.unsupported)
         }
-        guard let node = self.parts.node, self.node.state?.reach == .reachable else { return .refused(.notFound) }
         guard await self.takeTurnToRead() else { return .refused(.busy) }
         defer { self.giveTurnToRead() }
+        // Whoever asked may be gone by now.
+        guard self.driverStates[driver]?.links[link] != nil else { return .refused(.unavailable) }
+        guard let node = self.parts.node, self.node.state?.reach == .reachable else { return .refused(.notFound) }
         return await node.answer(request)
     }
 
-    /// Whether others may have a block; waits a while for one of the best chain that the node is about to have.
-    private func isServed(_ hash: BlockHash) async -> Bool {
+    /// Whether others may have a block; waits a moment for one that the node is about to have.
+    private func isServed(_ hash: BlockHash, to driver: String) async -> Bool {
         let deadline = MonotonicInstant.system + NodeWatch.patience
-        while !Task.isCancelled {
-            let chain = self.sync.chain
-            guard let found = chain.find(hash) else { return false }
-            let height = chain.height(of: found)
-            guard chain.best(at: height) == found, chain.tipHeight - height <= NodeWatch.servedDepth else {
-                return false
-            }
-            guard let missing = self.nodeMissing, missing.count > 0, height >= missing.firstHeight,
-                MonotonicInstant.system < deadline
+        while self.isServedSoon(hash, to: driver), MonotonicInstant.system < deadline, !Task.isCancelled {
+            guard let missing = self.nodeMissing, missing.count > 0,
+                self.sync.chain.lacks(hash, from: missing.firstHeight)
             else { return true }
+            // One that is far behind does not get there in a moment.
+            guard missing.count <= NodeWatch.maximumAwaited else { return false }
             try? await Task.sleep(for: .milliseconds(250))
         }
         return false
+    }
+
+    /// Whether a block is one that others may have as soon as the node has it. Those who know us by an address alone get
+    /// blocks of the best chain, no deeper than a pruned node has them: with others they could tell which node is behind us.
+    private func isServedSoon(_ hash: BlockHash, to driver: String) -> Bool {
+        guard self.driverStates[driver]?.isNameless ?? true else { return true }
+        guard let found = self.sync.chain.find(hash) else { return false }
+        let height = self.sync.chain.height(of: found)
+        return self.sync.chain.best(at: height) == found && self.sync.chain.tipHeight - height <= NodeWatch.servedDepth
     }
 
     /// Whoever gives its turn hands it on.
@@ -186,6 +195,14 @@ extension Orchestrator {
         } else {
             self.node.waitingReads.removeFirst().resume()
         }
+    }
+}
+
+extension HeaderChain {
+    /// Whether a block of the best chain has this height or a higher one.
+    fileprivate func lacks(_ hash: BlockHash, from height: UInt32) -> Bool {
+        guard let found = self.find(hash) else { return false }
+        return self.height(of: found) >= height && self.best(at: self.height(of: found)) == found
     }
 }
 

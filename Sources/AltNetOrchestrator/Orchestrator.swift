@@ -70,6 +70,8 @@ public actor Orchestrator: DriverHostDelegate {
     /// What is known of a driver beside its process.
     struct DriverState {
         var exposure = ""
+        /// Whether nothing names us over its links but our address.
+        var isNameless = true
         var listening: [String] = []
         var links: [DriverLink: LinkID] = [:]
         var failures: [String: (reason: DisconnectReason, at: WallClockTime)] = [:]
@@ -158,6 +160,7 @@ public actor Orchestrator: DriverHostDelegate {
     public func driverAttached(_ driver: String, capabilities: DriverCapabilities, identity: String) async {
         self.logger.info("driver attached", metadata: ["driver": "\(driver)", "identity": "\(identity)"])
         self.driverStates[driver, default: DriverState()].exposure = capabilities.exposure.rawValue
+        self.driverStates[driver]?.isNameless = capabilities.offers
         if let tip = self.tipAnnouncement() {
             await self.host?.send(.announcement(.all, tip), to: driver)
         }

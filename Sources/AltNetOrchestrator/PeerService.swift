@@ -49,9 +49,6 @@ actor PeerService {
     private var ownIDs: Set<PeerID> = []
     /// What they signed of themselves last.
     private var ownRecords: [String: SealedRecord] = [:]
-    /// What others have told of us over links on which nothing names us: they get it back there as they would from
-    /// anybody, since who had it not would be the one whom it is about. At most one of each kind for each id of ours.
-    private var heardOwn: [SealedRecord] = []
     private var nextRequest = PeerService.firstRequest
     /// Of whom drivers are to be told, and the task that does it in a moment.
     private var changed: [String: Set<PeerID>] = [:]
@@ -100,6 +97,7 @@ actor PeerService {
         self.identities[driver] = nil
         self.ownRecords[driver] = nil
         self.links[driver] = nil
+        self.changed[driver] = nil
     }
 
     /// Whether what a driver says is for this service alone.
@@ -171,6 +169,7 @@ actor PeerService {
     /// Lets whoever is dialling those peers know that there is more to know, or less. What comes close together is told
     /// together, so that a flood of news is no flood of messages.
     func tellDrivers(of peers: [PeerID], except driver: String? = nil) {
+        let peers = peers.filter { !self.ownIDs.contains($0) }
         guard !peers.isEmpty else { return }
         for (name, capabilities) in self.capabilities where capabilities.peers && name != driver {
             let room = Self.maximumChanged - self.changed[name, default: []].count
@@ -198,7 +197,7 @@ actor PeerService {
         Task {
             let answer: PeerAnswer
             do {
-                switch question {
+                switch question.without(self.ownIDs) {
                 case .known(let peers):
                     answer = .known(try await self.book.known(peers).compactMap(Self.withoutNode))
                 case .nodes(let peers): answer = .nodes(try await self.book.known(peers).compactMap(Self.nodeAlone))
@@ -273,22 +272,13 @@ actor PeerService {
         let news = envelopes.compactMap { envelope -> PeerNews? in
             // Our own record comes back to us from those whom we told it.
             guard let peer = SealedRecord(unverified: envelope)?.subject else { return nil }
-            guard !self.ownIDs.contains(peer) else {
-                if state.isNameless { self.hearOwn(envelope) }
-                return nil
-            }
+            // Where nothing names us, it is kept as anybody's, and given back as anybody's: who never had it would be the
+            // one whom it is about.
+            guard state.isNameless || !self.ownIDs.contains(peer) else { return nil }
             return .record(envelope: envelope, source: .link, about: nil, learnedOn: nil, toldBy: state.origin)
         }
         guard !news.isEmpty else { return }
         Task { _ = await self.learn(news) }
-    }
-
-    /// Keeps what others tell of us, as the store does with what they tell of others.
-    private func hearOwn(_ envelope: [UInt8]) {
-        guard let heard = try? SealedRecord(verifying: envelope) else { return }
-        let index = self.heardOwn.firstIndex { $0.subject == heard.subject && $0.isNode == heard.isNode }
-        guard let index else { return self.heardOwn.append(heard) }
-        if heard.sequence > self.heardOwn[index].sequence { self.heardOwn[index] = heard }
     }
 
     /// What a remote is told: records of those it names, or of any.
@@ -301,18 +291,18 @@ actor PeerService {
             return self.send(.answer(link, id: id, .refused(.busy)), to: driver)
         }
         self.links[driver]?[link] = state
-        var envelopes = self.ownRecords.filter { name, record in
+        let own = self.ownRecords.filter { name, record in
             self.tells(record, of: name, over: state, of: driver)
                 && (peers.isEmpty || peers.contains(record.subject.bytes))
-        }.values.map(\.envelope)
+        }.values
+        // What others told of us is for those who do not know us by a name, and do not have it from us.
+        let excluded = state.isNameless ? Set(own.map(\.subject)) : self.ownIDs
         let named = peers.compactMap { try? PeerID(bytes: $0) }
-        if state.isNameless, envelopes.isEmpty {
-            envelopes = self.heardOwn.filter { peers.contains($0.subject.bytes) }.map(\.envelope)
-        }
-        Task { [envelopes] in
-            var envelopes = envelopes
+        Task {
             do {
-                envelopes += try await self.handouts(peers.isEmpty ? nil : named, limit: limit)
+                let envelopes =
+                    own.map(\.envelope)
+                    + (try await self.handouts(peers.isEmpty ? nil : named, but: excluded, limit: limit))
                 let answer: ObjectAnswer =
                     envelopes.isEmpty
                     ? .refused(.notFound) : .objects(.peerRecords, Array(envelopes.prefix(limit)))
@@ -325,8 +315,8 @@ actor PeerService {
 
     /// Sealed records that may go anywhere: of the peers named, or of some that are drawn by lot. In no order, so that
     /// records of nodes have their share of an answer in which not all have room.
-    private func handouts(_ peers: [PeerID]?, limit: Int) async throws -> [[UInt8]] {
-        let peers = try await self.draw(peers, limit: limit)
+    private func handouts(_ peers: [PeerID]?, but excluded: Set<PeerID>, limit: Int) async throws -> [[UInt8]] {
+        let peers = try await self.draw(peers, limit: limit).filter { !excluded.contains($0) }
         let nodes = try await self.book.ask { store, now in try store.nodeRecords(of: peers, now: now) }
         let records = try await self.book.signedPeerRecords(of: peers, to: nil).compactMap(\.envelope)
         return (records + nodes).shuffled()
@@ -369,6 +359,17 @@ actor PeerService {
 
     private func send(_ command: DriverCommand, to driver: String) {
         Task { await self.host?.send(command, to: driver) }
+    }
+}
+
+extension PeerQuestion {
+    /// The question without peers that we are ourselves: what others say of us is no news to a driver of ours.
+    fileprivate func without(_ own: Set<PeerID>) -> PeerQuestion {
+        switch self {
+        case .known(let peers): .known(peers.filter { !own.contains($0) })
+        case .handout(let peers, let network): .handout(peers.filter { !own.contains($0) }, to: network)
+        case .nodes(let peers): .nodes(peers.filter { !own.contains($0) })
+        }
     }
 }
 

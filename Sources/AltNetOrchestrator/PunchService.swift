@@ -187,7 +187,7 @@ actor PunchService {
         for expected in self.expected.values { expected.link?.finish() }
         self.expected = [:]
         (self.nat, self.stats, self.recent, self.toldWitnesses) = (nil, nil, [], nil)
-        self.inboundSeen = !self.inbound.isEmpty
+        self.inboundSeen = self.inbound.contains { $0.driver != chosen }
         self.nextPoll = .zero
         self.exchange.setOwn([], endpoints: [], now: .system)
         self.planner.forgetFailures()

@@ -48,9 +48,6 @@ public enum SealedRecord: Hashable, Sendable {
         return opened.payloadType.elementsEqual(NodeAddressRecord.payloadType)
     }
 
-    /// Whether it is about a peer's Bitcoin and Lightning nodes.
-    public var isNode: Bool { if case .node = self { true } else { false } }
-
     /// The peer that it is about, and that signed it.
     public var subject: PeerID {
         switch self {
