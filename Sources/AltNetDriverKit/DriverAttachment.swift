@@ -31,10 +31,14 @@ enum DriverAttachment {
             try await Self.attach(driver, start: start, software: software) { end in ending.withLock { $0 = end } }
         } catch let error as RPCError {
             try Task.checkCancellation()
-            return .lost("altnetd ended the connection: \(error.code): \(error.message)")
+            return .lost(Self.sentence(error))
         }
         try Task.checkCancellation()
         return ending.withLock { $0 }
+    }
+
+    private static func sentence(_ error: RPCError) -> String {
+        "altnetd ended the connection: \(error.code): \(error.message)"
     }
 
     private static func attach(
@@ -66,22 +70,28 @@ enum DriverAttachment {
                     // The stop reaches us either here or through the end of the commands.
                     defer { continuation.finish() }
                     let orchestrator = ProtobufOrchestrator.Client(wrapping: client)
-                    try await orchestrator.attach(options: callOptions) { writer in
-                        try await writer.write(hello.protobuf)
-                        for await event in events { try await writer.write(event.protobuf) }
-                    } onResponse: { response in
-                        for try await message in response.messages {
-                            switch try DriverCommand(message) {
-                            case .welcome: break
-                            case .stop: return onEnd(.stopped)
-                            case .ping(let number): await events.send(.pong(number))
-                            case let command:
-                                guard case .enqueued = continuation.yield(command) else {
-                                    throw DriverProtocolError("the driver does not keep up with its commands")
+                    do {
+                        try await orchestrator.attach(options: callOptions) { writer in
+                            try await writer.write(hello.protobuf)
+                            for await event in events { try await writer.write(event.protobuf) }
+                        } onResponse: { response in
+                            for try await message in response.messages {
+                                switch try DriverCommand(message) {
+                                case .welcome: break
+                                case .stop: return onEnd(.stopped)
+                                case .ping(let number): await events.send(.pong(number))
+                                case let command:
+                                    guard case .enqueued = continuation.yield(command) else {
+                                        throw DriverProtocolError("the driver does not keep up with its commands")
+                                    }
                                 }
                             }
+                            onEnd(.lost("altnetd ended the connection"))
                         }
-                        onEnd(.lost("altnetd ended the connection"))
+                    } catch let error as RPCError where !Task.isCancelled {
+                        // Told before the commands end: the driver may then be gone before this error is heard.
+                        onEnd(.lost(Self.sentence(error)))
+                        throw error
                     }
                 }
                 group.addTask {

@@ -143,7 +143,7 @@ extension Orchestrator {
     private func read(_ request: ObjectRequest, of driver: String, _ link: DriverLink) async -> ObjectAnswer {
         switch request {
         case .block(let hash):
-            guard await self.isServed(hash, to: driver) else { return .refused(.notFound) }
+            guard await self.isServed(hash, to: driver, over: link) else { return .refused(.notFound) }
         // Of a transaction the node may know more than it tells strangers: whether it is its own.
         case .headers, .transaction, .filters, .filterHeaders, .addresses, .peerRecords: return .refused(.unsupported)
         }
@@ -155,27 +155,27 @@ extension Orchestrator {
         return await node.answer(request)
     }
 
-    /// Whether others may have a block; waits a moment for one that the node is about to have.
-    private func isServed(_ hash: BlockHash, to driver: String) async -> Bool {
+    /// Whether others may have a block; waits a moment for one that the node is about to have, as long as the asker does.
+    private func isServed(_ hash: BlockHash, to driver: String, over link: DriverLink) async -> Bool {
         let deadline = MonotonicInstant.system + NodeWatch.patience
-        while self.isServedSoon(hash, to: driver), MonotonicInstant.system < deadline, !Task.isCancelled {
-            guard let missing = self.nodeMissing, missing.count > 0,
-                self.sync.chain.lacks(hash, from: missing.firstHeight)
+        while self.mayBeServed(hash, to: driver), self.driverStates[driver]?.links[link] != nil, !Task.isCancelled {
+            // One that is far behind does not get there in a moment; what it has, it may have all the same.
+            guard let missing = self.nodeMissing, (1...NodeWatch.maximumAwaited).contains(missing.count),
+                self.sync.chain.lacks(hash, from: missing.firstHeight), MonotonicInstant.system < deadline
             else { return true }
-            // One that is far behind does not get there in a moment.
-            guard missing.count <= NodeWatch.maximumAwaited else { return false }
             try? await Task.sleep(for: .milliseconds(250))
         }
         return false
     }
 
-    /// Whether a block is one that others may have as soon as the node has it. Those who know us by an address alone get
-    /// blocks of the best chain, no deeper than a pruned node has them: with others they could tell which node is behind us.
-    private func isServedSoon(_ hash: BlockHash, to driver: String) -> Bool {
-        guard self.driverStates[driver]?.isNameless ?? true else { return true }
-        guard let found = self.sync.chain.find(hash) else { return false }
+    /// Whether a block is one that others may have if the node has it. No stale ones, and for those who know us by an
+    /// address alone none deeper than a pruned node has: by such blocks they could tell which node is behind us.
+    private func mayBeServed(_ hash: BlockHash, to driver: String) -> Bool {
+        let isNameless = self.driverStates[driver]?.isNameless ?? true
+        guard let found = self.sync.chain.find(hash) else { return !isNameless }
         let height = self.sync.chain.height(of: found)
-        return self.sync.chain.best(at: height) == found && self.sync.chain.tipHeight - height <= NodeWatch.servedDepth
+        guard self.sync.chain.best(at: height) == found else { return false }
+        return !isNameless || self.sync.chain.tipHeight - height <= NodeWatch.servedDepth
     }
 
     /// Whoever gives its turn hands it on.

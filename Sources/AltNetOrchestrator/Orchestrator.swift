@@ -160,7 +160,7 @@ public actor Orchestrator: DriverHostDelegate {
     public func driverAttached(_ driver: String, capabilities: DriverCapabilities, identity: String) async {
         self.logger.info("driver attached", metadata: ["driver": "\(driver)", "identity": "\(identity)"])
         self.driverStates[driver, default: DriverState()].exposure = capabilities.exposure.rawValue
-        self.driverStates[driver]?.isNameless = capabilities.offers
+        self.driverStates[driver]?.isNameless = capabilities.offers || identity.isEmpty
         if let tip = self.tipAnnouncement() {
             await self.host?.send(.announcement(.all, tip), to: driver)
         }

@@ -169,7 +169,6 @@ actor PeerService {
     /// Lets whoever is dialling those peers know that there is more to know, or less. What comes close together is told
     /// together, so that a flood of news is no flood of messages.
     func tellDrivers(of peers: [PeerID], except driver: String? = nil) {
-        let peers = peers.filter { !self.ownIDs.contains($0) }
         guard !peers.isEmpty else { return }
         for (name, capabilities) in self.capabilities where capabilities.peers && name != driver {
             let room = Self.maximumChanged - self.changed[name, default: []].count
@@ -197,7 +196,7 @@ actor PeerService {
         Task {
             let answer: PeerAnswer
             do {
-                switch question.without(self.ownIDs) {
+                switch question.without(self.ownIDs, or: self.identities[driver]) {
                 case .known(let peers):
                     answer = .known(try await self.book.known(peers).compactMap(Self.withoutNode))
                 case .nodes(let peers): answer = .nodes(try await self.book.known(peers).compactMap(Self.nodeAlone))
@@ -363,12 +362,13 @@ actor PeerService {
 }
 
 extension PeerQuestion {
-    /// The question without peers that we are ourselves: what others say of us is no news to a driver of ours.
-    fileprivate func without(_ own: Set<PeerID>) -> PeerQuestion {
+    /// The question without what others say of us: to be told to nobody of any identity of ours, and no news to a driver of
+    /// itself.
+    fileprivate func without(_ own: Set<PeerID>, or itself: PeerID?) -> PeerQuestion {
         switch self {
-        case .known(let peers): .known(peers.filter { !own.contains($0) })
+        case .known(let peers): .known(peers.filter { $0 != itself })
         case .handout(let peers, let network): .handout(peers.filter { !own.contains($0) }, to: network)
-        case .nodes(let peers): .nodes(peers.filter { !own.contains($0) })
+        case .nodes(let peers): .nodes(peers.filter { $0 != itself })
         }
     }
 }

@@ -132,6 +132,41 @@ struct NodeTests {
         #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
     }
 
+    @Test(
+        "a remote gets recent blocks of the best chain, also those that the node is about to have, and no deeper ones")
+    func servedBlocks() async throws {
+        let bob = try await Self.honest(300)
+        let all = try await Self.headers(of: bob)
+        let scenario: [String: Any] = ["credentials": "u:p", "blocks": true]
+        // The node misses the last two.
+        let node = try await ScriptedNode(scenario.merging(["headers": Array(all.dropLast(2))]) { $1 })
+        let alice = try await Self.watch(
+            node, beside: bob, ["drivers.bitcoin.listen": "127.0.0.1:0", "drivers.bitcoin.serve_blocks": "true"])
+        try await Condition.wait("Alice has the headers, and sees that the node misses two blocks") {
+            let report = try await alice.control.node()
+            return report.blocks == 298 && report.missingBlocks == 2
+        }
+        let place = try await alice.listening("bitcoin")
+        let asker = PythonTools.tool("block_asker.py")
+        // The next header has the hash of the one before.
+        func name(_ height: Int) -> String { Hex.encode((Hex.decode(all[height + 1]) ?? [])[4..<36].reversed()) }
+        // More at once than are read at once; too deep; known to nobody.
+        let (deep, unknown) = (name(9), String(repeating: "ab", count: 32))
+        let recent = (288...298).map(name)
+        let process = try BackgroundProcess(
+            ScriptedNode.python, [asker, place] + recent + [name(299), deep, name(10), unknown])
+        try await Condition.wait("all are answered but the one that the node is about to have") {
+            process.output.split(separator: "\n").count == 14
+        }
+        try node.become(scenario.merging(["headers": all]) { $1 })
+        #expect(try await process.finish() == 0, "\(process.errors)")
+        let lines = Set(process.output.split(separator: "\n").map(String.init))
+        let expected =
+            (recent + [name(299), name(10)]).map { "block \($0)" } + [deep, unknown].map { "notfound \($0)" }
+        #expect(lines == Set(expected))
+        #expect(!node.calls(of: "getblock").contains { $0.contains(deep) || $0.contains(unknown) })
+    }
+
     /// A transaction in hexadecimal, with this as the output that it spends.
     private static func transaction(_ output: UInt8) -> String {
         let input: [UInt8] = [UInt8](repeating: 7, count: 32) + [output, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]

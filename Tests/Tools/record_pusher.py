@@ -8,52 +8,16 @@ Each RECORD is a file with a sealed record of another peer. Prints the port at w
 connects, it pushes all records and asks for them by name until each has come back as it was pushed, which it says with
 one line. Ends after a minute with status 1, and says which are missing.
 """
-import hashlib
-import os
 import socket
 import struct
 import sys
 import time
 
-MAGIC = bytes.fromhex("fabfb5da")
+from bitcoin_wire import compact_size, expect, frame, version
+
 FEATURE = b"altnet/peer-records/1"
 # Who asks more often than once a second is passed over.
 PAUSE, PATIENCE = 1.2, 60.0
-
-
-def frame(command: str, payload: bytes = b"") -> bytes:
-    checksum = hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:4]
-    return MAGIC + command.encode().ljust(12, b"\0") + struct.pack("<I", len(payload)) + checksum + payload
-
-
-def exactly(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        piece = connection.recv(count - len(data))
-        if not piece:
-            raise SystemExit("the node hung up")
-        data += piece
-    return data
-
-
-def receive(connection: socket.socket) -> tuple[str, bytes]:
-    header = exactly(connection, 24)
-    command = header[4:16].rstrip(b"\0").decode()
-    payload = exactly(connection, struct.unpack("<I", header[16:20])[0])
-    if command == "ping":
-        connection.sendall(frame("pong", payload))
-    return command, payload
-
-
-def expect(connection: socket.socket, wanted: str) -> bytes:
-    while True:
-        command, payload = receive(connection)
-        if command == wanted:
-            return payload
-
-
-def compact_size(number: int) -> bytes:
-    return bytes([number]) if number < 0xFD else b"\xfd" + struct.pack("<H", number)
 
 
 def field(data: bytes) -> bytes:
@@ -91,9 +55,7 @@ def main() -> None:
     connection, _ = listener.accept()
     connection.settimeout(PATIENCE)
     expect(connection, "version")
-    connection.sendall(
-        frame("version", struct.pack("<iQq", 70_017, 0, int(time.time())) + bytes(52) + os.urandom(8) + b"\0" + bytes(5))
-        + frame("feature", field(FEATURE) + field(b"")) + frame("verack"))
+    connection.sendall(version(70_017) + frame("feature", field(FEATURE) + field(b"")) + frame("verack"))
     if fields(b"\2" + expect(connection, "feature")) != [FEATURE, b""]:
         raise SystemExit("the node has another feature")
     expect(connection, "verack")

@@ -14,6 +14,7 @@ The scenario is an object:
     "headers": ["<160 hex digits>", ...] the active chain from genesis on: the node is well, has no peers, and answers
                                          what is asked about its headers, waitfornewblock included
     "chain": "regtest", "syncing": false what getblockchaininfo says
+    "blocks": true                       getblock gives each block of the chain, as its header and no transactions
     "stale": ["<160 hex digits>", ...]   headers that getblockheader knows but that are not in the active chain
     "answers": {"METHOD": BEHAVIOUR}     takes precedence; a BEHAVIOUR is an object with some of
         "result": any                    the result
@@ -97,6 +98,10 @@ def from_chain(plan: dict, method: str, params: list) -> dict:
             return {"result": headers[height]}
         if params[0] in stale:
             return {"result": {"height": 1, "confirmations": -1} if params[1] else stale[params[0]]}
+        return {"error": NOT_FOUND}
+    if method == "getblock" and plan.get("blocks"):
+        if params[0] in hashes:
+            return {"result": headers[hashes.index(params[0])] + "00"}
         return {"error": NOT_FOUND}
     if method == "waitfornewblock":
         end = time.monotonic() + params[0] / 1000
