@@ -232,20 +232,22 @@ public final class TorControlConnection: Sendable {
         }
 
         private func receive(_ bytes: ByteBufferView) throws(TorControlError) {
-            let result: Result<[(Waiter, TorReply)], TorControlError> = self.state.withLock { state in
+            let (pairs, failure): ([(Waiter, TorReply)], TorControlError?) = self.state.withLock { state in
+                var pairs: [(Waiter, TorReply)] = []
                 do throws(TorControlError) {
-                    var pairs: [(Waiter, TorReply)] = []
                     // Events, which nobody asked for, have status 650.
                     for reply in try state.parser.append(bytes) where reply.status < 600 {
                         guard !state.waiting.isEmpty else { throw .malformed("a reply that nobody asked for") }
                         pairs.append((state.waiting.removeFirst(), reply))
                     }
-                    return .success(pairs)
+                    return (pairs, nil)
                 } catch {
-                    return .failure(error)
+                    return (pairs, error)
                 }
             }
-            for (waiter, reply) in try result.get() { waiter.resume(returning: .success(reply)) }
+            // Also when one reply too many came with theirs: nobody else would ever tell them.
+            for (waiter, reply) in pairs { waiter.resume(returning: .success(reply)) }
+            if let failure { throw failure }
         }
 
         func channelInactive(context: ChannelHandlerContext) {

@@ -70,6 +70,7 @@ struct TorControlTests {
             ("COOKIE,SAFECOOKIE", "wrong-hash", "does not know the cookie"), ("NULL", "garbage", "does not speak Tor"),
             ("NULL", "endless-line", "a line is too long"), ("NULL", "endless-reply", "too many lines"),
             ("NULL", "lf-only", "without CR"), ("NULL", "unasked", "does not speak Tor"),
+            ("NULL", "twice", "does not speak Tor"),
             ("HASHEDPASSWORD", "", "HASHEDPASSWORD; set CookieAuthentication"),
             ("SAFECOOKIE,COOKIE", "short-cookie", "has not 32 bytes"),
         ])

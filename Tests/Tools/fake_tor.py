@@ -5,7 +5,7 @@
 Prints its port, then one line for every command that it gets. Ends with its standard input.
 
 usage: fake_tor.py COOKIE_FILE METHODS [BEHAVIOUR]
-BEHAVIOUR: wrong-hash, silent, garbage, endless-line, endless-reply, lf-only, refuse-onion, drop-after-onion, unasked,
+BEHAVIOUR: wrong-hash, silent, garbage, endless-line, endless-reply, lf-only, refuse-onion, drop-after-onion, unasked, twice,
 refuse-first-onion, no-puzzles
 """
 import base64, hashlib, hmac, os, socketserver, sys, threading
@@ -64,7 +64,10 @@ class Control(socketserver.StreamRequestHandler):
             if behaviour == "lf-only":
                 self.wfile.write(b"250 OK\n")
                 continue
-            if word == "PROTOCOLINFO":
+            if word == "PROTOCOLINFO" and behaviour == "twice":
+                # In one segment: what is asked for, and a reply too many.
+                self.wfile.write(b"250-PROTOCOLINFO 1\r\n250-AUTH METHODS=NULL\r\n250 OK\r\n250 OK\r\n")
+            elif word == "PROTOCOLINFO":
                 file = f' COOKIEFILE="{cookie_file}"' if "COOKIE" in methods else ""
                 self.say("PROTOCOLINFO 1", f"AUTH METHODS={methods}{file}", 'VERSION Tor="0.4.9.11"', "OK")
             elif word == "AUTHCHALLENGE":
